@@ -1,0 +1,79 @@
+"""What goes wrong, said in one line.
+
+The library raises these; only a ``main`` prints them. Every error knows the exit code that a user
+of Docker expects: 125 our own failure, 126 a command that cannot be executed, 127 a command that
+is not there (see "Exit status" in docker-run(1)).
+"""
+
+import os
+from types import TracebackType
+from typing import Self
+
+CANNOT_RUN = 125
+NOT_EXECUTABLE = 126
+NOT_FOUND = 127
+
+
+class Failure(Exception):
+    """A failure that the reader can do something about.
+
+    ``message`` says what failed and with which arguments; ``hint`` says why that usually happens
+    and what to try. Both are one line.
+    """
+
+    def __init__(self, message: str, hint: str = "", exit_code: int = CANNOT_RUN) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.exit_code = exit_code
+
+    def __str__(self) -> str:
+        return f"{self.message}. {self.hint}" if self.hint else self.message
+
+
+class KernelError(Failure, OSError):
+    """The kernel refused a request: the call, its arguments, and the kernel's answer.
+
+    It is an ``OSError``: ``errno`` holds the answer's number (errno(3)).
+    """
+
+    def __init__(
+        self,
+        call: str,
+        arguments: tuple[object, ...],
+        number: int,
+        hint: str = "",
+        exit_code: int = CANNOT_RUN,
+    ) -> None:
+        shown = ", ".join(f'"{a}"' if isinstance(a, str) else str(a) for a in arguments)
+        message = f"{call}({shown}): {os.strerror(number)} ({number})"
+        Failure.__init__(self, message, hint, exit_code)
+        self.call = call
+        self.arguments = arguments
+        self.errno = number
+        self.strerror = os.strerror(number)
+
+    __str__ = Failure.__str__
+
+
+class hints:
+    """Give the errors of a block their meaning: ``with hints({EPERM: "run it with sudo"}): …``.
+
+    The wrapper of a system call cannot know why it was called, so the hint is put where the
+    meaning is known. The hint of an inner block stays.
+    """
+
+    def __init__(self, by_number: dict[int, str]) -> None:
+        self.by_number = by_number
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, KernelError) and not error.hint and error.errno is not None:
+            error.hint = self.by_number.get(error.errno, "")

@@ -1,0 +1,83 @@
+"""Files that are requests: to write to one, or to make a directory in one's filesystem.
+
+A limit is set by a write to a cgroup file, a user map by a write to ``/proc/PID/uid_map``, a
+switch of the kernel by a write to ``/proc/sys``. The kernel answers *per write(2)*: a buffered
+``open(path, "w").write(text)`` would hand the text over when the file is closed, maybe in pieces,
+and the kernel's refusal would come from a place where nobody looks for it. So: one descriptor, one
+write.
+
+The other functions make the directories, links and device nodes that a container is built from;
+they are here so that they are told, counted and can be made to fail as every other request.
+"""
+
+import os
+
+from mydocker.kernel import trace
+from mydocker.kernel.errors import KernelError
+
+
+def _write(path: str, value: str) -> int:
+    # No O_CREAT: a file of the kernel is there or the kernel lacks the feature. No O_TRUNC either:
+    # it means nothing to most of these files, and cgroup v1's event files refuse it.
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        return os.write(fd, value.encode())
+    finally:
+        os.close(fd)
+
+
+def write(path: str, value: str, *, why: str = "") -> None:
+    """Give ``value`` to the kernel's file ``path`` in one write(2).
+
+    Raises KernelError with the path and the value, so that the reader sees what was refused.
+    """
+    trace.request("write", (path, value), why, _write, path, value)
+
+
+def read(path: str) -> str:
+    """The whole text of a kernel file, without its last newline. Changes nothing: no event."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return os.fsdecode(file.readall()).rstrip("\n")
+    except OSError as error:
+        raise KernelError("read", (path,), error.errno or 0) from None
+
+
+def mkdir(path: str, mode: int = 0o755, *, why: str = "") -> None:
+    """Make one directory (mkdir(2)); in a cgroup filesystem this makes a group."""
+    trace.request("mkdir", (path, mode), why, os.mkdir, path, mode)
+
+
+def rmdir(path: str, *, why: str = "") -> None:
+    """Remove one empty directory (rmdir(2)); a cgroup must have no process left in it."""
+    trace.request("rmdir", (path,), why, os.rmdir, path)
+
+
+def unlink(path: str, *, why: str = "") -> None:
+    """Remove one name (unlink(2))."""
+    trace.request("unlink", (path,), why, os.unlink, path)
+
+
+def symlink(target: str, linkpath: str, *, why: str = "") -> None:
+    """Make a symbolic link ``linkpath`` that says ``target`` (symlink(2))."""
+    trace.request("symlink", (target, linkpath), why, os.symlink, target, linkpath)
+
+
+def mknod(path: str, mode: int, device: int = 0, *, why: str = "") -> None:
+    """Make a device node, FIFO or empty regular file (mknod(2)). Devices need CAP_MKNOD."""
+    trace.request("mknod", (path, mode, device), why, os.mknod, path, mode, device)
+
+
+def chmod(path: str, mode: int, *, why: str = "") -> None:
+    """Set the permission bits of ``path`` (chmod(2)): what mkdir and mknod lost to the umask."""
+    trace.request("chmod", (path, mode), why, os.chmod, path, mode)
+
+
+def chown(path: str, uid: int, gid: int, *, why: str = "") -> None:
+    """Set owner and group of ``path`` itself, not of what a link points to (lchown(2))."""
+    trace.request("chown", (path, uid, gid), why, os.lchown, path, uid, gid)
+
+
+def chdir(path: str, *, why: str = "") -> None:
+    """Make ``path`` the working directory of this process (chdir(2))."""
+    trace.request("chdir", (path,), why, os.chdir, path)

@@ -1,0 +1,346 @@
+"""System calls, each as a thin function with the name of its man page in section 2.
+
+Python's ``os`` knows fork and exec, but not the calls that make a container. libc knows most of
+them; the youngest have no wrapper in libc either and are made by number through syscall(2). Each
+function converts its arguments, calls, and raises :class:`~mydocker.kernel.errors.KernelError` if
+the kernel refused. ``why`` is one line for the reader of ``--explain``.
+
+Privileges: almost all of these need CAP_SYS_ADMIN in the user namespace that owns what they change;
+the man page of each says which.
+"""
+
+import ctypes
+import os
+import platform
+from collections.abc import Callable, Sequence
+from ctypes import c_char_p, c_int, c_long, c_size_t, c_uint, c_uint64, c_ulong, c_void_p
+from typing import Any, NoReturn
+
+from mydocker.kernel import trace
+from mydocker.kernel.errors import KernelError
+
+# <linux/sched.h>: what a new process, or this one, gets a copy of its own of
+CLONE_NEWTIME = 0x00000080
+CLONE_PIDFD = 0x00001000
+CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+
+# <sys/mount.h>
+MS_RDONLY = 1
+MS_NOSUID = 2
+MS_NODEV = 4
+MS_NOEXEC = 8
+MS_REMOUNT = 32
+MS_NOATIME = 1024
+MS_BIND = 4096
+MS_MOVE = 8192
+MS_REC = 16384
+MS_UNBINDABLE = 1 << 17
+MS_PRIVATE = 1 << 18
+MS_SLAVE = 1 << 19
+MS_SHARED = 1 << 20
+MS_RELATIME = 1 << 21
+MS_STRICTATIME = 1 << 24
+MNT_FORCE = 1
+MNT_DETACH = 2
+UMOUNT_NOFOLLOW = 8
+
+# <linux/mount.h>: the mount calls by file descriptor
+OPEN_TREE_CLONE = 1
+AT_RECURSIVE = 0x8000
+AT_EMPTY_PATH = 0x1000
+AT_FDCWD = -100
+FSCONFIG_SET_FLAG = 0
+FSCONFIG_SET_STRING = 1
+FSCONFIG_CMD_CREATE = 6
+MOVE_MOUNT_F_EMPTY_PATH = 4
+
+# <linux/prctl.h>, <linux/close_range.h>
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_CAPBSET_DROP = 24
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_CLEAR_ALL = 4
+CLOSE_RANGE_CLOEXEC = 4
+
+# Calls without a function in libc, by number (<asm/unistd.h>): those added since 2019 have the same
+# number on every machine, the older ones do not.
+SYS_pidfd_send_signal = 424
+SYS_open_tree = 428
+SYS_move_mount = 429
+SYS_fsopen = 430
+SYS_fsconfig = 431
+SYS_fsmount = 432
+SYS_pidfd_open = 434
+SYS_clone3 = 435
+SYS_close_range = 436
+SYS_pidfd_getfd = 438
+SYS_pivot_root = {"x86_64": 155, "aarch64": 41}.get(platform.machine(), -1)
+
+
+class clone_args(ctypes.Structure):
+    """struct clone_args of clone3(2)."""
+
+    _fields_ = [
+        ("flags", c_uint64),
+        ("pidfd", c_uint64),
+        ("child_tid", c_uint64),
+        ("parent_tid", c_uint64),
+        ("exit_signal", c_uint64),
+        ("stack", c_uint64),
+        ("stack_size", c_uint64),
+        ("tls", c_uint64),
+        ("set_tid", c_uint64),
+        ("set_tid_size", c_uint64),
+        ("cgroup", c_uint64),
+    ]
+
+
+def _check(result: int, function: object, arguments: object) -> int:
+    """What every call has in common: -1 means refused, and errno says why."""
+    if result == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _prototype(name: str, *argtypes: Any, restype: Any = c_int) -> Callable[..., int]:
+    function = getattr(_libc, name)
+    function.argtypes, function.restype, function.errcheck = argtypes, restype, _check
+    return function  # type: ignore[no-any-return]
+
+
+_mount = _prototype("mount", c_char_p, c_char_p, c_char_p, c_ulong, c_char_p)
+_umount2 = _prototype("umount2", c_char_p, c_int)
+_unshare = _prototype("unshare", c_int)
+_setns = _prototype("setns", c_int, c_int)
+_sethostname = _prototype("sethostname", c_char_p, c_size_t)
+_setdomainname = _prototype("setdomainname", c_char_p, c_size_t)
+_prctl = _prototype("prctl", c_int, c_ulong, c_ulong, c_ulong, c_ulong)
+_syscall = _prototype("syscall", restype=c_long)  # variadic: callers wrap each argument
+_number = c_long
+
+
+def _bytes(text: str | os.PathLike[str] | None) -> bytes | None:
+    return None if text is None else os.fsencode(text)
+
+
+def _make(
+    call: str,
+    arguments: tuple[object, ...],
+    why: str,
+    function: Callable[..., int],
+    *actual: object,
+) -> int:
+    return trace.request(call, arguments, why, function, *actual)
+
+
+# ---------------------------------------------------------------- processes and namespaces
+
+
+def clone3(flags: int, *, why: str = "") -> tuple[int, int]:
+    """Make a child in new namespaces (clone3(2)): ``(pid, pidfd)``, and ``(0, -1)`` in the child.
+
+    ``flags`` are CLONE_NEW* values. The child is a copy of this process, as by fork(2), with
+    SIGCHLD as its exit signal. Needs CAP_SYS_ADMIN, or CLONE_NEWUSER among the flags. Call it from
+    a program with one thread only: the child has a copy of just the calling one.
+    """
+    pidfd = c_int(-1)
+    arguments = clone_args(
+        flags=flags | CLONE_PIDFD, pidfd=ctypes.addressof(pidfd), exit_signal=17
+    )  # 17: SIGCHLD
+
+    def clone() -> int:
+        # libc has fork handlers, and so has Python: tell it before and after, as os.fork does.
+        # PyDLL keeps the interpreter's lock, so that the child comes to life holding it.
+        ctypes.pythonapi.PyOS_BeforeFork()
+        pid = _clone(
+            _number(SYS_clone3), ctypes.byref(arguments), c_size_t(ctypes.sizeof(arguments))
+        )
+        number = ctypes.get_errno()
+        if pid == 0:
+            ctypes.pythonapi.PyOS_AfterFork_Child()
+            trace.hush()  # one request, one event: the parent tells it
+        else:
+            ctypes.pythonapi.PyOS_AfterFork_Parent()
+        if pid == -1:
+            raise OSError(number, os.strerror(number))
+        return int(pid)
+
+    pid = trace.request("clone3", (flags,), why, clone)
+    return (pid, pidfd.value) if pid else (0, -1)
+
+
+_clone = ctypes.PyDLL(None, use_errno=True).syscall
+_clone.restype = c_long
+
+
+def unshare(flags: int, *, why: str = "") -> None:
+    """Move this process into new namespaces (unshare(2)); PID and time ones take its next child."""
+    _make("unshare", (flags,), why, _unshare, flags)
+
+
+def setns(fd: int, nstype: int, *, why: str = "", shown: str = "") -> None:
+    """Join the namespaces behind ``fd``, a ``/proc/PID/ns/*`` file or a pidfd (setns(2)).
+
+    ``shown`` replaces the descriptor's number in events: the path or pid that it stands for.
+    """
+    _make("setns", (shown or fd, nstype), why, _setns, fd, nstype)
+
+
+def sethostname(name: str, *, why: str = "") -> None:
+    """Set the host name of this UTS namespace, at most 64 bytes (sethostname(2))."""
+    data = os.fsencode(name)
+    _make("sethostname", (name,), why, _sethostname, data, len(data))
+
+
+def setdomainname(name: str, *, why: str = "") -> None:
+    """Set the NIS domain name of this UTS namespace, at most 64 bytes (setdomainname(2))."""
+    data = os.fsencode(name)
+    _make("setdomainname", (name,), why, _setdomainname, data, len(data))
+
+
+def prctl(option: int, value: int = 0, third: int = 0, *, why: str = "") -> int:
+    """Set one property of this process (prctl(2))."""
+    return _make("prctl", (option, value), why, _prctl, option, value, third, 0, 0)
+
+
+def setsid(*, why: str = "") -> int:
+    """Begin a new session without a controlling terminal (setsid(2)); the session's id."""
+    trace.request("setsid", (), why, os.setsid)
+    return os.getpid()
+
+
+def setresuid(ruid: int, euid: int, suid: int, *, why: str = "") -> None:
+    """Set the real, effective and saved user id (setresuid(2)). Needs CAP_SETUID."""
+    trace.request("setresuid", (ruid, euid, suid), why, os.setresuid, ruid, euid, suid)
+
+
+def setresgid(rgid: int, egid: int, sgid: int, *, why: str = "") -> None:
+    """Set the real, effective and saved group id (setresgid(2)). Needs CAP_SETGID."""
+    trace.request("setresgid", (rgid, egid, sgid), why, os.setresgid, rgid, egid, sgid)
+
+
+def setgroups(groups: Sequence[int], *, why: str = "") -> None:
+    """Set the supplementary groups (setgroups(2)). Needs CAP_SETGID and setgroups "allow"."""
+    trace.request("setgroups", tuple(groups), why, os.setgroups, groups)
+
+
+def execve(
+    path: str, arguments: Sequence[str], environment: dict[str, str], *, why: str = ""
+) -> NoReturn:
+    """Replace this program by ``path`` (execve(2)); told before, as success does not return."""
+    trace.announce("execve", (path, *arguments), why)
+    try:
+        os.execve(path, list(arguments), environment)
+    except OSError as error:
+        raise KernelError("execve", (path,), error.errno or 0) from None
+
+
+# ---------------------------------------------------------------- pidfds: a process without pid
+# races
+
+
+def pidfd_open(pid: int) -> int:
+    """A file descriptor for the process ``pid`` (pidfd_open(2)). Changes nothing: no event."""
+    try:
+        return _syscall(_number(SYS_pidfd_open), c_int(pid), c_uint(0))
+    except OSError as error:
+        raise KernelError("pidfd_open", (pid,), error.errno or 0) from None
+
+
+def pidfd_send_signal(pidfd: int, sig: int, *, pid: int = 0, why: str = "") -> None:
+    """Send ``sig`` to the process behind ``pidfd`` (pidfd_send_signal(2)); events tell ``pid``."""
+    number = (_number(SYS_pidfd_send_signal), c_int(pidfd), c_int(sig), c_void_p(None), c_uint(0))
+    _make("pidfd_send_signal", (pid or pidfd, sig), why, _syscall, *number)
+
+
+def pidfd_getfd(pidfd: int, targetfd: int) -> int:
+    """A copy of a descriptor of another process (pidfd_getfd(2)). Needs ptrace rights over it."""
+    try:
+        return _syscall(_number(SYS_pidfd_getfd), c_int(pidfd), c_int(targetfd), c_uint(0))
+    except OSError as error:
+        raise KernelError("pidfd_getfd", (pidfd, targetfd), error.errno or 0) from None
+
+
+def close_range(first: int, last: int, flags: int) -> None:
+    """Close a range of descriptors, or mark it CLOSE_RANGE_CLOEXEC (close_range(2)). No event."""
+    _syscall(_number(SYS_close_range), c_uint(first), c_uint(last), c_uint(flags))
+
+
+# ---------------------------------------------------------------- mounts
+
+
+def mount(
+    source: str,
+    target: str,
+    filesystemtype: str | None,
+    mountflags: int = 0,
+    data: str | None = None,
+    *,
+    why: str = "",
+) -> None:
+    """Attach a filesystem, bind a directory, or change how it is mounted (mount(2))."""
+    told = (source, target, filesystemtype or "", mountflags, data or "")
+    raw = (_bytes(source), _bytes(target), _bytes(filesystemtype), mountflags, _bytes(data))
+    _make("mount", told, why, _mount, *raw)
+
+
+def umount2(target: str, flags: int = 0, *, why: str = "") -> None:
+    """Take a mount away (umount2(2)); MNT_DETACH: from the tree now, really when unused."""
+    _make("umount2", (target, flags), why, _umount2, _bytes(target), flags)
+
+
+def pivot_root(new_root: str, put_old: str, *, why: str = "") -> None:
+    """Make ``new_root`` the root mount and move the old one to ``put_old`` (pivot_root(2))."""
+    raw = (_number(SYS_pivot_root), c_char_p(_bytes(new_root)), c_char_p(_bytes(put_old)))
+    _make("pivot_root", (new_root, put_old), why, _syscall, *raw)
+
+
+def fsopen(fsname: str, *, why: str = "") -> int:
+    """Begin to configure a new filesystem (fsopen(2), Linux 5.2): a context's descriptor."""
+    return _make(
+        "fsopen", (fsname,), why, _syscall, _number(SYS_fsopen), c_char_p(_bytes(fsname)), c_uint(1)
+    )
+
+
+def fsconfig(fd: int, command: int, key: str | None, value: str | None, *, why: str = "") -> None:
+    """Set one parameter of a context, or create the filesystem (fsconfig(2), Linux 5.2)."""
+    raw = (c_int(fd), c_uint(command), c_char_p(_bytes(key)), c_char_p(_bytes(value)), c_int(0))
+    _make(
+        "fsconfig",
+        (fd, command, key or "", value or ""),
+        why,
+        _syscall,
+        _number(SYS_fsconfig),
+        *raw,
+    )
+
+
+def fsmount(fd: int, *, why: str = "") -> int:
+    """Make a mount, not yet attached, of a configured filesystem (fsmount(2), Linux 5.2)."""
+    raw = (_number(SYS_fsmount), c_int(fd), c_uint(1), c_uint(0))
+    return _make("fsmount", (fd,), why, _syscall, *raw)
+
+
+def open_tree(path: str, flags: int, *, why: str = "") -> int:
+    """A descriptor for a mount, with OPEN_TREE_CLONE for a detached copy of it (open_tree(2))."""
+    raw = (_number(SYS_open_tree), c_int(AT_FDCWD), c_char_p(_bytes(path)), c_uint(flags))
+    return _make("open_tree", (path, flags), why, _syscall, *raw)
+
+
+def move_mount(fd: int, target: str, *, target_fd: int = AT_FDCWD, why: str = "") -> None:
+    """Attach the mount behind ``fd`` at ``target`` (move_mount(2), Linux 5.2)."""
+    raw = (c_int(fd), c_char_p(b""), c_int(target_fd), c_char_p(_bytes(target)))
+    flags = c_uint(MOVE_MOUNT_F_EMPTY_PATH)
+    _make("move_mount", (fd, target), why, _syscall, _number(SYS_move_mount), *raw, flags)

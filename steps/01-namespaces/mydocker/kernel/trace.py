@@ -1,0 +1,157 @@
+"""Each passage through a door becomes an event: told to listeners, counted, and open to faults.
+
+Nothing here costs anything while nobody listens: one comparison and one addition per passage.
+
+**Listeners** are functions that take an :class:`Event`: the narrator of ``--explain``, the script
+writer, a test. **Fault injection** makes the k-th passage fail, or kills the process in front of
+it; set ``MYDOCKER_FAULT=fail:K`` or ``kill:K`` in the environment. Tests walk K from 1 to the last
+passage and look at the machine afterwards.
+"""
+
+import errno
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from mydocker.kernel.errors import Failure, KernelError
+
+HOST = "host"
+CONTAINER = "container"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One request to the kernel, as it was made and answered.
+
+    ``number`` counts from 1 through host and container together; ``side`` is where it was made;
+    ``result`` is what the call returned (None for one that does not return, as execve(2));
+    ``error`` is the errno of a refused request, else 0; ``why`` is one line for the reader.
+    """
+
+    number: int
+    side: str
+    call: str
+    arguments: tuple[object, ...]
+    why: str
+    result: object = None
+    error: int = 0
+
+
+Listener = Callable[[Event], None]
+
+_listeners: list[Listener] = []
+_side = HOST
+_number = 0
+_fault = ""
+_fault_at = 0
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+_kill: Callable[[], None] = _die
+
+
+def listen(listener: Listener) -> None:
+    """Tell every event from now on to ``listener``, in the order in which they happen."""
+    _listeners.append(listener)
+
+
+def observed() -> bool:
+    """True if the events of the container's side are needed: a listener, or an armed fault."""
+    return bool(_listeners) or _fault_at > 0
+
+
+def count() -> int:
+    """The passages so far, host and container together."""
+    return _number
+
+
+def arm(specification: str) -> None:
+    """Arm a fault: ``fail:K`` lets the K-th passage fail with EIO, ``kill:K`` dies in front of it.
+
+    Raises Failure for any other text.
+    """
+    global _fault, _fault_at
+    kind, _, number = specification.partition(":")
+    if kind not in ("fail", "kill") or not number.isdigit() or int(number) < 1:
+        raise Failure(
+            f"MYDOCKER_FAULT={specification}: not a fault", "Write fail:K or kill:K, K from 1"
+        )
+    _fault, _fault_at = kind, int(number)
+
+
+def hush() -> None:
+    """Tell no more events from this process: it is a fresh copy, and its parent tells them."""
+    _listeners.clear()
+
+
+def become_container(start: int, report: Listener | None, kill: Callable[[], None]) -> None:
+    """From now on this process is the container's side: its events go to ``report``.
+
+    ``start`` is the number of the last passage on the host. ``kill`` carries out an armed kill: the
+    first process of a PID namespace cannot kill itself, nor reach its parent.
+    """
+    global _side, _number, _kill
+    _side, _number, _kill = CONTAINER, start, kill
+    _listeners[:] = [report] if report else []
+
+
+def relay(event: Event) -> None:
+    """An event that the container's side sent: count it and tell it on."""
+    global _number
+    _number = event.number
+    emit(event)
+
+
+def emit(event: Event) -> None:
+    """Tell ``event`` to all who listen."""
+    for listener in _listeners:
+        listener(event)
+
+
+def _pass(call: str, arguments: tuple[object, ...]) -> int:
+    """Count one passage and let an armed fault happen; the number of the passage."""
+    global _number
+    _number += 1
+    if _number == _fault_at:
+        if _fault == "kill":
+            _kill()
+        raise KernelError(call, arguments, errno.EIO, "A fault was injected here (MYDOCKER_FAULT)")
+    return _number
+
+
+def announce(call: str, arguments: tuple[object, ...], why: str) -> None:
+    """Tell of a request that does not return when it succeeds, before it is made: execve(2)."""
+    number = _pass(call, arguments)
+    if _listeners:
+        emit(Event(number, _side, call, arguments, why))
+
+
+def request(
+    call: str, arguments: tuple[object, ...], why: str, function: Callable[..., T], *actual: object
+) -> T:
+    """Let one request through a door: ``function(*actual)``, told as ``call(arguments)``.
+
+    Raises KernelError, with the call and its arguments, for any OSError of ``function``.
+    """
+    number = _pass(call, arguments)
+    try:
+        result = function(*actual)
+    except OSError as error:
+        answer = error.errno or 0
+        if _listeners:
+            emit(Event(number, _side, call, arguments, why, None, answer))
+        raise KernelError(call, arguments, answer) from None
+    if _listeners:
+        emit(Event(number, _side, call, arguments, why, result))
+    return result
+
+
+if os.environ.get("MYDOCKER_FAULT"):
+    arm(os.environ["MYDOCKER_FAULT"])
