@@ -1,0 +1,63 @@
+"""A part of a container: one idea (a cgroup, a stack of layers, a network), in four moments.
+
+=============  ==========================  ====================================================
+moment         where, when                 for example
+=============  ==========================  ====================================================
+``prepare``    host, before the process    make the cgroup, mount the layers
+``attach``     host, the process waits     write its uid map, move it into the cgroup
+``enter``      the process, before exec    pivot_root, sethostname, give up privileges
+``release``    host, after it is gone      remove the cgroup, unmount the layers
+=============  ==========================  ====================================================
+
+A part is a dataclass whose fields say all that ``release`` needs, in JSON's types: it is written to
+disk before ``prepare``, and after a crash another process rebuilds it from there and releases it. So
+``release`` must bear to be called twice, after half a ``prepare``, and by a process that made nothing.
+"""
+
+from dataclasses import asdict
+from importlib import import_module
+from typing import Any
+
+from mydocker.kernel.errors import Failure
+
+
+class Part:
+    """Does nothing in any moment; a part overrides those that it needs. Subclasses are dataclasses."""
+
+    def prepare(self) -> None:
+        """On the host, before the process exists."""
+
+    def attach(self, pid: int) -> None:
+        """On the host, while the process ``pid`` exists and waits."""
+
+    def enter(self) -> None:
+        """Inside the process, before it becomes the command."""
+
+    def release(self) -> None:
+        """On the host, after the process is gone: undo what is there to undo."""
+
+
+def saved(parts: list[Part]) -> list[dict[str, Any]]:
+    """The parts that leave something on the host, as JSON: those with a ``release`` of their own."""
+    leaving = [part for part in parts if type(part).release is not Part.release]
+    return [_saved(part) for part in leaving]
+
+
+def _saved(part: Part) -> dict[str, Any]:
+    kind = type(part)
+    return {"part": f"{kind.__module__}:{kind.__qualname__}", "fields": asdict(part)}  # type: ignore[call-overload]
+
+
+def rebuilt(states: list[dict[str, Any]]) -> list[Part]:
+    """The parts that :func:`saved` wrote, able to release. Raises Failure for an unknown kind."""
+    return [_rebuilt(state) for state in states]
+
+
+def _rebuilt(state: dict[str, Any]) -> Part:
+    module, _, name = state["part"].partition(":")
+    if not module.startswith("mydocker."):  # the file is ours, but it will not load just anything
+        raise Failure(f"saved part {state['part']}: not one of mydocker's")
+    part = getattr(import_module(module), name)(**state["fields"])
+    if not isinstance(part, Part):
+        raise Failure(f"saved part {state['part']}: not a part")
+    return part
