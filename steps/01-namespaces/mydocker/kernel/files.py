@@ -10,6 +10,7 @@ The other functions make the directories, links and device nodes that a containe
 they are here so that they are told, counted and can be made to fail as every other request.
 """
 
+import errno
 import os
 
 from mydocker.kernel import trace
@@ -56,6 +57,75 @@ def rmdir(path: str, *, why: str = "") -> None:
 def unlink(path: str, *, why: str = "") -> None:
     """Remove one name (unlink(2))."""
     trace.request("unlink", (path,), why, os.unlink, path)
+
+
+def _create(path: str, value: str, mode: int) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    try:
+        os.write(fd, value.encode())
+    finally:
+        os.close(fd)
+
+
+def create(path: str, value: str, mode: int = 0o644, *, why: str = "") -> None:
+    """Make a new small file that says ``value``; it is an error if the name is taken."""
+    trace.request("create", (path, value, mode), why, _create, path, value, mode)
+
+
+def _remove_tree(path: str) -> None:
+    # Each directory is reached by its name from the one above, never by a path: it works at any
+    # depth, with two descriptors, and a symbolic link cannot lead it out of the tree.
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(path, flags)
+    device = os.fstat(fd).st_dev
+    above: list[tuple[str, list[str]]] = []
+    try:
+        full = _remove_names(fd)
+        while full or above:
+            if full:
+                child = os.open(full[-1], flags, dir_fd=fd)
+                above.append((full.pop(), full))
+                fd = _exchange(fd, child)
+                if os.fstat(fd).st_dev != device:
+                    raise OSError(errno.EBUSY, "something is mounted in the tree")
+                full = _remove_names(fd)
+            else:
+                fd = _exchange(fd, os.open("..", flags, dir_fd=fd))
+                name, full = above.pop()
+                os.rmdir(name, dir_fd=fd)
+    finally:
+        os.close(fd)
+    os.rmdir(path)
+
+
+def _exchange(old: int, new: int) -> int:
+    os.close(old)
+    return new
+
+
+def _remove_names(fd: int) -> list[str]:
+    """Remove what the directory ``fd`` holds; the names of directories that are not empty."""
+    full = []
+    with os.scandir(fd) as entries:
+        for entry in entries:
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    os.rmdir(entry.name, dir_fd=fd)
+                else:
+                    os.unlink(entry.name, dir_fd=fd)
+            except OSError as error:
+                if error.errno != errno.ENOTEMPTY:
+                    raise
+                full.append(entry.name)
+    return full
+
+
+def remove_tree(path: str, *, why: str = "") -> None:
+    """Remove the directory ``path`` with all that is in it, told as one request.
+
+    It stays on one filesystem: a mount inside the tree is an error (EBUSY), not something to empty.
+    """
+    trace.request("remove_tree", (path,), why, _remove_tree, path)
 
 
 def symlink(target: str, linkpath: str, *, why: str = "") -> None:
