@@ -1,0 +1,140 @@
+"""The command line of vm/run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NoReturn
+
+from vm import image, repository
+from vm.errors import FAILURE, VmError
+from vm.machine import BOOT_SECONDS, CGROUPS, Machine, Settings, kvm_works, save_console
+from vm.session import Session
+
+CACHE = "/var/cache/mydocker/vm"
+MIRROR = "http://deb.debian.org/debian"
+
+# What has to be here, and the Debian package that has it.
+RUNNING = {"qemu-system-x86_64": "qemu-system-x86", "git": "git"}
+BUILDING = {
+    "debootstrap": "debootstrap",
+    "mke2fs": "e2fsprogs",
+    "unshare": "util-linux",
+    "tar": "tar",
+}
+
+EPILOG = """\
+`vm/run test 02` is `./test 02` inside. Without a command: a shell.
+The exit code is the command's; 125 when the VM itself failed.
+At a terminal, Ctrl-] switches the VM off.
+"""
+
+
+def memory(text: str) -> str:
+    """A size for QEMU's -m; QEMU's own message about a bad one names no option of ours."""
+    if not re.fullmatch(r"[1-9][0-9]*[MG]", text):
+        raise argparse.ArgumentTypeError(f"'{text}' is no size; write 512M or 2G")
+    return text
+
+
+def positive(text: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]*", text):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number above 0")
+    return int(text)
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        print(f"vm: {message} (try: vm/run --help)", file=sys.stderr)
+        raise SystemExit(FAILURE)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options; everything from the first other word on is the command."""
+    options = Parser(
+        prog="vm/run",
+        description="Run COMMAND in a Debian 12 virtual machine, in a copy of this repository.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = options.add_argument
+    add("--cgroup", choices=list(CGROUPS), default="v2", help="what systemd mounts (default: v2)")
+    add("--memory", type=memory, default="2G", help="of the VM (default: 2G)")
+    add("--cpus", type=positive, default=2, help="of the VM (default: 2)")
+    add("--timeout", type=positive, metavar="S", help="end the command after S seconds")
+    add("--accel", choices=["kvm", "tcg"], help="default: kvm where it works, else tcg")
+    add("--cache", type=Path, default=Path(CACHE), help=f"for the image (default: {CACHE})")
+    add("--mirror", default=MIRROR, help=f"to build the image from (default: {MIRROR})")
+    add("--build", action="store_true", help="only make the image")
+    add("--console", type=Path, metavar="FILE", help="keep the console's log in FILE")
+    add("command", nargs=argparse.REMAINDER, metavar="COMMAND", help="default: /bin/sh")
+    return options
+
+
+def command_line(words: list[str]) -> list[str]:
+    """The command to run: `test …` is the suite, unless -- says to take the words as they are."""
+    if words[:1] == ["--"]:
+        return words[1:] or ["/bin/sh"]
+    if words[:1] == ["test"]:
+        return ["./test", *words[1:]]
+    return words or ["/bin/sh"]
+
+
+def install_missing(tools: dict[str, str]) -> None:
+    """Install the Debian packages of the tools that are not here."""
+    packages = sorted({tools[tool] for tool in tools if not shutil.which(tool)})
+    if not packages:
+        return
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise VmError(f"missing; run: sudo apt-get install {' '.join(packages)}")
+    image.say(f"installing Debian packages: {' '.join(packages)}")
+    command = ["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300", "install"]
+    done = subprocess.run(
+        [*command, "--no-install-recommends", *packages], stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+    )  # fmt: skip
+    if done.returncode != 0:
+        last = done.stdout.strip().splitlines()[-1:]
+        raise VmError(f"apt-get could not install {' '.join(packages)}: {' '.join(last)}")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Build what is missing, boot, run the command, take the machine away."""
+    install_missing(RUNNING | BUILDING)
+    made = image.ready(options.cache, options.mirror)
+    if options.build:
+        return 0
+    accelerator = options.accel or ("kvm" if kvm_works() else "tcg")
+    settings = Settings(options.cgroup, options.memory, options.cpus, accelerator)
+    with Machine(settings, made, repository.pack()) as machine:
+        try:
+            session = Session(machine, command_line(options.command))
+            code = session.run(BOOT_SECONDS[accelerator], options.timeout)
+        except VmError as error:
+            path = options.console or Path(tempfile.gettempdir()) / "mydocker-vm-console.log"
+            last = save_console(machine, path)
+            raise VmError(f"{error}; the end of its console ({path}):\n{last}") from None
+        if options.console:
+            save_console(machine, options.console)
+        return code
+
+
+def main(arguments: list[str]) -> int:
+    options = parser().parse_args(arguments)
+    # As on Ctrl-C, so that the machine is taken away by the same path.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        return run(options)
+    except VmError as error:
+        image.say(str(error))
+        return FAILURE
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
