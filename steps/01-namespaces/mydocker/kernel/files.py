@@ -44,9 +44,12 @@ def read(path: str) -> str:
         raise KernelError("read", (path,), error.errno or 0) from None
 
 
-def mkdir(path: str, mode: int = 0o755, *, why: str = "") -> None:
-    """Make one directory (mkdir(2)); in a cgroup filesystem this makes a group."""
-    trace.request("mkdir", (path, mode), why, os.mkdir, path, mode)
+def mkdir(path: str, mode: int = 0o755, *, why: str = "", shown: str = "") -> None:
+    """Make one directory (mkdir(2)); in a cgroup filesystem this makes a group.
+
+    ``shown``, here and below, replaces ``path`` in events: what ``/proc/self/fd/N/name`` means.
+    """
+    trace.request("mkdir", (shown or path, mode), why, os.mkdir, path, mode)
 
 
 def rmdir(path: str, *, why: str = "") -> None:
@@ -128,14 +131,14 @@ def remove_tree(path: str, *, why: str = "") -> None:
     trace.request("remove_tree", (path,), why, _remove_tree, path)
 
 
-def symlink(target: str, linkpath: str, *, why: str = "") -> None:
+def symlink(target: str, linkpath: str, *, why: str = "", shown: str = "") -> None:
     """Make a symbolic link ``linkpath`` that says ``target`` (symlink(2))."""
-    trace.request("symlink", (target, linkpath), why, os.symlink, target, linkpath)
+    trace.request("symlink", (target, shown or linkpath), why, os.symlink, target, linkpath)
 
 
-def mknod(path: str, mode: int, device: int = 0, *, why: str = "") -> None:
+def mknod(path: str, mode: int, device: int = 0, *, why: str = "", shown: str = "") -> None:
     """Make a device node, FIFO or empty regular file (mknod(2)). Devices need CAP_MKNOD."""
-    trace.request("mknod", (path, mode, device), why, os.mknod, path, mode, device)
+    trace.request("mknod", (shown or path, mode, device), why, os.mknod, path, mode, device)
 
 
 def chmod(path: str, mode: int, *, why: str = "") -> None:
@@ -146,8 +149,3 @@ def chmod(path: str, mode: int, *, why: str = "") -> None:
 def chown(path: str, uid: int, gid: int, *, why: str = "") -> None:
     """Set owner and group of ``path`` itself, not of what a link points to (lchown(2))."""
     trace.request("chown", (path, uid, gid), why, os.lchown, path, uid, gid)
-
-
-def chdir(path: str, *, why: str = "") -> None:
-    """Make ``path`` the working directory of this process (chdir(2))."""
-    trace.request("chdir", (path,), why, os.chdir, path)

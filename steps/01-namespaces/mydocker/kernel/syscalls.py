@@ -59,6 +59,11 @@ FSCONFIG_SET_FLAG = 0
 FSCONFIG_SET_STRING = 1
 FSCONFIG_CMD_CREATE = 6
 MOVE_MOUNT_F_EMPTY_PATH = 4
+MOUNT_ATTR_RDONLY = 1
+
+# <linux/openat2.h>: how far a path may lead
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_IN_ROOT = 0x10
 
 # <linux/prctl.h>, <linux/close_range.h>
 PR_SET_PDEATHSIG = 1
@@ -81,7 +86,9 @@ SYS_fsmount = 432
 SYS_pidfd_open = 434
 SYS_clone3 = 435
 SYS_close_range = 436
+SYS_openat2 = 437
 SYS_pidfd_getfd = 438
+SYS_mount_setattr = 442
 SYS_pivot_root = {"x86_64": 155, "aarch64": 41}.get(platform.machine(), -1)
 
 
@@ -100,6 +107,23 @@ class clone_args(ctypes.Structure):
         ("set_tid", c_uint64),
         ("set_tid_size", c_uint64),
         ("cgroup", c_uint64),
+    ]
+
+
+class open_how(ctypes.Structure):
+    """struct open_how of openat2(2)."""
+
+    _fields_ = [("flags", c_uint64), ("mode", c_uint64), ("resolve", c_uint64)]
+
+
+class mount_attr(ctypes.Structure):
+    """struct mount_attr of mount_setattr(2)."""
+
+    _fields_ = [
+        ("attr_set", c_uint64),
+        ("attr_clr", c_uint64),
+        ("propagation", c_uint64),
+        ("userns_fd", c_uint64),
     ]
 
 
@@ -185,6 +209,12 @@ _clone = ctypes.PyDLL(None, use_errno=True).syscall
 _clone.restype = c_long
 
 
+def fork(*, why: str = "") -> int:
+    """Make a copy of this process (fork(2)): its pid, and 0 in the copy. Told before it is made."""
+    trace.announce("fork", (), why)
+    return os.fork()
+
+
 def unshare(flags: int, *, why: str = "") -> None:
     """Move this process into new namespaces (unshare(2)); PID and time ones take its next child."""
     _make("unshare", (flags,), why, _unshare, flags)
@@ -213,6 +243,11 @@ def setdomainname(name: str, *, why: str = "") -> None:
 def prctl(option: int, value: int = 0, third: int = 0, *, why: str = "") -> int:
     """Set one property of this process (prctl(2))."""
     return _make("prctl", (option, value), why, _prctl, option, value, third, 0, 0)
+
+
+def chdir(path: str, *, why: str = "") -> None:
+    """Make ``path`` the working directory of this process (chdir(2))."""
+    trace.request("chdir", (path,), why, os.chdir, path)
 
 
 def setsid(*, why: str = "") -> int:
@@ -289,11 +324,40 @@ def mount(
     data: str | None = None,
     *,
     why: str = "",
+    shown: str = "",
 ) -> None:
-    """Attach a filesystem, bind a directory, or change how it is mounted (mount(2))."""
-    told = (source, target, filesystemtype or "", mountflags, data or "")
+    """Attach a filesystem, bind a directory, or change how it is mounted (mount(2)).
+
+    ``shown`` replaces ``target`` in events: the path behind a ``/proc/self/fd/N``.
+    """
+    told = (source, shown or target, filesystemtype or "", mountflags, data or "")
     raw = (_bytes(source), _bytes(target), _bytes(filesystemtype), mountflags, _bytes(data))
     _make("mount", told, why, _mount, *raw)
+
+
+def mount_setattr(path: str, flags: int, attr_set: int, *, why: str = "", shown: str = "") -> None:
+    """Add MOUNT_ATTR_* to the mount at ``path``, with AT_RECURSIVE to those below it as well.
+
+    mount_setattr(2), Linux 5.12. ``shown`` replaces ``path`` in events.
+    """
+    attributes = mount_attr(attr_set=attr_set)
+    raw = (c_int(AT_FDCWD), c_char_p(_bytes(path)), c_uint(flags), ctypes.byref(attributes))
+    size = c_size_t(ctypes.sizeof(attributes))
+    told = (shown or path, flags, attr_set)
+    _make("mount_setattr", told, why, _syscall, _number(SYS_mount_setattr), *raw, size)
+
+
+def openat2(dirfd: int, path: str, flags: int, resolve: int) -> int:
+    """Open ``path`` below ``dirfd``, led no further than RESOLVE_* allow (openat2(2), Linux 5.6).
+
+    It is used to look and to hold (O_PATH): no event.
+    """
+    how = open_how(flags=flags | os.O_CLOEXEC, resolve=resolve)
+    raw = (c_int(dirfd), c_char_p(_bytes(path)), ctypes.byref(how), c_size_t(ctypes.sizeof(how)))
+    try:
+        return _syscall(_number(SYS_openat2), *raw)
+    except OSError as error:
+        raise KernelError("openat2", (dirfd, path), error.errno or 0) from None
 
 
 def umount2(target: str, flags: int = 0, *, why: str = "") -> None:
