@@ -1,0 +1,217 @@
+"""Each step sees its own and lower layers, and nothing of what is built later."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from house.programs import STEPS, run
+
+FOLDERS = sorted(path.parent for path in STEPS.glob("[0-9][0-9]-*/mydocker"))
+
+# The dependency rule: a package imports those to its left, and itself.
+ORDER = [
+    "kernel",
+    "container",
+    "namespaces",
+    "cgroups",
+    "overlay2",
+    "network",
+    "engine",
+    "cli",
+]
+
+# Imports, with only the layers of step N stacked and nobody's site-packages, what it is told to.
+IMPORT_ALL = """
+import sys
+steps, number, *modules = sys.argv[1:]
+sys.path.insert(0, steps)
+from layers import stack
+stack(int(number))
+import importlib, traceback
+failed = 0
+for module in modules:
+    try:
+        importlib.import_module(module)
+    except Exception:
+        failed = 1
+        print(f"importing {module}:")
+        traceback.print_exc(limit=-3, file=sys.stdout)
+sys.exit(failed)
+"""
+
+
+def modules(folder: Path) -> dict[str, Path]:
+    """The modules of one layer by name: `mydocker.kernel.files` and where it is."""
+    found = {}
+    for path in sorted(folder.glob("mydocker/**/*.py")):
+        parts = path.relative_to(folder).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imported(path: Path) -> set[tuple[int, str]]:
+    """Every import in a file, with its line: also the late ones, inside of functions."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {(node.lineno, alias.name) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: a relative import"
+            module = node.module or ""
+            # `from mydocker import kernel` names the package only after the word import.
+            names = [f"{module}.{a.name}" for a in node.names] if module == "mydocker" else [module]
+            found |= {(node.lineno, name) for name in names}
+    return found
+
+
+def rank(module: str) -> int:
+    return ORDER.index(module.split(".")[1])
+
+
+def import_with(layers: int, *names: str) -> subprocess.CompletedProcess[str]:
+    python = [sys.executable, "-I", "-S", "-c", IMPORT_ALL, str(STEPS)]
+    return run(*python, str(layers), *names, env={"MYDOCKER_VENV": sys.prefix})
+
+
+def by_name(path: Path) -> str:
+    return path.name
+
+
+def test_each_layer_has_a_number_of_its_own() -> None:
+    numbers = [int(folder.name[:2]) for folder in FOLDERS]
+    assert numbers
+    assert numbers == sorted(set(numbers))
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=by_name)
+def test_no_step_closes_the_namespace_package(folder: Path) -> None:
+    """With an `__init__.py` the first layer on the path would hide all others."""
+    assert not (folder / "mydocker" / "__init__.py").exists()
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=by_name)
+def test_a_step_imports_with_its_own_and_lower_layers(folder: Path) -> None:
+    done = import_with(int(folder.name[:2]), *modules(folder))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("folder", FOLDERS[1:], ids=by_name)
+def test_lower_steps_do_not_see_a_step(folder: Path) -> None:
+    """The check above can fail: what a step adds is not there one step earlier."""
+    for module in modules(folder):
+        done = import_with(int(folder.name[:2]) - 1, module)
+        assert done.returncode == 1, f"{module} can be imported below {folder.name}"
+        assert "ModuleNotFoundError: No module named 'mydocker." in done.stdout
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=by_name)
+def test_imports_point_down(folder: Path) -> None:
+    """Late imports too, which no import of the module alone would show."""
+    wrong = []
+    for module, path in modules(folder).items():
+        for line, name in imported(path):
+            if name.startswith("mydocker.") and rank(name) > rank(module):
+                wrong.append(f"{path}:{line}: {module} imports {name}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("main", sorted(STEPS.glob("*/main.py")), ids=lambda path: path.parent.name)
+def test_a_main_stacks_its_own_number_and_imports_no_later_step(main: Path) -> None:
+    number = int(main.parent.name[:2])
+    assert f"stack({number})" in main.read_text()
+    visible = {m for f in FOLDERS if int(f.name[:2]) <= number for m in modules(f)}
+    packages = {".".join(module.split(".")[:2]) for module in visible}
+    for line, name in imported(main):
+        if name.startswith("mydocker."):
+            assert ".".join(name.split(".")[:2]) in packages, f"{main}:{line}: imports {name}"
+
+
+def test_the_engine_never_draws() -> None:
+    """A daemon may stand on the engine one day: no click, no rich, no print in it."""
+    for folder in FOLDERS:
+        for module, path in modules(folder).items():
+            if module.startswith("mydocker.engine"):
+                names = {name.split(".")[0] for _, name in imported(path)}
+                assert not names & {"click", "rich"}, f"{path} imports click or rich"
+
+
+HELLO = """import sys
+
+sys.path.insert(0, __file__.rsplit("/", 2)[0])
+from layers import stack
+
+stack(2)
+import click
+import mydocker.two
+print(sorted(p for p in sys.path if "steps" in p), click.__file__)
+"""
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A repository of three steps with a module each, and the real layers.py."""
+    for name, module in (("01-a", "one"), ("02-b", "two"), ("03-c", "three")):
+        package = tmp_path / "steps" / name / "mydocker" / module
+        package.mkdir(parents=True)
+        (package / "__init__.py").touch()
+    (tmp_path / "steps/layers.py").write_text((STEPS / "layers.py").read_text())
+    (tmp_path / "steps/02-b/main.py").write_text(HELLO)
+    return tmp_path
+
+
+@pytest.mark.parametrize("flags", [[], ["-I", "-S"], ["-E", "-s", "-S"]], ids=" ".join)
+def test_a_main_runs_from_anywhere(small: Path, flags: list[str]) -> None:
+    system = [getattr(sys, "_base_executable", sys.executable), *flags]
+    env = {"MYDOCKER_VENV": sys.prefix}
+    ways = [
+        (small / "steps/02-b/main.py", Path("/")),
+        (Path("main.py"), small / "steps/02-b"),
+        (Path("steps/02-b/main.py"), small),
+    ]
+    for main, cwd in ways:
+        done = run(*system, main, env=env, cwd=cwd)
+        assert done.returncode == 0, done.stderr
+        seen = [f"{small}/steps/01-a", f"{small}/steps/02-b"]
+        assert done.stdout.startswith(str(seen)), "the path shows these two layers and no more"
+        assert sys.prefix in done.stdout, "click comes from the virtual environment"
+
+
+def test_an_editable_installation_does_not_show_later_steps(small: Path) -> None:
+    env = {"MYDOCKER_VENV": sys.prefix, "PYTHONPATH": str(small / "steps/03-c")}
+    done = run(sys.executable, small / "steps/02-b/main.py", env=env)
+    assert done.returncode == 0, done.stderr
+    assert "03-c" not in done.stdout
+
+
+def test_without_its_dependencies_a_step_says_what_installs_them(small: Path) -> None:
+    done = run(
+        sys.executable, "-I", "-S", small / "steps/02-b/main.py", env={"MYDOCKER_VENV": "/-"}
+    )
+    assert done.returncode == 125
+    assert done.stdout == ""
+    assert done.stderr == (
+        f"mydocker: missing: click, rich, psutil; to install, run in {small}: ./mydocker setup\n"
+    )
+
+
+def test_the_virtual_environment_of_another_python_is_named(small: Path) -> None:
+    python = small / ".venv/bin/python3"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    done = run(sys.executable, "-I", "-S", small / "steps/02-b/main.py", env={"MYDOCKER_VENV": ""})
+    assert done.returncode == 125
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    assert done.stderr == (
+        f"mydocker: set up for another Python than this {version}; run it with: {python}\n"
+    )
+
+
+def test_the_launcher_of_a_step_costs_nothing_that_python_has_not_paid() -> None:
+    """layers.py imports `os`, which everything needs, and nothing else."""
+    code = "import sys, os; a = set(sys.modules); sys.path.insert(0, sys.argv[1]); import layers; "
+    code += "layers.stack(1); print(*set(sys.modules) - a)"
+    done = run(sys.executable, "-I", "-S", "-c", code, STEPS, env={"MYDOCKER_VENV": sys.prefix})
+    assert (done.stdout, done.stderr) == ("layers\n", "")

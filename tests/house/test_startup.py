@@ -1,0 +1,78 @@
+"""Starting up is part of the product: what `run` does not need, it does not import.
+
+Names of modules are compared, as `-X importtime` tells them, and never times.
+"""
+
+import os
+import sys
+
+import pytest
+
+from house.programs import STEPS, run
+
+RUN = {
+    1: ["run", "true"],
+    2: ["run", "true"],
+    3: ["run", "busybox", "true"],
+    4: ["run", "--net", "none", "busybox", "true"],
+    5: ["run", "--rm", "--net", "none", "busybox", "true"],
+}
+MAINS = sorted(STEPS.glob("[0-9][0-9]-*/main.py"))
+
+# Each of these costs milliseconds, and has no business between a command line and execve.
+UNWANTED = {
+    "asyncio",
+    "concurrent.futures",
+    "ctypes.util",
+    "email",
+    "http",
+    "importlib.metadata",
+    "importlib.resources",
+    "logging",
+    "multiprocessing",
+    "pathlib",
+    "psutil",
+    "random",
+    "rich",
+    "shutil",
+    "socketserver",
+    "sqlite3",
+    "ssl",
+    "subprocess",
+    "tarfile",
+    "tempfile",
+    "tomllib",
+    "unittest",
+    "urllib.request",
+    "xml",
+}
+
+
+def imported(text: str) -> set[str]:
+    """The modules in what `-X importtime` writes: `import time:  self [us] | cumulative | name`."""
+    lines = [line for line in text.splitlines() if line.startswith("import time:")]
+    return {line.split("|")[2].strip() for line in lines[1:]}
+
+
+def unwanted(modules: set[str]) -> set[str]:
+    return {m for m in modules if any(f"{m}.".startswith(f"{name}.") for name in UNWANTED)}
+
+
+def test_the_measurement_sees_an_import() -> None:
+    done = run(sys.executable, "-S", "-X", "importtime", "-c", "import tempfile, xml.dom")
+    assert unwanted(imported(done.stderr)) >= {"tempfile", "shutil", "xml", "xml.dom"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="starts containers, as root")
+@pytest.mark.parametrize("main", MAINS, ids=lambda path: path.parent.name)
+def test_run_imports_nothing_that_it_does_not_need(main: os.PathLike[str]) -> None:
+    path = os.fspath(main)
+    command = [path, *RUN[int(path.split("/")[-2][:2])]]
+    env = {"MYDOCKER_VENV": sys.prefix}
+    first = run(sys.executable, "-E", "-s", "-S", *command, env=env)  # makes what is made only once
+    assert first.returncode == 0, first.stderr
+    done = run(sys.executable, "-E", "-s", "-S", "-X", "importtime", *command, env=env)
+    assert done.returncode == 0, done.stderr
+    modules = imported(done.stderr)
+    assert "mydocker.container" in modules, "this did not run a container"
+    assert not unwanted(modules)
