@@ -9,9 +9,10 @@ moment         where, when                 for example
 ``release``    host, after it is gone      remove the cgroup, unmount the layers
 =============  ==========================  ====================================================
 
-A part is a dataclass whose fields say all that ``release`` needs, in JSON's types: it is written to
-disk before ``prepare``, and after a crash another process rebuilds it from there and releases it. So
-``release`` must bear to be called twice, after half a ``prepare``, and by a process that made nothing.
+A part is a dataclass whose fields say all that ``release`` needs, in JSON's types: it is written
+to disk before ``prepare``, and after a crash another process rebuilds it from there and releases
+it. So ``release`` must bear to be called twice, after half a ``prepare``, and by a process that
+made nothing.
 """
 
 from dataclasses import asdict
@@ -22,7 +23,7 @@ from mydocker.kernel.errors import Failure
 
 
 class Part:
-    """Does nothing in any moment; a part overrides those that it needs. Subclasses are dataclasses."""
+    """Does nothing in any moment; a subclass, a dataclass, overrides the moments it needs."""
 
     def prepare(self) -> None:
         """On the host, before the process exists."""
@@ -33,19 +34,27 @@ class Part:
     def enter(self) -> None:
         """Inside the process, before it becomes the command."""
 
+    def epitaph(self) -> str:
+        """On the host, after the process ended and before ``release``: a line to tell of its end.
+
+        As that it was killed because its memory limit was reached; "" for nothing to tell.
+        """
+        return ""
+
     def release(self) -> None:
         """On the host, after the process is gone: undo what is there to undo."""
 
 
 def saved(parts: list[Part]) -> list[dict[str, Any]]:
-    """The parts that leave something on the host, as JSON: those with a ``release`` of their own."""
+    """The parts that leave something on the host, those with a ``release``, as JSON."""
     leaving = [part for part in parts if type(part).release is not Part.release]
     return [_saved(part) for part in leaving]
 
 
 def _saved(part: Part) -> dict[str, Any]:
     kind = type(part)
-    return {"part": f"{kind.__module__}:{kind.__qualname__}", "fields": asdict(part)}  # type: ignore[call-overload]
+    fields = asdict(part)  # type: ignore[call-overload]  # every subclass is a dataclass
+    return {"part": f"{kind.__module__}:{kind.__qualname__}", "fields": fields}
 
 
 def rebuilt(states: list[dict[str, Any]]) -> list[Part]:

@@ -155,7 +155,7 @@ _syscall = _prototype("syscall", restype=c_long)  # variadic: callers wrap each 
 _number = c_long
 
 
-def _bytes(text: str | os.PathLike[str] | None) -> bytes | None:
+def _bytes(text: str | bytes | os.PathLike[str] | None) -> bytes | None:
     return None if text is None else os.fsencode(text)
 
 
@@ -347,7 +347,7 @@ def mount_setattr(path: str, flags: int, attr_set: int, *, why: str = "", shown:
     _make("mount_setattr", told, why, _syscall, _number(SYS_mount_setattr), *raw, size)
 
 
-def openat2(dirfd: int, path: str, flags: int, resolve: int) -> int:
+def openat2(dirfd: int, path: str | bytes, flags: int, resolve: int) -> int:
     """Open ``path`` below ``dirfd``, led no further than RESOLVE_* allow (openat2(2), Linux 5.6).
 
     It is used to look and to hold (O_PATH): no event.

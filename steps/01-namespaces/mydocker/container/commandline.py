@@ -1,0 +1,146 @@
+"""What every ``main`` of the book has in common: the one line of an error, and ``--explain``.
+
+The library raises; this module prints. An error becomes one line on standard error and Docker's
+exit code, never a traceback (``MYDOCKER_TRACEBACK=1`` shows it, for those who look for a bug in
+our code).
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+from mydocker.container.running import Ended
+from mydocker.kernel import trace
+from mydocker.kernel.errors import CANNOT_RUN, Failure
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called: ``{"list": "module:attribute"}``."""
+
+    def __init__(self, *args: Any, lazy: dict[str, str] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lazy = lazy or {}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *self.lazy})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.lazy:
+            return super().get_command(ctx, cmd_name)
+        module, _, attribute = self.lazy[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+
+def default_root() -> str:
+    """Where images, layers and containers are kept: MYDOCKER_ROOT or /var/lib/mydocker."""
+    return os.environ.get("MYDOCKER_ROOT") or "/var/lib/mydocker"
+
+
+def default_run() -> str:
+    """Where the records of running containers are kept: MYDOCKER_RUN or /run/mydocker."""
+    return os.environ.get("MYDOCKER_RUN") or "/run/mydocker"
+
+
+def explain_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--explain``: tell every request to the kernel; ``--explain=script``: write them down."""
+
+    def start(context: click.Context, option: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            _explain(value)
+
+    option = click.option(
+        "--explain",
+        is_flag=False,
+        flag_value="narration",
+        metavar="[script[:FILE]]",
+        expose_value=False,
+        is_eager=True,
+        callback=start,
+        help="Tell each request to the kernel: where, what, why, and what to type by hand. "
+        "--explain=script writes a shell script that builds the same container.",
+    )
+    return option(command)
+
+
+def _explain(value: str) -> None:
+    kind, _, file = value.partition(":")
+    if kind == "narration":
+        from mydocker.kernel.narrator import Narrator
+
+        trace.listen(Narrator(sys.stderr))
+    elif kind == "script":
+        from mydocker.kernel.script import Script
+
+        script = Script()
+        trace.listen(script)
+        _at_end.append(lambda: script.write(file))
+    else:
+        raise click.UsageError(f"--explain={value}: write --explain or --explain=script[:FILE]")
+
+
+_at_end: list[Callable[[], None]] = []
+
+
+def finish(ended: Ended) -> NoReturn:
+    """Tell what the parts said of the container's end, and end with its exit code."""
+    for remark in ended.remarks:
+        print(f"mydocker: {remark}", file=sys.stderr)
+    raise SystemExit(ended.exit_code)
+
+
+def main(command: click.Command, name: str = "mydocker") -> NoReturn:
+    """Run a click command as the program: errors in one line, exit codes as Docker's."""
+    code = CANNOT_RUN
+    try:
+        result = command.main(prog_name=name, standalone_mode=False)
+        code = result if isinstance(result, int) else 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(bool(end.code))
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:
+        code = 141  # our reader went away, as `… | head` does: 128 + SIGPIPE
+    except click.exceptions.Exit as end:
+        code = end.exit_code
+    except click.Abort:
+        code = 130
+    except click.ClickException as error:
+        code = _complain(_usage(error, name))
+    except Failure as failure:
+        _complain(str(failure))
+        code = failure.exit_code
+    except Exception as error:
+        if os.environ.get("MYDOCKER_TRACEBACK"):
+            raise
+        what = f"{type(error).__name__}: {error}"
+        _complain(f"internal error: {what}. Please report it; MYDOCKER_TRACEBACK=1 shows where")
+    _leave(code)
+
+
+def _usage(error: click.ClickException, name: str) -> str:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else name
+    message = " ".join(error.format_message().split()).rstrip(".")
+    return f"{message}. See '{path} --help'"
+
+
+def _complain(message: str) -> int:
+    print(f"mydocker: {message}", file=sys.stderr)
+    return CANNOT_RUN
+
+
+def _leave(code: int) -> NoReturn:
+    """End now. Taking the interpreter apart would cost some milliseconds and do nothing for us."""
+    for action in _at_end:
+        action()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        code = code or 141
+    os._exit(code)

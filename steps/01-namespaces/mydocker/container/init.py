@@ -1,0 +1,78 @@
+"""The small first process of ``--init``: it starts the command, hands signals on, collects zombies.
+
+The first process of a PID namespace has two duties that few programs know of. Orphans become its
+children, and stay zombies until it waits for them. And the kernel drops every signal to it for
+which it has no handler (pid_namespaces(7)), so that a plain ``sleep`` as PID 1 does not stop on
+SIGTERM.
+"""
+
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NoReturn
+
+from mydocker.kernel import syscalls
+
+_KEPT = {signal.SIGKILL, signal.SIGSTOP}  # nobody can wait for these
+_FAULTS = {
+    signal.SIGSEGV,
+    signal.SIGBUS,
+    signal.SIGFPE,
+    signal.SIGILL,
+}  # our own, not to be passed on
+
+
+def supervise(command: Callable[[], NoReturn], let_go: Callable[[], None]) -> NoReturn:
+    """Be PID 1: run ``command`` in a child and end with its exit code, 128+n after a signal.
+
+    ``let_go`` closes what only the command's side still needs.
+    """
+    watched = set(signal.valid_signals()) - _KEPT - _FAULTS
+    signal.pthread_sigmask(signal.SIG_BLOCK, watched)
+    child = syscalls.fork(why="PID 1 stays our reaper; the command becomes its child")
+    if child == 0:
+        _lead(watched)
+        command()
+    let_go()
+    while True:
+        number = signal.sigwait(watched)
+        if number != signal.SIGCHLD:
+            _pass_on(child, number)
+        elif (status := _reap(child)) is not None:
+            os._exit(status)
+
+
+def _lead(watched: set[signal.Signals]) -> None:
+    """Lead a process group of its own, in the foreground of the terminal if there is one.
+
+    Else Ctrl-C would reach the command twice, from the terminal and through its parent.
+    """
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # else taking the foreground would stop us
+    with suppress(OSError):  # no terminal
+        os.tcsetpgrp(0, os.getpgrp())
+    signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, watched)
+
+
+def _pass_on(child: int, number: int) -> None:
+    try:
+        os.kill(child, number)
+    except ProcessLookupError:
+        return
+
+
+def _reap(child: int) -> int | None:
+    """Collect every dead child; the exit code if the command was among them."""
+    status = None
+    while True:
+        try:
+            pid, raw = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return status
+        if pid == 0:
+            return status
+        if pid == child:
+            code = os.waitstatus_to_exitcode(raw)
+            status = code if code >= 0 else 128 - code

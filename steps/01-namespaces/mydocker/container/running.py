@@ -1,0 +1,218 @@
+"""Run a container: walk its parts through their four moments around one process.
+
+prepare in order, clone3, attach in order, go, enter in order (``child``), execve, wait, release in
+reverse. Whatever goes wrong on the way, what was prepared is released.
+"""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from mydocker.container import channel, child, state, terminal
+from mydocker.container.parts import Part, saved
+from mydocker.container.process import Process
+from mydocker.container.processes import Identity, identify, myself
+from mydocker.kernel import syscalls, trace
+from mydocker.kernel.errors import Failure, hints
+
+_HINTS = {
+    1: "New namespaces need root: use sudo, or begin with a user namespace of your own (--user)",
+    22: "This kernel does not know one of the namespaces asked for: see mydocker doctor",
+    28: "A limit on the number of namespaces is reached: see /proc/sys/user/max_*_namespaces",
+    38: "clone3 came with Linux 5.3: this kernel is older, or a seccomp filter forbids it",
+}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a container ended: its exit code (128+n after signal n), and what its parts say of it."""
+
+    exit_code: int
+    remarks: tuple[str, ...] = ()
+
+
+def new_identifier() -> str:
+    """A container's id: 64 hexadecimal digits, of which people use the first 12."""
+    return os.urandom(32).hex()
+
+
+class Container:
+    """One container: its parts and, once started, its first process.
+
+    ``namespaces`` are CLONE_NEW* flags for clone3(2); ``run`` is the directory for the record that
+    lets a later process clean up.
+    """
+
+    def __init__(
+        self, identifier: str, process: Process, namespaces: int, parts: list[Part], run: str
+    ) -> None:
+        self.id = identifier
+        self.process = process
+        self.namespaces = namespaces
+        self.parts = parts
+        self.run = run
+        self.pid = 0
+        self.pidfd = -1
+        self.master = -1  # of its terminal, if it has one
+        self.started = False
+        self.ending = False
+        self._saved = saved(parts)
+
+    def start(self) -> None:
+        """Make the container; return when the command runs. Nothing is left behind by a failure.
+
+        Raises Failure, from whichever side it came. Call it from a program with one thread.
+        """
+        try:
+            self._record(Identity(0, 0))
+            for part in self.parts:
+                part.prepare()
+            self._clone()
+        except BaseException:
+            self.kill()
+            self.release()
+            raise
+
+    def _clone(self) -> None:
+        ours, theirs = channel.pair()
+        with hints(_HINTS):
+            self.pid, self.pidfd = syscalls.clone3(
+                self.namespaces, why="a child process with namespaces of its own"
+            )
+        if self.pid == 0:
+            ours.close()
+            child.become(self.process, self.parts, theirs)
+        theirs.close()
+        try:
+            self._record(identify(self.pid))
+            for part in self.parts:
+                part.attach(self.pid)
+            ours.send({"go": trace.count(), "observed": trace.observed()})
+            self._listen(ours)
+        finally:
+            ours.close()
+        self.started = True
+
+    def _listen(self, ours: channel.Channel) -> None:
+        """Hear what the container's side says until it is the command: then the channel closes."""
+        while True:
+            message, descriptor = ours.receive()
+            if message is None:
+                return
+            self._hear(message, descriptor)
+
+    def _hear(self, message: dict[str, Any], descriptor: int | None) -> None:
+        if "error" in message:
+            raise channel.error_of(message)
+        if "kill" in message:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if "event" in message:
+            trace.relay(channel.event_of(message))
+        if descriptor is not None:
+            self.master = descriptor
+
+    def _record(self, process: Identity) -> None:
+        if self._saved:
+            state.write(self.run, state.State(self.id, myself(), process, self._saved))
+
+    def wait(self) -> Ended:
+        """Wait for the end of the command; relays its terminal meanwhile if it has one."""
+        if self.master >= 0:
+            terminal.relay(self.master, self.pidfd, self.process.input)
+        _, status = os.waitpid(self.pid, 0)
+        self.pid = 0
+        code = os.waitstatus_to_exitcode(status)
+        remarks = [remark for part in self.parts if (remark := part.epitaph())]
+        return Ended(code if code >= 0 else 128 - code, tuple(remarks))
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the first process; nothing happens if it is gone."""
+        if self.pid <= 0:
+            return
+        with suppress(ProcessLookupError, Failure):
+            syscalls.pidfd_send_signal(
+                self.pidfd, number, pid=self.pid, why="a signal for us is for the command"
+            )
+
+    def kill(self) -> None:
+        """End the process now, if there is one. May be called twice."""
+        if self.pid <= 0:
+            return
+        with suppress(ProcessLookupError):
+            os.kill(
+                self.pid, signal.SIGKILL
+            )  # ours, not yet waited for: the pid cannot be another's
+        os.waitpid(self.pid, 0)
+        self.pid = 0
+
+    def release(self) -> None:
+        """Undo all parts, last first, then forget the record; raises what failed, after trying all.
+
+        A part that failed is tried a second time when the others are gone.
+        """
+        self.ending = True
+        for descriptor in (self.master, self.pidfd):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self.master = self.pidfd = -1
+        if release_all(self.parts) and (failures := release_all(self.parts)):
+            raise failures[0]
+        if self._saved:
+            state.remove(self.run, self.id)
+
+
+def release_all(parts: list[Part]) -> list[Failure]:
+    """Release every part, last first, and go on after a failure; the failures."""
+    failures = []
+    for part in reversed(parts):
+        try:
+            part.release()
+        except Failure as failure:
+            failures.append(failure)
+    return failures
+
+
+@contextmanager
+def _signals(container: Container) -> Iterator[None]:
+    """Signals for us are signals for the command; before it runs, they end the start."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if container.started:
+            container.signal(number)
+        elif not container.ending:
+            raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, handle) for number in child.FORWARDED}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def run(
+    process: Process,
+    namespaces: int,
+    parts: list[Part],
+    *,
+    run_directory: str,
+    identifier: str = "",
+) -> Ended:
+    """Run ``process`` in a container made of ``parts`` and wait for its end.
+
+    Raises Failure if it could not be started; then and otherwise nothing of it is left.
+    """
+    container = Container(identifier or new_identifier(), process, namespaces, parts, run_directory)
+    with _signals(container):
+        container.start()
+        try:
+            return container.wait()
+        except BaseException:
+            container.kill()
+            raise
+        finally:
+            container.release()

@@ -1,0 +1,70 @@
+"""What is written down before anything is made, so that a killed run can be cleaned up after.
+
+``<run>/<id>/state.json`` holds the parts that leave something on the host, who made them (the
+owner) and the container's first process. It lies on a tmpfs (``/run``), where it lives as long as
+what it speaks of: cgroups, mounts and links are gone after a reboot, and so is it.
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from mydocker.container.processes import Identity
+
+
+@dataclass(frozen=True)
+class State:
+    """One container's record. ``parts`` is what :func:`mydocker.container.parts.saved` gave."""
+
+    id: str
+    owner: Identity
+    process: Identity
+    parts: list[dict[str, Any]] = field(default_factory=list)
+
+
+def path(run: str, identifier: str) -> str:
+    """The directory of one container below ``run``."""
+    return f"{run}/{identifier}"
+
+
+def write(run: str, state: State) -> None:
+    """Write the record whole or not at all: to a file of another name, then renamed."""
+    directory = path(run, state.id)
+    os.makedirs(directory, mode=0o711, exist_ok=True)
+    with open(f"{directory}/state.json.new", "w") as file:
+        json.dump(asdict(state), file)
+    os.rename(f"{directory}/state.json.new", f"{directory}/state.json")
+
+
+def read(run: str, identifier: str) -> State | None:
+    """The record of one container; None if there is none (yet, or any more)."""
+    try:
+        with open(f"{path(run, identifier)}/state.json") as file:
+            told = json.load(file)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    owner, process = Identity(**told["owner"]), Identity(**told["process"])
+    return State(told["id"], owner, process, told["parts"])
+
+
+def remove(run: str, identifier: str) -> None:
+    """Forget one container: its record and its directory. May be called twice."""
+    directory = path(run, identifier)
+    for name in ("state.json.new", "state.json"):
+        try:
+            os.unlink(f"{directory}/{name}")
+        except FileNotFoundError:
+            continue
+    try:
+        os.rmdir(directory)
+    except FileNotFoundError:
+        return
+
+
+def identifiers(run: str) -> list[str]:
+    """The containers that have a directory below ``run``."""
+    try:
+        return sorted(entry.name for entry in os.scandir(run) if entry.is_dir())
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,116 @@
+"""A terminal for the container, and the reader's terminal joined to it (pty(7), tty_ioctl(4)).
+
+The container gets a terminal of its own, from its own devpts, and a session of its own, so that
+its shell can do job control. On the host the reader's terminal is switched to raw mode: every key,
+Ctrl-C and Ctrl-Z too, is a byte for the container, and its terminal makes the signal out of it.
+"""
+
+import fcntl
+import os
+import select
+import signal
+import termios
+import tty
+from types import FrameType
+
+from mydocker.kernel import trace
+from mydocker.kernel.errors import Failure
+
+_TIOCSPTLCK = 0x40045431  # unlock the slave (ioctl_tty(2))
+_TIOCGPTPEER = 0x5441  # open the slave without its path: right whichever devpts it is on
+_CHUNK = 65536
+
+
+def open_pair() -> tuple[int, int]:
+    """``(master, slave)`` of a new terminal of the devpts mounted here; else raises Failure."""
+    try:
+        master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        fcntl.ioctl(master, _TIOCSPTLCK, b"\0\0\0\0")
+        slave = fcntl.ioctl(master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY)
+    except OSError as error:
+        hint = "The container's /dev needs a devpts with its ptmx; without one, leave -t out"
+        raise Failure(f'open("/dev/ptmx"): {error.strerror}', hint) from None
+    return master, slave
+
+
+def become_controlling(slave: int) -> None:
+    """Make ``slave`` the controlling terminal of this new session, and its standard streams."""
+    why = "the session's terminal: Ctrl-C typed there becomes SIGINT here"
+    trace.request("ioctl", ("TIOCSCTTY",), why, fcntl.ioctl, slave, termios.TIOCSCTTY, 0)
+    for stream in (0, 1, 2):
+        os.dup2(slave, stream)
+
+
+def copy_size(source: int, target: int) -> None:
+    """Give the window size of one terminal to another; its foreground group gets SIGWINCH."""
+    try:
+        size = fcntl.ioctl(source, termios.TIOCGWINSZ, b"\0" * 8)
+        fcntl.ioctl(target, termios.TIOCSWINSZ, size)
+    except OSError:
+        return  # not a terminal: there is no size to copy
+
+
+def relay(master: int, pidfd: int, keyboard: bool) -> None:
+    """Carry bytes between the reader's terminal and ``master`` until ``pidfd``'s process ends.
+
+    ``keyboard``: hand on standard input too (Docker's ``-i``). The reader's terminal is in raw mode
+    meanwhile, and is put back whatever happens.
+    """
+    raw = keyboard and os.isatty(0)
+    before = termios.tcgetattr(0) if raw else None
+
+    def resize(number: int, frame: FrameType | None) -> None:
+        copy_size(0, master)
+
+    previous = signal.signal(signal.SIGWINCH, resize)
+    copy_size(0, master)
+    try:
+        if raw:
+            tty.setraw(0, termios.TCSANOW)
+        _carry(master, pidfd, keyboard)
+    finally:
+        if before is not None:
+            termios.tcsetattr(0, termios.TCSADRAIN, before)
+        signal.signal(signal.SIGWINCH, previous)
+
+
+def _carry(master: int, pidfd: int, keyboard: bool) -> None:
+    """The loop of :func:`relay`. What the container does not read yet waits here, so that it never
+    blocks us: a container that reads nothing can still write."""
+    os.set_blocking(master, False)
+    waiting = b""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    if keyboard:
+        poll.register(0, select.POLLIN)
+    while True:
+        poll.register(master, select.POLLIN | (select.POLLOUT if waiting else 0))
+        ready = dict(poll.poll())
+        if ready.get(master, 0) & (select.POLLIN | select.POLLHUP) and not _show(master):
+            poll.unregister(master)  # the last process with the slave closed it
+            select.select([pidfd], [], [])
+            return
+        if ready.get(master, 0) & select.POLLOUT:
+            waiting = waiting[os.write(master, waiting) :]
+        if 0 in ready:
+            typed = os.read(0, _CHUNK)
+            if not typed:
+                poll.unregister(0)
+            waiting += typed or b"\x04"  # the end of a file is Ctrl-D on a terminal
+        if pidfd in ready:
+            while _show(master):
+                continue
+            return
+
+
+def _show(master: int) -> bool:
+    """Print what the container wrote; False if there is nothing more."""
+    try:
+        data = os.read(master, _CHUNK)
+    except BlockingIOError:
+        return False
+    except OSError:  # EIO: no process has the slave open any more
+        return False
+    while data:
+        data = data[os.write(1, data) :]
+    return True

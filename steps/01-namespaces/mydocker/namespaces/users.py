@@ -1,0 +1,73 @@
+"""User namespaces: which ids inside are which ids outside (user_namespaces(7))."""
+
+import errno
+import os
+from dataclasses import dataclass
+
+from mydocker.container.parts import Part
+from mydocker.kernel import files, syscalls
+from mydocker.kernel.errors import Failure, hints
+
+_EVERY_ID = 4294967295
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """``count`` ids from ``inside`` on are those from ``outside`` on."""
+
+    inside: int
+    outside: int
+    count: int
+
+
+def parse(text: str) -> Mapping:
+    """``INSIDE:OUTSIDE[:COUNT]`` as a Mapping. Raises Failure for anything else."""
+    numbers = text.split(":")
+    if len(numbers) not in (2, 3) or not all(number.isdecimal() for number in numbers):
+        hint = "Write INSIDE:OUTSIDE[:COUNT] in decimal, as 0:1000 or 0:100000:65536"
+        raise Failure(f"id map {text!r}: not a map", hint)
+    inside, outside = int(numbers[0]), int(numbers[1])
+    return Mapping(inside, outside, int(numbers[2]) if len(numbers) == 3 else 1)
+
+
+def default_mapping(own: int) -> Mapping:
+    """For root every id is itself; for another user, root inside is that user."""
+    return Mapping(0, 0, _EVERY_ID) if own == 0 else Mapping(0, own, 1)
+
+
+@dataclass(frozen=True)
+class UserMaps(Part):
+    """The maps of the container's user namespace. Without them everybody inside is ``nobody``.
+
+    The host writes them (a process may map only its own id itself), each in one write, each once.
+    """
+
+    uids: tuple[Mapping, ...]
+    gids: tuple[Mapping, ...]
+    deny_setgroups: bool
+
+    def attach(self, pid: int) -> None:
+        text = {"uid_map": _lines(self.uids), "gid_map": _lines(self.gids)}
+        with hints(_HINTS):
+            if self.deny_setgroups:
+                why = "an unprivileged map is accepted only if nobody inside can drop a group"
+                files.write(f"/proc/{pid}/setgroups", "deny", why=why)
+            files.write(f"/proc/{pid}/uid_map", text["uid_map"], why="who root inside is outside")
+            files.write(f"/proc/{pid}/gid_map", text["gid_map"], why="the same for groups")
+
+    def enter(self) -> None:
+        if (os.getuid(), os.getgid()) == (0, 0):
+            return
+        why = "become root of the user namespace: our own id has no name inside"
+        syscalls.setresgid(0, 0, 0, why=why)
+        syscalls.setresuid(0, 0, 0, why=why)
+
+
+_HINTS = {
+    errno.EPERM: "Without root you may map only your own id: 0:UID, and not another user's",
+    errno.EINVAL: "Maps may not overlap, and COUNT must be at least 1",
+}
+
+
+def _lines(mappings: tuple[Mapping, ...]) -> str:
+    return "\n".join(f"{m.inside} {m.outside} {m.count}" for m in mappings)
