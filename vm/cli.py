@@ -15,7 +15,14 @@ from typing import NoReturn
 
 from vm import image, repository
 from vm.errors import FAILURE, VmError
-from vm.machine import BOOT_SECONDS, CGROUPS, Machine, Settings, kvm_works, save_console
+from vm.machine import (
+    BOOT_SECONDS,
+    CGROUPS,
+    Machine,
+    Settings,
+    accelerators,
+    remember_kvm_failed,
+)
 from vm.session import Session
 
 CACHE = "/var/cache/mydocker/vm"
@@ -112,19 +119,37 @@ def run(options: argparse.Namespace) -> int:
     made = image.ready(options.cache, options.mirror)
     if options.build:
         return 0
-    accelerator = options.accel or ("kvm" if kvm_works() else "tcg")
-    settings = Settings(options.cgroup, options.memory, options.cpus, accelerator)
-    with Machine(settings, made, repository.pack()) as machine:
-        try:
+    archive = repository.pack()
+    candidates = [options.accel] if options.accel else accelerators(options.cache)
+    for accelerator in candidates:
+        settings = Settings(options.cgroup, options.memory, options.cpus, accelerator)
+        with Machine(settings, made, archive) as machine:
             session = Session(machine, command_line(options.command))
-            code = session.run(BOOT_SECONDS[accelerator], options.timeout)
-        except VmError as error:
-            path = options.console or Path(tempfile.gettempdir()) / "mydocker-vm-console.log"
-            last = save_console(machine, path)
-            raise VmError(f"{error}; the end of its console ({path}):\n{last}") from None
-        if options.console:
-            save_console(machine, options.console)
-        return code
+            try:
+                session.wait_until_up(BOOT_SECONDS[accelerator])
+            except VmError as error:
+                if accelerator == candidates[-1]:
+                    raise with_console(error, machine, options.console) from None
+                image.say(f"kvm does not work here, so the processor is emulated ({error})")
+                remember_kvm_failed(options.cache)
+                continue
+            try:
+                code = session.run(options.timeout)
+            except VmError as error:
+                raise with_console(error, machine, options.console) from None
+            if options.console:
+                options.console.write_text(machine.console_text())
+            return code
+    raise AssertionError("the last candidate returns or raises")
+
+
+def with_console(error: VmError, machine: Machine, path: Path | None) -> VmError:
+    """The error with the last lines of the machine's console, all of which goes to a file."""
+    path = path or Path(tempfile.gettempdir()) / "mydocker-vm-console.log"
+    text = machine.console_text()
+    path.write_text(text)
+    last = "\n".join(f"    {line}" for line in text.splitlines()[-15:])
+    return VmError(f"{error}; the end of its console ({path}):\n{last}")
 
 
 def main(arguments: list[str]) -> int:

@@ -28,7 +28,8 @@ CGROUPS = {
     "v1": "systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller=1",
 }
 
-BOOT_SECONDS = {"kvm": 60, "tcg": 300}  # until the agent says hello; an emulated boot is slow
+BOOT_SECONDS = {"kvm": 30, "tcg": 300}  # until the agent says hello; an emulated boot is slow
+KVM_FAILED = "kvm-failed"  # in the cache: the boot of this host on which kvm was tried in vain
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,25 @@ def kvm_works() -> bool:
     finally:
         for descriptor in reversed(opened):
             os.close(descriptor)
+
+
+def accelerators(cache: Path) -> list[str]:
+    """What to try, in order. A kvm that makes a processor may still fail to run it (nested)."""
+    try:
+        failed = (cache / KVM_FAILED).read_text() == _boot_of_host()
+    except FileNotFoundError:
+        failed = False
+    return ["kvm", "tcg"] if kvm_works() and not failed else ["tcg"]
+
+
+def remember_kvm_failed(cache: Path) -> None:
+    """Do not try again until this host is booted anew."""
+    if os.access(cache, os.W_OK):
+        (cache / KVM_FAILED).write_text(_boot_of_host())
+
+
+def _boot_of_host() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text()
 
 
 def kernel_parameters(cgroup: str) -> str:
@@ -130,10 +150,3 @@ class Machine:
         lines = said.decode(errors="replace").strip().splitlines()
         reason = lines[-1] if lines else "the guest crashed or switched itself off"
         return VmError(f"the VM ended before the command did: {reason}")
-
-
-def save_console(machine: Machine, path: Path) -> str:
-    """Write the console's log to a file; return the last lines for a message."""
-    text = machine.console_text()
-    path.write_text(text)
-    return "\n".join(f"    {line}" for line in text.splitlines()[-15:])

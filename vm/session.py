@@ -40,17 +40,19 @@ class Session:
         self._input_open = True
         self._exit_code: int | None = None
 
-    def run(self, boot_seconds: float, command_seconds: float | None) -> int:
-        """Wait for the agent, run the command, return its exit code."""
-        started = time.monotonic()
-        if self._next_kind(started + boot_seconds) != wire.HELLO:
-            raise VmError(f"the VM did not come up within {boot_seconds:.0f} s")
+    def wait_until_up(self, seconds: float) -> None:
+        """Wait for the agent's hello."""
+        if self._next_kind(time.monotonic() + seconds) != wire.HELLO:
+            raise VmError(f"the VM did not come up within {seconds:.0f} s")
+
+    def run(self, seconds: float | None) -> int:
+        """Run the command, return its exit code."""
         self._outgoing += wire.frame(wire.JOB, self._job())
-        deadline = None if command_seconds is None else time.monotonic() + command_seconds
+        deadline = None if seconds is None else time.monotonic() + seconds
         with self._signals() as wakeup, raw_terminal(self._terminal):
             while self._exit_code is None:
                 if deadline is not None and time.monotonic() > deadline:
-                    raise VmError(f"the command did not end within {command_seconds:.0f} s")
+                    raise VmError(f"the command did not end within {seconds:.0f} s")
                 self._turn(wakeup, deadline)
         return self._exit_code
 
