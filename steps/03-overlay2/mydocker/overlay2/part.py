@@ -1,0 +1,86 @@
+"""The layers and the root directory of a container as its parts."""
+
+import errno
+import os
+from dataclasses import dataclass, field
+
+from mydocker.container.parts import Part
+from mydocker.kernel import files, syscalls
+from mydocker.kernel.errors import Failure, KernelError
+from mydocker.overlay2 import rootfs
+from mydocker.overlay2.layers import LayerStore
+from mydocker.overlay2.mounting import OverlayMount, mount_overlay
+from mydocker.overlay2.volumes import Volume, provide_sources
+
+
+@dataclass(frozen=True)
+class LayersPart(Part):
+    """A writable layer on the layers of an image, mounted on the host as ``merged``.
+
+    ``root`` is mydocker's data directory, ``id`` the container's id and the layer's too;
+    ``parents`` are the image's layers from the bottom up. ``keep``: release unmounts only, and the
+    layer stays (what a container without ``--rm`` wrote is there when it starts again).
+    """
+
+    root: str
+    id: str
+    parents: list[str] = field(default_factory=list)
+    keep: bool = False
+
+    def prepare(self) -> None:
+        store = LayerStore(self.root)
+        if not store.exists(self.id):
+            store.create(self.parents, self.id)
+        layer = store.layer(self.id)
+        if not layer.lower:
+            raise Failure("the image has no layer, and nothing to run", "Import another image")
+        if not os.path.isdir(layer.merged):
+            files.mkdir(layer.merged, 0o755, why="where the stack of layers will appear")
+        mount_overlay(
+            OverlayMount(
+                store.path,
+                tuple(layer.lower),
+                f"{self.id}/diff",
+                f"{self.id}/work",
+                f"{self.id}/merged",
+                volatile=not self.keep,
+            )
+        )
+
+    def release(self) -> None:
+        store = LayerStore(self.root)
+        unmount(store.layer(self.id).merged)
+        if not self.keep:
+            store.remove(self.id)
+
+
+def unmount(path: str) -> None:
+    """Take away the mount at ``path``, if there is one; from the tree only, if it is in use."""
+    try:
+        syscalls.umount2(path, syscalls.UMOUNT_NOFOLLOW, why="the container's root is not needed")
+    except KernelError as error:
+        if error.errno == errno.EBUSY:
+            # Somebody stands in it, a shell of the reader's for example: it goes when they leave.
+            flags = syscalls.UMOUNT_NOFOLLOW | syscalls.MNT_DETACH
+            syscalls.umount2(path, flags, why="in use: out of the tree now, gone when left")
+        elif error.errno not in (errno.EINVAL, errno.ENOENT):  # not mounted, not there
+            raise
+
+
+@dataclass(frozen=True)
+class RootPart(Part):
+    """Inside: everything that belongs into a container's root is mounted, and it becomes ``/``.
+
+    ``directory`` is the new root as the host sees it: ``merged`` of a layer, or any directory.
+    """
+
+    directory: str
+    volumes: tuple[Volume, ...] = ()
+    read_only: bool = False
+
+    def prepare(self) -> None:
+        provide_sources(self.volumes)
+
+    def enter(self) -> None:
+        rootfs.mount_all(self.directory, self.volumes, self.read_only)
+        rootfs.pivot(self.directory)

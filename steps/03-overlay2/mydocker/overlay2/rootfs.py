@@ -1,0 +1,327 @@
+"""What a container finds in its root directory besides its image, and how that becomes ``/``.
+
+First as data: the filesystems of the kernel and the devices that every program expects, and what
+is kept from it: places where root could change the whole machine are read-only or hidden (the
+lists are Docker's). Then the acts, in the order of their call.
+
+Every target is looked up by openat2(2) with RESOLVE_IN_ROOT, and mounted on by descriptor: the
+image decides what ``/proc`` or ``/data`` is, and if it says "a link to ../../../etc", then a path
+would lead to the host's ``/etc``.
+
+Man pages: mount(2), pivot_root(2), mount_namespaces(7), openat2(2), mount_setattr(2), null(4),
+pts(4).
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from mydocker.kernel import files, syscalls
+from mydocker.kernel.errors import Failure, KernelError, hints
+from mydocker.overlay2.volumes import BIND, Volume
+
+_SAFE = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Filesystem:
+    """One filesystem to mount at ``target`` in the container.
+
+    ``host`` is the host's own directory of the kind, bound read-only where the kernel refuses a new
+    one: a user namespace may mount only what belongs to its own other namespaces.
+    """
+
+    target: str
+    type: str
+    source: str
+    flags: int
+    data: str
+    why: str
+    host: str = ""
+
+
+PROC = Filesystem("/proc", "proc", "proc", _SAFE, "", "the processes of its PID namespace", "/proc")
+DEV = Filesystem(
+    "/dev", "tmpfs", "tmpfs", syscalls.MS_NOSUID | syscalls.MS_STRICTATIME, "mode=755,size=65536k",
+    "a /dev of its own, with no disk in it",
+)  # fmt: skip
+PTS = Filesystem(
+    "/dev/pts", "devpts", "devpts", syscalls.MS_NOSUID | syscalls.MS_NOEXEC,
+    "newinstance,ptmxmode=0666,mode=0620,gid=5", "terminals of its own, apart from the host's",
+)  # fmt: skip
+SHM = Filesystem(
+    "/dev/shm", "tmpfs", "shm", _SAFE, "mode=1777,size=65536k", "memory for shm_open(3)"
+)
+MQUEUE = Filesystem(
+    "/dev/mqueue", "mqueue", "mqueue", _SAFE, "", "queues of its IPC namespace", "/dev/mqueue"
+)
+SYS = Filesystem(
+    "/sys", "sysfs", "sysfs", _SAFE | syscalls.MS_RDONLY, "",
+    "the machine's devices, of the network only its own", "/sys",
+)  # fmt: skip
+CGROUP2 = Filesystem(
+    "/sys/fs/cgroup", "cgroup2", "cgroup", _SAFE | syscalls.MS_RDONLY, "",
+    "its own limits, to read", "/sys/fs/cgroup",
+)  # fmt: skip
+
+# <linux/major.h> and Documentation/admin-guide/devices.txt
+DEVICES = {
+    "null": (1, 3),
+    "zero": (1, 5),
+    "full": (1, 7),
+    "random": (1, 8),
+    "urandom": (1, 9),
+    "tty": (5, 0),
+}
+LINKS = {
+    "fd": "/proc/self/fd",
+    "stdin": "/proc/self/fd/0",
+    "stdout": "/proc/self/fd/1",
+    "stderr": "/proc/self/fd/2",
+    "ptmx": "pts/ptmx",
+}
+# Files and directories that say or do too much about the machine: hidden.
+MASKED = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+)
+# Switches of the whole kernel: root in the container is root to them, so they are read-only.
+READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+_OLD = {
+    errno.ENOSYS: "This kernel is too old: a root directory needs Linux 5.12",
+    errno.EPERM: "Mounting needs root: use sudo",
+}
+
+
+def filesystems(unified: bool, tty_group: bool) -> tuple[Filesystem, ...]:
+    """The kernel's filesystems of a container, in order.
+
+    ``unified``: the machine has cgroup v2 alone. Of v1's many hierarchies none is shown: to mount
+    one here and let it go again would end the hierarchy for the whole machine if it has no groups.
+    ``tty_group``: group 5, which owns terminals, exists in this user namespace.
+    """
+    pts = PTS if tty_group else replace(PTS, data=PTS.data.removesuffix(",gid=5"))
+    plan = (PROC, DEV, pts, SHM, MQUEUE, SYS)
+    return (*plan, CGROUP2) if unified else plan
+
+
+class Root:
+    """A directory that is becoming a container's root; all targets are resolved inside it."""
+
+    def __init__(self, directory: str) -> None:
+        self.directory = directory
+        self.fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def find(self, path: str) -> int:
+        """A descriptor (O_PATH) for ``path`` inside the root; -1 if it is not there."""
+        try:
+            return syscalls.openat2(self.fd, path, os.O_PATH, syscalls.RESOLVE_IN_ROOT)
+        except KernelError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR):
+                return -1
+            if error.errno == errno.ELOOP:
+                hint = "The image's links go round in a circle"
+                raise Failure(f"{path} in the container: {error.strerror}", hint) from None
+            raise
+
+    def provide(self, path: str, directory: bool = True) -> int:
+        """As ``find``, but makes what is missing: directories, and for a file an empty one."""
+        fd = self.find(path)
+        if fd >= 0:
+            return self._checked(fd, path, directory)
+        parent, _, name = path.rpartition("/")
+        above = self.provide(parent or "/")
+        try:
+            self._make(above, name, directory)
+        except KernelError as error:
+            if error.errno != errno.EEXIST:
+                raise
+            hint = "The image has a link there that leads to nothing: mount on what it points to"
+            raise Failure(f"{path} in the container: cannot be made", hint) from None
+        finally:
+            os.close(above)
+        fd = self.find(path)
+        if fd < 0:
+            raise Failure(f"{path} in the container: vanished while it was made")
+        return fd
+
+    def _make(self, above: int, name: str, directory: bool) -> None:
+        # By the descriptor of the directory above and one name: nothing is left to be followed.
+        path, shown = f"/proc/self/fd/{above}/{name}", f"{_path(above).rstrip('/')}/{name}"
+        if directory:
+            files.mkdir(path, 0o755, why="a place to mount on", shown=shown)
+        else:
+            mode = stat.S_IFREG | 0o644
+            files.mknod(path, mode, why="an empty file to mount a file on", shown=shown)
+
+    def _checked(self, fd: int, path: str, directory: bool) -> int:
+        if stat.S_ISDIR(os.fstat(fd).st_mode) != directory:
+            os.close(fd)
+            is_, wanted = ("a file", "directory") if directory else ("a directory", "file")
+            raise Failure(f"{path} in the container: is {is_}, and a {wanted} is mounted on it")
+        return fd
+
+    def mount(
+        self, fd: int, source: str, kind: str | None, flags: int, data: str = "", *, why: str
+    ) -> None:
+        """Mount on the descriptor ``fd`` of a target, and close it."""
+        try:
+            target = f"/proc/self/fd/{fd}"
+            syscalls.mount(source, target, kind, flags, data or None, why=why, shown=_path(fd))
+        finally:
+            os.close(fd)
+
+    def forbid_writing(self, path: str, why: str) -> None:
+        """Make the mount at ``path``, and those below it, read-only."""
+        fd = self.find(path)  # again: a descriptor from before the mount is what lies under it
+        try:
+            target = f"/proc/self/fd/{fd}"
+            attribute, recursive = syscalls.MOUNT_ATTR_RDONLY, syscalls.AT_RECURSIVE
+            syscalls.mount_setattr(target, recursive, attribute, why=why, shown=_path(fd))
+        finally:
+            os.close(fd)
+
+
+def _path(fd: int) -> str:
+    """Where the descriptor's file is, with no link left in the path: what a student can type."""
+    return os.readlink(f"/proc/self/fd/{fd}")
+
+
+def mount_all(directory: str, volumes: Sequence[Volume] = (), read_only: bool = False) -> None:
+    """Mount everything that a container needs below ``directory``, its future root.
+
+    Runs inside the container's mount namespace, whose propagation is private already: otherwise all
+    this would appear on the host too. Raises Failure or KernelError.
+    """
+    umask = os.umask(0)  # devices are 666 by their nature
+    with hints(_OLD):
+        # pivot_root wants a mount point; and a mount that came from the host's namespace is locked
+        # in a user namespace, while a bind of it made here is ours.
+        bind = syscalls.MS_BIND | syscalls.MS_REC
+        syscalls.mount(directory, directory, None, bind, why="pivot_root(2) wants a mount point")
+        root = Root(directory)
+        try:
+            unified = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
+            for filesystem in filesystems(unified, _is_mapped(5)):
+                _mount_filesystem(root, filesystem)
+                if filesystem is DEV:
+                    _fill_dev(root)
+            for volume in volumes:
+                _mount_volume(root, volume)
+            for path in READ_ONLY:
+                _make_read_only(root, path)
+            for path in MASKED:
+                _mask(root, path)
+            if read_only:
+                attribute = syscalls.MOUNT_ATTR_RDONLY
+                syscalls.mount_setattr(directory, 0, attribute, why="--read-only: the image too")
+        finally:
+            os.close(root.fd)
+            os.umask(umask)
+
+
+def _is_mapped(gid: int) -> bool:
+    """True if the group ``gid`` exists in this user namespace (user_namespaces(7))."""
+    for line in files.read("/proc/self/gid_map").splitlines():
+        inside, _, length = map(int, line.split())
+        if inside <= gid < inside + length:
+            return True
+    return False
+
+
+def _mount_filesystem(root: Root, plan: Filesystem) -> None:
+    fd = root.provide(plan.target)
+    try:
+        root.mount(fd, plan.source, plan.type, plan.flags, plan.data, why=plan.why)
+    except KernelError as error:
+        if error.errno not in (errno.EPERM, errno.EACCES, errno.EBUSY) or not plan.host:
+            raise
+        bind = syscalls.MS_BIND | syscalls.MS_REC
+        why = f"a user namespace gets no {plan.type} of its own here: the host's"
+        root.mount(root.provide(plan.target), plan.host, None, bind, why=why)
+        if plan.flags & syscalls.MS_RDONLY:
+            root.forbid_writing(plan.target, "and that only to look at")
+
+
+def _fill_dev(root: Root) -> None:
+    """The six devices that do no harm, and the usual links, in the new and empty /dev."""
+    fd = root.find("/dev")
+    path, shown = f"/proc/self/fd/{fd}", _path(fd)
+    try:
+        for name, (major, minor) in DEVICES.items():
+            _make_device(root, f"{path}/{name}", f"{shown}/{name}", os.makedev(major, minor))
+        for name, target in LINKS.items():
+            files.symlink(target, f"{path}/{name}", why="a usual name", shown=f"{shown}/{name}")
+    finally:
+        os.close(fd)
+
+
+def _make_device(root: Root, path: str, shown: str, device: int) -> None:
+    mode = stat.S_IFCHR | 0o666
+    try:
+        files.mknod(path, mode, device, why="a device that does no harm", shown=shown)
+    except KernelError as error:
+        if error.errno != errno.EPERM:
+            raise
+        name = path.rpartition("/")[2]
+        why = "devices cannot be made in a user namespace: the host's is bound"
+        target = root.provide(f"/dev/{name}", directory=False)
+        root.mount(target, f"/dev/{name}", None, syscalls.MS_BIND, why=why)
+
+
+def _mount_volume(root: Root, volume: Volume) -> None:
+    if volume.kind == BIND:
+        target = root.provide(volume.target, os.path.isdir(volume.source))
+        bind = syscalls.MS_BIND | syscalls.MS_REC
+        root.mount(target, volume.source, None, bind, why="a volume: the host's own directory")
+        if volume.read_only:
+            root.forbid_writing(volume.target, "the volume is for reading only")
+    else:
+        target = root.provide(volume.target)
+        why = "a tmpfs: in memory, gone with the container"
+        root.mount(target, "tmpfs", "tmpfs", volume.flags, volume.data, why=why)
+
+
+def _make_read_only(root: Root, path: str) -> None:
+    fd = root.find(path)
+    if fd < 0:
+        return  # this kernel does not have it
+    bind = syscalls.MS_BIND | syscalls.MS_REC
+    root.mount(fd, _path(fd), None, bind, why="a mount of its own, to be made read-only")
+    root.forbid_writing(path, "it sets the whole kernel, not just this container")
+
+
+def _mask(root: Root, path: str) -> None:
+    fd = root.find(path)
+    if fd < 0:
+        return
+    if stat.S_ISDIR(os.fstat(fd).st_mode):
+        root.mount(fd, "tmpfs", "tmpfs", syscalls.MS_RDONLY, why="hidden: it tells of the machine")
+    else:
+        why = "hidden: it tells of the machine"
+        root.mount(fd, "/dev/null", None, syscalls.MS_BIND, why=why)
+
+
+def pivot(directory: str) -> None:
+    """Make ``directory`` the root of this mount namespace, and let the old root go.
+
+    Not chroot(2), which only moves where "/" is looked up: the host's files would still be mounted,
+    and root could climb back to them.
+    """
+    syscalls.chdir(directory, why="the new root")
+    # Both names the same: the old root comes to lie on top of the new one, no directory is needed.
+    syscalls.pivot_root(".", ".", why="the container's root is / now; the old one lies on it")
+    syscalls.umount2(".", syscalls.MNT_DETACH, why="and away with the old: no way back to the host")
+    syscalls.chdir("/", why="out of the old root, where we still stand")
