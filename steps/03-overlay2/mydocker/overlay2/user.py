@@ -1,0 +1,121 @@
+"""Who runs the command: ``-u USER[:GROUP]``, looked up in the container's own /etc/passwd.
+
+The names belong to the image: ``www-data`` may be 33 in one and 82 in another, and the host's files
+have no say. Formats: passwd(5), group(5); ids: credentials(7).
+"""
+
+import errno
+import os
+import stat
+from dataclasses import dataclass
+
+from mydocker.container.parts import Part
+from mydocker.kernel import files, syscalls
+from mydocker.kernel.errors import Failure, hints
+
+_MAX_ID = 2**31 - 1
+_MAX_FILE = 4 << 20  # the image is not ours: a passwd file without end shall not fill our memory
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Numbers of a user: uid, gid, the supplementary groups, and the home directory."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    home: str
+
+
+@dataclass(frozen=True)
+class UserPart(Part):
+    """Inside, as the last of all: become ``user``, written ``name|uid[:group|gid]``.
+
+    An empty ``user`` stays root, and still gets a HOME and loses the groups of whoever called us.
+    The root must be the container's already: the two files are read from ``/etc``.
+    """
+
+    user: str = ""
+
+    def enter(self) -> None:
+        identity = look_up(self.user or "0", _lines("/etc/passwd"), _lines("/etc/group"))
+        os.environ.setdefault("HOME", identity.home)
+        with hints(_HINTS):
+            # Groups first, the user last: whoever is no longer root may not change the others.
+            if self.user or _may_set_groups():
+                syscalls.setgroups(identity.groups, why="its groups, none of ours")
+            if self.user:
+                gid, uid = identity.gid, identity.uid
+                syscalls.setresgid(gid, gid, gid, why="its group")
+                syscalls.setresuid(uid, uid, uid, why="its user: root's powers end here")
+
+
+_HINTS = {
+    errno.EINVAL: "The user namespace has no such id: map more of them with --uid-map, --gid-map",
+    errno.EPERM: "Only root may change users; in a user namespace, only if setgroups is allowed",
+}
+
+
+def _may_set_groups() -> bool:
+    return files.read("/proc/self/setgroups") == "allow"
+
+
+def look_up(user: str, passwd: list[list[str]], group: list[list[str]]) -> Identity:
+    """The numbers behind ``user[:group]``, with the split lines of the two files.
+
+    Raises Failure if a name is not there. A number need not be there: it stands for itself.
+    """
+    name, colon, group_name = user.partition(":")
+    entry = _entry(name, passwd, 7)
+    if entry is None and not _is_id(name):
+        hint = "The image's /etc/passwd has no such name: give a number, or choose another image"
+        raise Failure(f"-u {user}: unable to find user {name}", hint)
+    uid = int(entry[2]) if entry else int(name)
+    gid = int(entry[3]) if entry else 0
+    home = entry[5] if entry and entry[5] else "/"
+    if colon:
+        return Identity(uid, _group(group_name, group, user), (), home)
+    members = {int(line[2]) for line in group if entry and entry[0] in line[3].split(",")}
+    return Identity(uid, gid, tuple(sorted(members - {gid})), home)
+
+
+def _group(name: str, group: list[list[str]], user: str) -> int:
+    entry = _entry(name, group, 4)
+    if entry:
+        return int(entry[2])
+    if not _is_id(name):
+        hint = "The image's /etc/group has no such name: give a number"
+        raise Failure(f"-u {user}: unable to find group {name}", hint)
+    return int(name)
+
+
+def _entry(name: str, lines: list[list[str]], fields: int) -> list[str] | None:
+    """The first line whose name is ``name``, or whose id is if that is a number."""
+    whole = [line for line in lines if len(line) >= fields]
+    named = next((line for line in whole if line[0] == name), None)
+    if named or not _is_id(name):
+        return named
+    return next((line for line in whole if int(line[2]) == int(name)), None)
+
+
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and int(text) <= _MAX_ID
+
+
+def _lines(path: str) -> list[list[str]]:
+    """The usable lines of passwd or group, split at the colons; none if there is no such file."""
+    try:
+        # O_NONBLOCK: if the image put a FIFO there, we do not wait for its other end.
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return []
+    with open(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return []
+        text = file.read(_MAX_FILE).decode(errors="surrogateescape")
+    return [line for line in (raw.split(":") for raw in text.splitlines()) if _is_entry(line)]
+
+
+def _is_entry(line: list[str]) -> bool:
+    """True for name:password:id:more, in group(5) and, with a group id fourth, in passwd(5)."""
+    return len(line) >= 4 and _is_id(line[2]) and (len(line) < 7 or _is_id(line[3]))

@@ -1,0 +1,35 @@
+"""Where the command starts: ``-w PATH``, made if it is missing, as Docker does it."""
+
+import errno
+import os
+from dataclasses import dataclass
+
+from mydocker.container.parts import Part
+from mydocker.kernel import files
+from mydocker.kernel.errors import Failure, hints
+
+
+@dataclass(frozen=True)
+class WorkingDirectoryPart(Part):
+    """Inside, in the container's root: make ``path`` if it is not there. Changing to it comes last,
+    with the command (``Process.directory``)."""
+
+    path: str
+
+    def __post_init__(self) -> None:
+        if not self.path.startswith("/"):
+            raise Failure(f"-w {self.path}: must be an absolute path in the container")
+
+    def enter(self) -> None:
+        hint = "With --read-only, the directory must be in the image, or a --tmpfs"
+        with hints({errno.EROFS: hint, errno.ENOTDIR: "Something on the way is a file"}):
+            _make(os.path.normpath(self.path))
+
+
+def _make(path: str) -> None:
+    if os.path.isdir(path):
+        return
+    if os.path.lexists(path):
+        raise Failure(f"-w {path}: not a directory", "Name a directory, or one that can be made")
+    _make(os.path.dirname(path))
+    files.mkdir(path, why="the working directory is missing in the image")
