@@ -1,0 +1,19 @@
+"""Control groups: what a container may use, and what it has used.
+
+================  ===========================================================================
+``hierarchy``     the machine's cgroup filesystems: v1, v2 or both; who sits where
+``rules``         how hierarchies, groups, subsystems and tasks relate, checked on the machine
+``controllers``   every subsystem: what it does, its files in v1 and v2, whether it is here
+``limits``        limits as the reader says them (``300M``, ``0.5`` CPUs), checked
+``settings``      a limit as the file and the value that v1, or v2, wants: pure data
+``cgroup``        one group in every hierarchy: create, attach, freeze, kill, remove
+``devices``       which device nodes may be opened: a list in v1, an eBPF program in v2
+``ebpf``          that program, assembled by hand
+``statistics``    what a group has used, and how often a limit was hit
+``part``          the group as a part of a container
+``options``       the command line's options, and from them the part
+``commands``      ``hierarchies``, ``tree``, ``create``, ``set``, ``get``, ``stats``, …
+================  ===========================================================================
+
+Documents of the kernel: Documentation/admin-guide/cgroup-v1/ and …/cgroup-v2.rst; cgroups(7).
+"""

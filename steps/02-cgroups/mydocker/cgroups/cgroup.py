@@ -1,0 +1,338 @@
+"""One group, in every hierarchy of the machine: made, limited, joined and removed.
+
+In v1 a group ``mydocker/9f1c`` is a directory in each hierarchy (``/sys/fs/cgroup/memory/mydocker/
+9f1c``, ``/sys/fs/cgroup/pids/…``), in v2 it is one directory. Here it is one :class:`Cgroup`.
+
+What goes wrong by hand, and is taken care of here:
+
+* v2: a group hands its controllers on only if ``cgroup.subtree_control`` says so, in each group
+  from the root down; and a group that does may hold no processes of its own (the "no internal
+  processes" rule of cgroup-v2.rst).
+* v1: a new cpuset has no CPUs and no memory, and nothing can join it until it has.
+* A group of which any process is left, even a dying one, cannot be removed: EBUSY.
+* The group above is made for the first and removed with the last; both may happen at once.
+"""
+
+import errno
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from mydocker.cgroups import controllers
+from mydocker.cgroups.hierarchy import V1, V2, Hierarchy, Machine
+from mydocker.cgroups.settings import Setting
+from mydocker.kernel import files
+from mydocker.kernel.errors import Failure, KernelError, hints
+
+# What v2 has to switch on even without a limit: the statistics.
+_COUNTED = ("cpu", "io", "memory", "pids")
+
+_WAIT = 2.0  # seconds that a dying process may take to leave its group
+_STEP = 0.002
+
+_MKDIR = {
+    errno.EACCES: "Only root may make groups here: use sudo",
+    errno.EPERM: "Only root may make groups here: use sudo",
+    errno.EROFS: "The cgroup filesystem is mounted read-only, as in most containers: "
+    "run mydocker on the machine itself",
+    errno.EAGAIN: "cgroup.max.descendants or cgroup.max.depth of a group above is reached",
+    errno.ENOSPC: "The kernel has no more groups to give: remove some that are not used",
+}
+_SUBTREE = {
+    errno.EBUSY: "A group with processes in it cannot hand controllers on (v2's no-internal-"
+    "processes rule): choose a group without, with --cgroup-parent",
+    errno.EINVAL: "The cpu controller of v2 refuses while real-time processes sit in groups: "
+    "ps -eo pid,cls,cmd | grep -e RR -e FF finds them",
+    errno.ENOENT: "The group above has not been given this controller",
+    errno.EACCES: "Only root, or whom the group was delegated to, may hand controllers on",
+}
+_ATTACH = {
+    errno.ESRCH: "There is no such process (any more)",
+    errno.ENOSPC: "Its cpuset has no CPUs or no memory nodes",
+    errno.EBUSY: "The group hands controllers on to its children: then it may hold no process (v2)",
+    errno.EINVAL: "A kernel thread, or a real-time process, cannot be moved there",
+    errno.EACCES: "Moving a process needs write permission in both groups and above them",
+}
+_REMOVE = {
+    errno.EBUSY: "Processes are still in it: kill them, then remove it",
+    errno.ENOTEMPTY: "There are groups in it",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cgroup:
+    """The group ``path`` (``mydocker/9f1c``, from each mount point) in all usable hierarchies."""
+
+    path: str
+    machine: Machine
+
+    # ------------------------------------------------------------ where it is
+
+    @property
+    def directories(self) -> tuple[str, ...]:
+        """Its directory in each hierarchy, whether it is there or not."""
+        return tuple(h.directory(self.path) for h in self.machine.usable)
+
+    @property
+    def exists(self) -> bool:
+        """Is it there, in at least one hierarchy?"""
+        return any(os.path.isdir(directory) for directory in self.directories)
+
+    def hierarchy_of(self, controller: str) -> Hierarchy | None:
+        """Where ``controller``, as v1 or v2 calls it, has its files; ``cgroup``: the unified one."""
+        if controller == "cgroup":
+            return self.machine.unified
+        known = controllers.BY_NAME.get(controller) or controllers.BY_V2_NAME.get(controller)
+        names = (controller, known.name, known.v2) if known else (controller,)
+        found = (self.machine.holding(name) for name in names if name)
+        return next((hierarchy for hierarchy in found if hierarchy), None)
+
+    def file(self, name: str) -> str:
+        """The path of a file such as ``memory.max``. Raises Failure if no hierarchy has it."""
+        controller = name.partition(".")[0]
+        hierarchy = self.hierarchy_of(controller)
+        if hierarchy is None and controller in ("tasks", "notify_on_release"):
+            hierarchy = next(iter(self.machine.usable), None)
+        candidates = [hierarchy] if hierarchy else []
+        # The pressure files and cpu.stat of v2 need no controller: every group has them.
+        if self.machine.unified and self.machine.unified not in candidates:
+            candidates.append(self.machine.unified)
+        paths = [f"{h.directory(self.path)}/{name}" for h in candidates]
+        if not paths:
+            raise controllers.missing(self.machine, controllers.named(controller), name)
+        return next((path for path in paths if os.path.exists(path)), paths[0])
+
+    def read(self, name: str) -> str:
+        """The text of a file. Raises KernelError if it is not there."""
+        return files.read(self.file(name))
+
+    def read_or(self, name: str, otherwise: str = "") -> str:
+        """The text of a file, or ``otherwise`` on a machine or in a group that lacks it."""
+        try:
+            return self.read(name)
+        except Failure:
+            return otherwise
+
+    # ------------------------------------------------------------ make and limit
+
+    def create(self, needed: frozenset[str] = frozenset()) -> None:
+        """Make it, and the groups above it, in every hierarchy.
+
+        ``needed`` are the controllers that it must have. Raises KernelError, with the group half
+        made; :meth:`remove` removes what there is.
+        """
+        for hierarchy in self.machine.usable:
+            with hints(_MKDIR):
+                self._create_in(hierarchy, needed)
+
+    def _create_in(self, hierarchy: Hierarchy, needed: frozenset[str]) -> None:
+        # The group above may be removed at any time, with the last group in it, by whoever ends
+        # just now; as soon as we are in it, it stays.
+        for attempt in range(50):
+            try:
+                self._descend(hierarchy, needed)
+                return
+            except KernelError as error:
+                gone = error.errno in (errno.ENOENT, errno.ENODEV)
+                above = os.path.dirname(self.path)
+                if not gone or attempt == 49 or os.path.isdir(hierarchy.directory(above)):
+                    raise
+
+    def _descend(self, hierarchy: Hierarchy, needed: frozenset[str]) -> None:
+        above = hierarchy.mountpoint
+        for name in self.path.split("/"):
+            if hierarchy.version == V2:
+                self._hand_on(hierarchy, above, needed)
+            directory = f"{above}/{name}"
+            if not os.path.isdir(directory):
+                _make(directory, hierarchy)
+            if "cpuset" in hierarchy.controllers and hierarchy.version == V1:
+                _fill_cpuset(above, directory)
+            above = directory
+
+    def _hand_on(self, hierarchy: Hierarchy, above: str, needed: frozenset[str]) -> None:
+        """v2: let ``above`` give its children the controllers that we need or count with."""
+        wanted = needed | frozenset(_COUNTED)
+        absent = wanted & frozenset(hierarchy.controllers) - frozenset(
+            _words(above, "subtree_control")
+        )
+        if not absent:
+            return
+        text = " ".join(f"+{name}" for name in sorted(absent))
+        try:
+            with hints(_SUBTREE):
+                why = "a group of v2 hands its controllers on only when told to"
+                files.write(f"{above}/cgroup.subtree_control", text, why=why)
+        except KernelError:
+            # Where nothing is limited, counting less is better than not running at all.
+            if needed & absent or not os.path.isdir(above):
+                raise
+
+    def apply(self, settings: list[Setting]) -> None:
+        """Write the limits. Raises Failure for one whose file the machine does not have."""
+        for setting in self._ordered(settings):
+            choices = ((setting.file, setting.value), *setting.instead)
+            paths = [(self.file(name), value) for name, value in choices]
+            found = next((p for p in paths if os.path.exists(p[0])), None)
+            if found is not None:
+                with hints(_refusals(setting)):
+                    files.write(*found, why=setting.why)
+            elif setting.option:
+                raise _without_file(self, setting)
+
+    def _ordered(self, settings: list[Setting]) -> list[Setting]:
+        """v1: memory may never exceed memory and swap together, not even between two writes."""
+        by_file = {setting.file: setting for setting in settings}
+        limit = by_file.get("memory.limit_in_bytes")
+        both = by_file.get("memory.memsw.limit_in_bytes")
+        now = self.read_or("memory.memsw.limit_in_bytes") if limit and both else ""
+        if limit is None or both is None or not now or int(limit.value) <= int(now):
+            return settings
+        return [both, *(setting for setting in settings if setting is not both)]
+
+    # ------------------------------------------------------------ processes
+
+    def attach(self, pid: int) -> None:
+        """Move the process ``pid``, with all its threads, into the group, in every hierarchy."""
+        for hierarchy in self.machine.usable:
+            path = f"{hierarchy.directory(self.path)}/cgroup.procs"
+            with hints(_ATTACH):
+                files.write(path, str(pid), why=f"join the group in hierarchy {hierarchy.label}")
+
+    def processes(self) -> list[int]:
+        """The processes in it and in the groups below it, in any hierarchy."""
+        return sorted(
+            {pid for hierarchy in self.machine.usable for pid in self.processes_in(hierarchy)}
+        )
+
+    def processes_in(self, hierarchy: Hierarchy) -> list[int]:
+        """The processes in it and below it, in one hierarchy."""
+        pids: set[int] = set()
+        for directory in groups_below(hierarchy.directory(self.path)):
+            try:
+                pids.update(map(int, files.read(f"{directory}/cgroup.procs").split()))
+            except KernelError as error:
+                # A group that was removed just now, or a threaded one of v2, whose processes are
+                # listed by the group above it.
+                if error.errno not in (errno.ENOENT, errno.ENODEV, errno.EOPNOTSUPP):
+                    raise
+        return sorted(pids - {0})  # 0: a process that our PID namespace cannot name
+
+    # ------------------------------------------------------------ remove
+
+    def remove(self, disposable: str = "") -> None:
+        """Remove it, the groups in it, and then what became empty above it, up to ``disposable``.
+
+        ``disposable`` is the highest group above that may go too. Waits a little for processes that
+        are dying. May be called twice. Raises KernelError if processes live in it.
+        """
+        deadline = time.monotonic() + _WAIT
+        for hierarchy in self.machine.usable:
+            for directory in groups_below(hierarchy.directory(self.path)):
+                with hints(_REMOVE):
+                    _remove(directory, deadline)
+            self._tidy(hierarchy, disposable)
+
+    def _tidy(self, hierarchy: Hierarchy, disposable: str) -> None:
+        above = os.path.dirname(self.path)
+        while disposable and above and f"{above}/".startswith(f"{disposable}/"):
+            try:
+                # Asking first spares a line in the narration that would look like an error.
+                directory = hierarchy.directory(above)
+                if not os.path.isdir(directory) or _has_groups(directory):
+                    return
+                files.rmdir(directory, why="the last group in it is gone")
+            except KernelError as error:
+                if error.errno in (errno.EBUSY, errno.ENOTEMPTY, errno.ENOENT):
+                    return  # somebody else is in it now, or has removed it before us
+                raise
+            above = os.path.dirname(above)
+
+
+def _make(directory: str, hierarchy: Hierarchy) -> None:
+    try:
+        files.mkdir(directory, why=f"a group in hierarchy {hierarchy.label}")
+    except KernelError as error:
+        if error.errno != errno.EEXIST:  # another container made it just now
+            raise
+
+
+def _fill_cpuset(above: str, directory: str) -> None:
+    for name in ("cpuset.cpus", "cpuset.mems"):
+        if not files.read(f"{directory}/{name}").strip():
+            why = "a new cpuset of v1 is empty, and nothing can join it: as the group above"
+            files.write(f"{directory}/{name}", files.read(f"{above}/{name}").strip(), why=why)
+
+
+def _words(directory: str, name: str) -> list[str]:
+    return files.read(f"{directory}/cgroup.{name}").split()
+
+
+def _remove(directory: str, deadline: float) -> None:
+    def attempt() -> None:
+        files.rmdir(directory, why="the group is not needed any more")
+
+    try:
+        _patiently(attempt, deadline)
+    except KernelError as error:
+        if error.errno != errno.ENOENT:
+            raise
+
+
+def _patiently(attempt: Callable[[], None], deadline: float) -> None:
+    """Try until it is not busy any more: a process that was killed needs a moment to be gone."""
+    while True:
+        try:
+            return attempt()
+        except KernelError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(_STEP)
+
+
+def _has_groups(directory: str) -> bool:
+    # Each directory has two links, its name and its own "."; each one in it adds a ".." to it.
+    return os.stat(directory).st_nlink > 2
+
+
+def groups_below(directory: str) -> Iterator[str]:
+    """``directory`` and the groups in it, deepest first; nothing if it is not there."""
+    try:
+        inner = [
+            entry.path for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False)
+        ]
+    except FileNotFoundError:
+        return
+    for path in sorted(inner):
+        yield from groups_below(path)
+    yield directory
+
+
+def _refusals(setting: Setting) -> dict[int, str]:
+    what = setting.option or setting.file
+    return {
+        errno.EINVAL: f"The kernel does not take this value for {what}: "
+        "is it more than the group above allows?",
+        errno.ENODEV: f"{what}: there is no such disk, or it is a partition and not a whole disk",
+        errno.EBUSY: f"{what}: more than that is in use already",
+        errno.ERANGE: f"{what}: out of the range that the kernel takes",
+        errno.EACCES: f"{what}: the group above does not allow it, or you are not root",
+        errno.EOPNOTSUPP: f"{what}: this kernel was built without it",
+    }
+
+
+_NO_FILE = {
+    "--memory-swap": "The kernel does not count swap: boot it with swapaccount=1",
+    "--blkio-weight": "Weights need the BFQ scheduler: modprobe bfq; "
+    "echo bfq > /sys/block/DISK/queue/scheduler",
+    "--cpus": "The kernel must be built with CONFIG_CFS_BANDWIDTH",
+    "--oom-kill-disable": "This kernel's memory controller has no such switch",
+}
+
+
+def _without_file(group: Cgroup, setting: Setting) -> Failure:
+    controller = controllers.named(setting.controller)
+    names = " or ".join(name for name, _ in ((setting.file, ""), *setting.instead))
+    hint = _NO_FILE.get(setting.option, f"The kernel must be built with {controller.config}")
+    return Failure(f"{setting.option}: group {group.path} has no file {names}", hint)

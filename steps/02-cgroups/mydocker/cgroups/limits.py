@@ -1,0 +1,256 @@
+"""Limits as the reader says them: Docker's forms, checked before anything is changed.
+
+``parse`` functions turn one option's text into a number, and refuse nonsense with the forms that
+they accept. ``Limits`` holds them all and ``check`` looks at them together and at the machine: more
+CPUs than there are, swap that is less than memory.
+"""
+
+import math
+import os
+import re
+import stat
+from dataclasses import dataclass, fields
+
+from mydocker.kernel.errors import Failure
+
+UNLIMITED = -1
+MINIMUM_MEMORY = 6 << 20  # Docker's: below, not even a shell starts
+DEFAULT_PERIOD = 100_000  # microseconds
+
+_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s?(?:([kmgt])(?:i?b)?|b)?", re.ASCII | re.IGNORECASE)
+_CPU_LIST = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*", re.ASCII)
+_DEVICE_RULE = re.compile(r"([abc]) (\d+|\*):(\d+|\*) ([rwm]{1,3})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a container may use; None means: no limit of its own.
+
+    Sizes are bytes, times microseconds, rates per second. A device is ``major:minor``. ``devices``
+    are rules that the container may use on top of the usual ones, or None for all devices.
+    """
+
+    memory: int | None = None
+    memory_swap: int | None = None  # memory and swap together; UNLIMITED
+    memory_reservation: int | None = None
+    oom_kill_disable: bool = False
+    cpus: float | None = None
+    cpu_shares: int | None = None
+    cpu_period: int | None = None
+    cpu_quota: int | None = None
+    cpuset_cpus: str | None = None
+    cpuset_mems: str | None = None
+    pids: int | None = None  # UNLIMITED
+    blkio_weight: int | None = None
+    read_bps: tuple[tuple[str, int], ...] = ()
+    write_bps: tuple[tuple[str, int], ...] = ()
+    read_iops: tuple[tuple[str, int], ...] = ()
+    write_iops: tuple[tuple[str, int], ...] = ()
+    devices: tuple[str, ...] | None = None
+
+    @property
+    def any(self) -> bool:
+        """Is there any limit at all?"""
+        return any(getattr(self, f.name) not in (None, (), False) for f in fields(self))
+
+    def check(self) -> "Limits":
+        """Itself, if the limits fit each other and the machine; else Failure."""
+        self._check_memory()
+        self._check_cpu()
+        for option, wanted, there in (
+            ("--cpuset-cpus", self.cpuset_cpus, "/sys/devices/system/cpu/online"),
+            ("--cpuset-mems", self.cpuset_mems, "/sys/devices/system/node/online"),
+        ):
+            if wanted is not None:
+                _check_list(option, wanted, there)
+        return self
+
+    def _check_memory(self) -> None:
+        for option, size in (
+            ("-m", self.memory),
+            ("--memory-reservation", self.memory_reservation),
+        ):
+            if size is not None and size < MINIMUM_MEMORY:
+                raise Failure(f"{option} {size}: too little", "The least that is allowed is 6m")
+        memory, swap = self.memory, self.memory_swap
+        if swap is not None and swap != UNLIMITED:
+            if memory is None:
+                raise Failure(
+                    "--memory-swap without -m",
+                    "It is the sum of memory and swap: say with -m how much of it is memory",
+                )
+            if swap < memory:
+                raise Failure(
+                    f"--memory-swap {size_text(swap)} is less than -m {size_text(memory)}",
+                    "It is the sum of memory and swap, so at least as much as -m; -1: no limit",
+                )
+        reservation = self.memory_reservation
+        if memory is not None and reservation is not None and reservation > memory:
+            raise Failure(
+                f"--memory-reservation {size_text(reservation)} is more than the limit, "
+                f"-m {size_text(memory)}",
+                "The reservation is what is left to the container when memory is short: "
+                "less than its limit",
+            )
+        if self.oom_kill_disable and memory is None:
+            raise Failure(
+                "--oom-kill-disable without -m",
+                "A container without a limit that nothing may kill can bring the machine to a halt",
+            )
+
+    def _check_cpu(self) -> None:
+        if self.cpus is None:
+            return
+        if self.cpu_period is not None or self.cpu_quota is not None:
+            raise Failure(
+                "--cpus together with --cpu-period or --cpu-quota",
+                "They are two ways to say one thing: --cpus 0.5 is --cpu-period 100000 "
+                "--cpu-quota 50000",
+            )
+        there = os.cpu_count() or 1
+        if not 0.01 <= self.cpus <= there:
+            raise Failure(
+                f"--cpus {self.cpus:g}: out of range", f"This machine allows 0.01 to {there}"
+            )
+
+
+# ---------------------------------------------------------------- one option's text
+
+
+def size(text: str) -> int:
+    """A size as Docker writes it: ``300M``, ``1g``, ``1.5GiB``, ``65536``; units of 1024."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise Failure(
+            f"'{text}' is not a size",
+            "Write bytes, or a number with b, k, m, g or t: 65536, 512k, 300M, 1.5g",
+        )
+    bytes_ = int(float(match[1]) * _UNITS[(match[2] or "").lower()])
+    # The kernel counts pages in a signed 64-bit number of bytes, and takes less as "no limit".
+    if bytes_ >= 1 << 63:
+        raise Failure(f"'{text}' is too large", "The largest size is 8388607t")
+    return bytes_
+
+
+def memory(text: str) -> int | None:
+    """``-m``: a size; 0 means no limit, as in Docker."""
+    return size(text) or None
+
+
+def swap(text: str) -> int | None:
+    """``--memory-swap``: a size, -1 for no limit; 0 means: the default, twice the memory."""
+    return UNLIMITED if text.strip() == "-1" else size(text) or None
+
+
+def cpus(text: str) -> float | None:
+    """``--cpus``: how many CPUs' time, as ``0.5`` or ``2``; 0 means no limit."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value < 0:
+        raise Failure(f"'{text}' is not a number of CPUs", "Write it as 0.5, 1 or 1.5")
+    return value or None
+
+
+def whole(text: str, least: int, most: int, what: str, *, unlimited: bool = False) -> int | None:
+    """A whole number from ``least`` to ``most``; 0: not set; -1: no limit, if ``unlimited``."""
+    stripped = text.strip()
+    if stripped == "-1" and unlimited:
+        return UNLIMITED
+    if not re.fullmatch(r"[+]?\d{1,18}", stripped, re.ASCII):
+        raise Failure(f"'{text}' is not a {what}", f"Write a number from {least} to {most}")
+    value = int(stripped)
+    if value and not least <= value <= most:
+        raise Failure(f"'{text}' is out of range for a {what}", f"It goes from {least} to {most}")
+    return value or None
+
+
+def number_list(text: str) -> str:
+    """A list of CPUs or memory nodes as in cpuset(7): ``0-2,5``."""
+    if not _CPU_LIST.fullmatch(text):
+        raise Failure(f"'{text}' is not a list of numbers", "Write it as 0, 0-2 or 0-2,5")
+    numbers(text)
+    return text
+
+
+def numbers(text: str) -> frozenset[int]:
+    """The numbers in a list such as ``0-2,5``. Raises Failure if a range runs backwards."""
+    found: set[int] = set()
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        low, high = int(first), int(last or first)
+        # No machine has more CPUs than 8192 (NR_CPUS), and 0-99999999999 would fill our memory.
+        if high < low or high >= 1 << 16:
+            raise Failure(f"'{part}' is not a range of numbers", "Write the lower one first: 0-2")
+        found.update(range(low, high + 1))
+    return frozenset(found)
+
+
+def rate(text: str, *, is_bytes: bool) -> tuple[str, int]:
+    """``/dev/sda:1mb``, or for operations ``/dev/sda:500``: the device's numbers and the rate."""
+    path, _, amount = text.rpartition(":")
+    form = "/dev/sda:1mb" if is_bytes else "/dev/sda:500"
+    if not path or not path.startswith("/"):
+        raise Failure(f"'{text}' is not a device and a rate", f"Write it as {form}")
+    if is_bytes:
+        value = size(amount)
+    else:
+        value = whole(amount, 1, (1 << 32) - 2, "number of operations per second") or 0
+    if value == 0:
+        raise Failure(f"'{text}': a rate of 0 would stop the device", f"Write it as {form}")
+    return device_number(path), value
+
+
+def device_number(path: str) -> str:
+    """``major:minor`` of the block device at ``path``."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise Failure(f"{path}: {error.strerror}", "lsblk lists the block devices") from None
+    if not stat.S_ISBLK(status.st_mode):
+        raise Failure(f"{path} is not a block device", "lsblk lists the block devices")
+    number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+    if os.path.exists(f"/sys/dev/block/{number}/partition"):
+        raise Failure(
+            f"{path} is a partition",
+            "The kernel throttles whole disks only: name the disk that it is on",
+        )
+    return number
+
+
+def device_rule(text: str) -> str:
+    """A rule as ``devices.allow`` of v1 takes it: ``c 1:11 rwm``, ``b *:* m``; ``a``: all devices."""
+    normal = " ".join(text.split())
+    if normal == "a":
+        normal = "a *:* rwm"
+    if not _DEVICE_RULE.fullmatch(normal):
+        raise Failure(
+            f"'{text}' is not a device rule",
+            "Write TYPE MAJOR:MINOR ACCESS: 'c 1:11 r', 'b 7:* rwm'; a for all devices",
+        )
+    return normal
+
+
+def _check_list(option: str, wanted: str, there: str) -> None:
+    try:
+        with open(there) as file:
+            online = file.read().strip()
+    except OSError:
+        return  # no /sys: the kernel will say what it thinks of the list
+    missing = numbers(wanted) - numbers(online)
+    if missing:
+        raise Failure(
+            f"{option} {wanted}: this machine has no {min(missing)}", f"There are: {online}"
+        )
+
+
+def size_text(bytes_: int) -> str:
+    """A size to read: ``100 MiB``, ``1.5 GiB``, ``4 KiB``."""
+    value, unit = float(bytes_), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if value < 1024 or unit == "TiB":
+            break
+        value /= 1024
+    return f"{value:.4g} {unit}"
