@@ -75,6 +75,13 @@ PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 CLOSE_RANGE_CLOEXEC = 4
 
+# <linux/bpf.h>
+BPF_PROG_LOAD = 5
+BPF_PROG_ATTACH = 8
+BPF_PROG_TYPE_CGROUP_DEVICE = 15
+BPF_CGROUP_DEVICE = 6
+BPF_F_ALLOW_MULTI = 2
+
 # Calls without a function in libc, by number (<asm/unistd.h>): those added since 2019 have the same
 # number on every machine, the older ones do not.
 SYS_pidfd_send_signal = 424
@@ -89,6 +96,7 @@ SYS_close_range = 436
 SYS_openat2 = 437
 SYS_pidfd_getfd = 438
 SYS_mount_setattr = 442
+SYS_bpf = {"x86_64": 321, "aarch64": 280}.get(platform.machine(), -1)
 SYS_pivot_root = {"x86_64": 155, "aarch64": 41}.get(platform.machine(), -1)
 
 
@@ -408,3 +416,73 @@ def move_mount(fd: int, target: str, *, target_fd: int = AT_FDCWD, why: str = ""
     raw = (c_int(fd), c_char_p(b""), c_int(target_fd), c_char_p(_bytes(target)))
     flags = c_uint(MOVE_MOUNT_F_EMPTY_PATH)
     _make("move_mount", (fd, target), why, _syscall, _number(SYS_move_mount), *raw, flags)
+
+
+# ---------------------------------------------------------------- eBPF
+
+
+class bpf_prog_load_attr(ctypes.Structure):
+    """The begin of union bpf_attr of bpf(2) for BPF_PROG_LOAD; the kernel takes the rest as 0."""
+
+    _fields_ = [
+        ("prog_type", c_uint),
+        ("insn_cnt", c_uint),
+        ("insns", c_uint64),
+        ("license", c_uint64),
+        ("log_level", c_uint),
+        ("log_size", c_uint),
+        ("log_buf", c_uint64),
+        ("kern_version", c_uint),
+        ("prog_flags", c_uint),
+    ]
+
+
+class bpf_prog_attach_attr(ctypes.Structure):
+    """The begin of union bpf_attr of bpf(2) for BPF_PROG_ATTACH."""
+
+    _fields_ = [
+        ("target_fd", c_uint),
+        ("attach_bpf_fd", c_uint),
+        ("attach_type", c_uint),
+        ("attach_flags", c_uint),
+    ]
+
+
+def _bpf(command: int, attributes: ctypes.Structure) -> tuple[object, ...]:
+    size = c_uint(ctypes.sizeof(attributes))
+    return (_number(SYS_bpf), c_int(command), ctypes.byref(attributes), size)
+
+
+def bpf_prog_load(prog_type: int, instructions: bytes, *, why: str = "") -> int:
+    """Give the kernel an eBPF program, 8 bytes an instruction (bpf(2)): its descriptor.
+
+    Needs CAP_BPF, before Linux 5.8 CAP_SYS_ADMIN. The kernel refuses what it cannot prove to end.
+    """
+    count = len(instructions) // 8
+    code = ctypes.create_string_buffer(instructions, len(instructions))
+    license_ = ctypes.create_string_buffer(b"GPL")
+    attributes = bpf_prog_load_attr(
+        prog_type=prog_type,
+        insn_cnt=count,
+        insns=ctypes.addressof(code),
+        license=ctypes.addressof(license_),
+    )
+    told = ("BPF_PROG_LOAD", prog_type, f"{count} instructions")
+    return _make("bpf", told, why, _syscall, *_bpf(BPF_PROG_LOAD, attributes))
+
+
+def bpf_prog_attach(
+    attach_type: int, program: int, target: int, *, shown: str = "", why: str = ""
+) -> None:
+    """Hang the program on what ``target`` describes, a cgroup's directory (bpf(2)).
+
+    ``shown`` replaces the descriptor's number in events. Other programs there stay.
+    """
+    attributes = bpf_prog_attach_attr(
+        target_fd=target,
+        attach_bpf_fd=program,
+        attach_type=attach_type,
+        attach_flags=BPF_F_ALLOW_MULTI,
+    )
+    told = ("BPF_PROG_ATTACH", attach_type, shown or target)
+    _make("bpf", told, why, _syscall, *_bpf(BPF_PROG_ATTACH, attributes))
