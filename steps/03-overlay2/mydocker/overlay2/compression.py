@@ -1,0 +1,144 @@
+"""Compressed archives, recognised by their first bytes and not by their name.
+
+gzip, bzip2 and xz come with Python; for zstd the command ``zstd`` does the work, where Python
+(3.14) cannot.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from mydocker.kernel.errors import Failure
+
+PIECE = 1 << 20
+
+_GZIP = b"\x1f\x8b"
+_BZIP2 = b"BZh"
+_XZ = b"\xfd7zXZ\0"
+_ZSTD = b"\x28\xb5\x2f\xfd"
+
+Read = Callable[[int], bytes]
+
+
+class DamagedCompression(Failure):
+    """What was compressed cannot be had back."""
+
+
+def decompressed(read: Read) -> Iterator[bytes]:
+    """What ``read(size)`` gives, in pieces, decompressed if it is compressed.
+
+    ``read`` returns up to ``size`` bytes and nothing at the end. Raises DamagedCompression if the
+    data is damaged or ends too early.
+    """
+    head = b""
+    while len(head) < 6 and (more := read(PIECE)):
+        head += more
+    if head.startswith(_GZIP):
+        yield from _gzip(head, read)
+    elif head.startswith(_BZIP2):
+        import bz2
+
+        yield from _by(bz2.BZ2Decompressor, "bzip2", head, read)
+    elif head.startswith(_XZ):
+        import lzma
+
+        yield from _by(lzma.LZMADecompressor, "xz", head, read)
+    elif head.startswith(_ZSTD):
+        yield from _zstd(head, read)
+    else:
+        while head:
+            yield head
+            head = read(PIECE)
+
+
+def _damaged(name: str, what: str) -> DamagedCompression:
+    return DamagedCompression(
+        f"the {name} data {what}", "Was the file downloaded or written to the end?"
+    )
+
+
+def _gzip(data: bytes, read: Read) -> Iterator[bytes]:
+    import zlib
+
+    gzip_format = 31  # zlib's number for: with gzip's header and checksum
+    decompressor = zlib.decompressobj(gzip_format)
+    try:
+        while data:
+            piece = decompressor.decompress(data, PIECE)
+            if piece:
+                yield piece
+            if decompressor.eof:  # the end of one member: another, padding, or nothing follows
+                data = decompressor.unused_data.lstrip(b"\0") or read(PIECE).lstrip(b"\0")
+                if data:
+                    decompressor = zlib.decompressobj(gzip_format)
+            else:
+                # A bounded piece: the rest of a bomb stays compressed until it is asked for.
+                data = decompressor.unconsumed_tail or read(PIECE)
+    except zlib.error as error:
+        raise _damaged("gzip", f"is damaged ({error})") from None
+    if not decompressor.eof:
+        raise _damaged("gzip", "ends too early")
+
+
+def _by(make: Callable[[], Any], name: str, data: bytes, read: Read) -> Iterator[bytes]:
+    """bz2 and lzma have the same interface, and each tells damage by an exception of its own."""
+    decompressor = make()
+    while True:
+        try:
+            piece = decompressor.decompress(data, PIECE)
+        except Exception as error:
+            raise _damaged(name, f"is damaged ({error})") from None
+        if piece:
+            yield piece
+        if decompressor.eof:
+            data = decompressor.unused_data.lstrip(b"\0") or read(PIECE).lstrip(b"\0")
+            if not data:
+                return
+            decompressor = make()
+        else:
+            data = b"" if not decompressor.needs_input else read(PIECE)
+            if not data and decompressor.needs_input:
+                raise _damaged(name, "ends too early")
+
+
+def _zstd(head: bytes, read: Read) -> Iterator[bytes]:
+    import contextlib
+    import subprocess
+    import threading
+
+    try:
+        process = subprocess.Popen(
+            ["zstd", "-dcq"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+    except FileNotFoundError:
+        raise Failure("zstd: command not found", "Install it: apt-get install zstd") from None
+    assert process.stdin and process.stdout and process.stderr
+    stdin = process.stdin
+
+    def feed() -> None:
+        data = head
+        try:
+            while data:
+                stdin.write(data)
+                data = read(PIECE)
+        except (BrokenPipeError, ValueError):
+            pass  # zstd has given up and says why by its exit status
+        finally:
+            with contextlib.suppress(BrokenPipeError):
+                stdin.close()
+
+    feeder = threading.Thread(target=feed, daemon=True)
+    feeder.start()
+    try:
+        while piece := process.stdout.read(PIECE):
+            yield piece
+        said = process.stderr.read().decode(errors="replace").strip()
+        if process.wait() != 0:
+            raise _damaged("zstd", f"is damaged ({' '.join(said.split())})")
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()

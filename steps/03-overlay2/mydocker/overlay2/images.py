@@ -1,0 +1,431 @@
+"""Images: a name, a configuration, and layers that are ready to be mounted.
+
+An image is content (``content``): a manifest that lists a configuration and layers. Its id is the
+digest of the configuration. Each layer is also unpacked under ``overlay2`` (``layers``), where
+``layerdb`` finds it by its ChainID.
+
+``run`` asks for one image at every start, so what it needs here imports little and reads four small
+files.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mydocker.kernel.errors import Failure
+from mydocker.overlay2 import digest as digests
+from mydocker.overlay2 import workspace
+from mydocker.overlay2.content import CONFIG, LAYER, MANIFEST, ContentStore, Json, Named
+from mydocker.overlay2.layerdb import LayerDB, Registered
+from mydocker.overlay2.layers import LayerStore
+
+SHORT_ID = 12
+
+
+class NoSuchImage(Failure):
+    """There is no image of this name or id."""
+
+    def __init__(self, name: str, hint: str = "") -> None:
+        super().__init__(f"No such image: {name}", hint)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageConfig:
+    """What a container of this image is started with, unless its user says otherwise.
+
+    ``env`` has ``KEY=value`` strings; ``exposed_ports`` is as ``80/tcp``; ``volumes`` are paths.
+    """
+
+    env: tuple[str, ...] = ()
+    cmd: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    working_dir: str = ""
+    user: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+    exposed_ports: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    stop_signal: str = ""
+
+    @classmethod
+    def from_json(cls, value: Json) -> "ImageConfig":
+        """From the ``config`` object of an OCI image configuration, where null means empty."""
+        return cls(
+            tuple(value.get("Env") or ()),
+            tuple(value.get("Cmd") or ()),
+            tuple(value.get("Entrypoint") or ()),
+            value.get("WorkingDir") or "",
+            value.get("User") or "",
+            tuple(sorted((value.get("Labels") or {}).items())),
+            tuple(sorted(value.get("ExposedPorts") or ())),
+            tuple(sorted(value.get("Volumes") or ())),
+            value.get("StopSignal") or "",
+        )
+
+    def to_json(self) -> Json:
+        """As the ``config`` object of an OCI image configuration; what is empty is left out."""
+        value: Json = {
+            "Env": list(self.env),
+            "Cmd": list(self.cmd),
+            "Entrypoint": list(self.entrypoint),
+            "WorkingDir": self.working_dir,
+            "User": self.user,
+            "Labels": dict(self.labels),
+            "ExposedPorts": {port: {} for port in self.exposed_ports},
+            "Volumes": {path: {} for path in self.volumes},
+            "StopSignal": self.stop_signal,
+        }
+        return {key: setting for key, setting in value.items() if setting}
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One image of the store. ``document`` is its whole configuration, as it is stored."""
+
+    id: str
+    manifest: str
+    names: tuple[str, ...]
+    document: Json
+    config: ImageConfig
+    diff_ids: tuple[str, ...]
+
+    @property
+    def short_id(self) -> str:
+        """The id as listings show it."""
+        return self.id.removeprefix(digests.ALGORITHM)[:SHORT_ID]
+
+    @property
+    def created(self) -> str:
+        """When it was made, RFC 3339; empty if nobody wrote it down."""
+        return str(self.document.get("created") or "")
+
+    @property
+    def chain_ids(self) -> list[str]:
+        """The ChainID of each layer, from the bottom up."""
+        return digests.chain_ids(self.diff_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class NewLayer:
+    """A layer in a workspace, before it belongs to the store.
+
+    ``diff`` is the unpacked directory and ``blob`` the archive; ``size`` counts the bytes of the
+    files, ``blob_size`` those of the archive.
+    """
+
+    diff_id: str
+    diff: str
+    size: int
+    blob: str
+    blob_size: int
+
+
+def _nobody(image_id: str) -> Sequence[str]:
+    return ()
+
+
+class ImageStore:
+    """The images under ``root``. Making the object touches nothing."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.content = ContentStore(root)
+        self.layer_store = LayerStore(root)
+        self.layerdb = LayerDB(root)
+
+    # ------------------------------------------------------------ look
+
+    def resolve(self, name: str) -> Image:
+        """The image called ``name``: a name with or without tag, an id, or the beginning of one.
+
+        Raises NoSuchImage, or InvalidReference for what cannot be a name.
+        """
+        index = self.content.index()
+        by_name = {entry.name: entry for entry in index if entry.name}
+        # Most names are found as they are written, and need not be taken apart.
+        entry = by_name.get(name) or by_name.get(f"{name}:latest")
+        if entry:
+            return self._image(entry.digest, index)
+        found = self._by_id(name, index)
+        if found:
+            return found
+        from mydocker.overlay2.reference import parse
+
+        reference = parse(name)
+        entry = by_name.get(reference.name)
+        if reference.digest:
+            entry = next((e for e in index if e.digest == reference.digest), None)
+        if entry is None:
+            shown = f"{reference.repository}@{reference.digest}"
+            raise NoSuchImage(shown if reference.digest else reference.name)
+        return self._image(entry.digest, index)
+
+    def find(self, name: str) -> Image | None:
+        """As :meth:`resolve`, and None if there is no such image."""
+        try:
+            return self.resolve(name)
+        except NoSuchImage:
+            return None
+
+    def _by_id(self, text: str, index: list[Named]) -> Image | None:
+        digits = text.removeprefix(digests.ALGORITHM)
+        if not digests.is_hex(digits) or len(digits) > 64:
+            return None
+        manifests = dict.fromkeys(entry.digest for entry in index)
+        ids = {self.content.read(manifest)["config"]["digest"]: manifest for manifest in manifests}
+        found = [image_id for image_id in ids if image_id.startswith(digests.ALGORITHM + digits)]
+        if len(found) > 1:
+            raise Failure(f"{text}: more than one image's id begins so", "Write more of its digits")
+        if not found and (text != digits or len(digits) == 64):
+            raise NoSuchImage(text)
+        return self._image(ids[found[0]], index) if found else None
+
+    def _image(self, manifest: str, index: list[Named]) -> Image:
+        image_id = self.content.read(manifest)["config"]["digest"]
+        document = self.content.read(image_id)
+        return Image(
+            image_id,
+            manifest,
+            tuple(entry.name for entry in index if entry.digest == manifest and entry.name),
+            document,
+            ImageConfig.from_json(document.get("config") or {}),
+            tuple(document["rootfs"]["diff_ids"]),
+        )
+
+    def all(self) -> list[Image]:
+        """All images, the youngest first."""
+        index = self.content.index()
+        manifests = dict.fromkeys(entry.digest for entry in index)
+        images = [self._image(manifest, index) for manifest in manifests]
+        return sorted(images, key=lambda image: image.created, reverse=True)
+
+    def layers(self, image: Image) -> list[str]:
+        """The ids of the image's layer directories, top first, as overlayfs wants them.
+
+        Raises Failure if one is not there.
+        """
+        found = []
+        for chain_id in reversed(image.chain_ids):
+            cache_id = self.layerdb.cache_id(chain_id)
+            if not cache_id or not self.layer_store.exists(cache_id):
+                raise Failure(
+                    f"image {image.short_id}: its layer {chain_id} is not there",
+                    "The image store is damaged: remove the image and import it again",
+                )
+            found.append(cache_id)
+        return found
+
+    def size(self, image: Image) -> int:
+        """The bytes of the files in all layers of the image, as Docker counts them."""
+        return sum(self.layerdb.size(chain_id) for chain_id in image.chain_ids)
+
+    # ------------------------------------------------------------ change
+
+    def commit(
+        self, work: str, document: Json, layers: Sequence[NewLayer], names: Iterable[str] = ()
+    ) -> Image:
+        """Make an image of new layers, all in the workspace ``work``, and give it ``names``.
+
+        ``document`` is the image's configuration; its ``rootfs.diff_ids`` may begin with layers
+        that the store has already and must end with the new ones. A layer that is there is not
+        added again. Raises Failure for a name that is none.
+        """
+        from mydocker.overlay2.reference import parse
+
+        tags = [parse(name).name for name in names]
+        new = {layer.diff_id: layer for layer in layers}
+        with self.content.lock():
+            chain = digests.chain_ids(document["rootfs"]["diff_ids"])
+            descriptors = []
+            for number, diff_id in enumerate(document["rootfs"]["diff_ids"]):
+                if diff_id in new:
+                    self._add_layer(work, chain[: number + 1], new[diff_id])
+                size = os.stat(self.content.blob(diff_id)).st_size
+                descriptors.append({"mediaType": LAYER, "digest": diff_id, "size": size})
+            manifest = self.content.write(
+                {
+                    "schemaVersion": 2,
+                    "mediaType": MANIFEST,
+                    "config": {"mediaType": CONFIG} | self.content.write(document),
+                    "layers": descriptors,
+                }
+            )
+            entry = Named("", manifest["digest"], manifest["size"])
+            index = self._named(self.content.index(), entry, tags)
+            self.content.write_index(index)
+            return self._image(entry.digest, index)
+
+    def _add_layer(self, work: str, chain: list[str], layer: NewLayer) -> None:
+        if not self.content.has(layer.diff_id):
+            self.content.adopt(layer.blob, layer.diff_id)
+        if self.layerdb.cache_id(chain[-1]):
+            return
+        below = [self.layerdb.cache_id(chain_id) for chain_id in chain[:-1]]
+        cache_id = os.urandom(32).hex()
+        parent = chain[-2] if below else ""
+        registered = Registered(chain[-1], cache_id, layer.diff_id, parent, layer.size)
+        self.layerdb.draft(work, registered)
+        directory = self.layer_store.create(below, cache_id)
+        os.rename(layer.diff, directory.diff)  # over the empty directory that was made there
+        self.layerdb.publish(work, chain[-1])
+
+    def _named(self, index: list[Named], entry: Named, tags: Sequence[str]) -> list[Named]:
+        """The index after ``entry`` got ``tags``, which whoever had them before loses."""
+        kept = [
+            Named("" if old.name in tags else old.name, old.digest, old.size)
+            for old in index
+            if not (old.name in tags and old.digest == entry.digest)
+        ]
+        kept += [Named(tag, entry.digest, entry.size) for tag in tags] or [entry]
+        return _without_idle_lines(kept)
+
+    def tag(self, source: str, target: str) -> None:
+        """Give the image ``source`` one more name; if another image has it, that one loses it."""
+        from mydocker.overlay2.reference import parse
+
+        reference = parse(target)
+        if reference.digest:
+            raise Failure("refusing to create a tag with a digest reference")
+        with self.content.lock():
+            image = self.resolve(source)
+            index = self.content.index()
+            entry = next(entry for entry in index if entry.digest == image.manifest)
+            self.content.write_index(self._named(index, entry, [reference.name]))
+
+    def remove(
+        self,
+        name: str,
+        *,
+        force: bool = False,
+        used_by: Callable[[str], Sequence[str]] = _nobody,
+    ) -> list[str]:
+        """Take a name from an image, with the last one the image; what was done, as Docker says.
+
+        Named by its id, an image goes with all its names; more than one repository takes ``force``.
+        ``used_by`` returns the ids of the containers of an image id: one of those takes ``force``
+        too, and keeps its layers.
+        """
+        with self.content.lock():
+            image = self.resolve(name)
+            removed = self._names_to_remove(image, name)
+            last = set(removed) == set(image.names)
+            containers = used_by(image.id) if last else ()
+            repositories = {tag.rpartition(":")[0] for tag in removed}
+            if len(repositories) > 1 and not force:
+                raise Failure(
+                    f"conflict: unable to delete {image.short_id} (must be forced)"
+                    " - image is referenced in multiple repositories",
+                    "Remove it by its names, or with --force",
+                )
+            if containers and not force:
+                raise Failure(
+                    f'conflict: unable to remove repository reference "{name}" (must force)'
+                    f" - container {containers[0][:SHORT_ID]} is using its referenced image"
+                    f" {image.short_id}",
+                    "Remove the container first",
+                )
+            index = self.content.index()
+            if last:
+                index = [entry for entry in index if entry.digest != image.manifest]
+            else:
+                index = [entry for entry in index if entry.name not in removed]
+            self.content.write_index(index)
+            said = [f"Untagged: {tag}" for tag in removed]
+            if last:
+                said.append(f"Deleted: {image.id}")
+                said += [f"Deleted: {chain_id}" for chain_id in self._sweep().layers]
+            return said
+
+    def _names_to_remove(self, image: Image, name: str) -> list[str]:
+        """The one that was named; all if the image was named by its id."""
+        from mydocker.overlay2.reference import InvalidReference, parse
+
+        try:
+            tag = parse(name).name
+        except InvalidReference:
+            tag = ""
+        return [tag] if tag in image.names else list(image.names)
+
+    # ------------------------------------------------------------ clean up
+
+    def leftovers(self) -> list[str]:
+        """What killed work left behind: paths of workspaces, digests of blobs and layers."""
+        with self.content.lock():
+            garbage = self._garbage()
+        return [*workspace.leftovers(self.root), *garbage.blobs, *garbage.layers]
+
+    def remove_leftovers(self) -> list[str]:
+        """Remove what :meth:`leftovers` finds; the same list."""
+        with self.content.lock():
+            removed = workspace.remove_leftovers(self.root)
+            garbage = self._sweep()
+        return [*removed, *garbage.blobs, *garbage.layers]
+
+    def layer_ids(self) -> set[str]:
+        """The ids of the layer directories that belong to images: for ``LayerStore.prune``."""
+        return {self.layerdb.cache_id(chain_id) for chain_id in self.layerdb.chain_ids()}
+
+    def _garbage(self) -> "Garbage":
+        """What no image needs, upper layers before lower ones."""
+        blobs: set[str] = set()
+        chains: set[str] = set()
+        for manifest in {entry.digest for entry in self.content.index()}:
+            value = self.content.read(manifest)
+            document = self.content.read(value["config"]["digest"])
+            blobs |= {manifest, value["config"]["digest"]}
+            blobs |= {layer["digest"] for layer in value["layers"]}
+            chains |= set(digests.chain_ids(document["rootfs"]["diff_ids"]))
+        idle = [self.layerdb.get(c) for c in self.layerdb.chain_ids() if c not in chains]
+        idle = self._not_stood_upon(idle)
+        return Garbage(
+            [digest for digest in self.content.digests() if digest not in blobs],
+            [layer.chain_id for layer in idle],
+        )
+
+    def _not_stood_upon(self, idle: list[Registered]) -> list[Registered]:
+        """Without the layers on which a container stands whose image was removed by force."""
+        if not idle:
+            return []
+        ours = {layer.cache_id for layer in idle}
+        needed = {
+            short
+            for layer_id in self.layer_store.ids()
+            if layer_id not in ours
+            for short in self.layer_store.layer(layer_id).lower
+        }
+        idle = [
+            layer
+            for layer in idle
+            if f"l/{self.layer_store.layer(layer.cache_id).short}" not in needed
+        ]
+        # The more lie below, the sooner it goes: a kill half-way must not leave one without its
+        # parent.
+        return sorted(idle, key=lambda layer: -len(self.layer_store.layer(layer.cache_id).lower))
+
+    def _sweep(self) -> "Garbage":
+        garbage = self._garbage()
+        for chain_id in garbage.layers:
+            # The registration last: it is what finds the layer again after a kill.
+            self.layer_store.remove(self.layerdb.cache_id(chain_id))
+            self.layerdb.remove(chain_id)
+        for digest in garbage.blobs:
+            self.content.remove(digest)
+        return garbage
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """Digests of blobs, and ChainIDs of layers, that no image needs."""
+
+    blobs: list[str]
+    layers: list[str]
+
+
+def _without_idle_lines(index: list[Named]) -> list[Named]:
+    """A manifest has either its names or one line without a name."""
+    named = {entry.digest for entry in index if entry.name}
+    lines: dict[tuple[str, str], Any] = {}
+    for entry in index:
+        if entry.name or entry.digest not in named:
+            lines.setdefault((entry.name, entry.digest), entry)
+    return list(lines.values())
