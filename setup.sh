@@ -3,7 +3,11 @@
 # The caller sets $root, the folder of the repository. A set-up has a kind: `run` is what
 # ./mydocker needs, `test` is that and what ./test needs on top.
 
-venv=${MYDOCKER_VENV:-$root/.venv}
+case ${MYDOCKER_VENV-} in
+'') venv=$root/.venv ;;
+/*) venv=$MYDOCKER_VENV ;;
+*) venv=$PWD/$MYDOCKER_VENV ;; # ./test goes to another folder before it is used
+esac
 
 # package:command, the command being what shows that the package is there on another system
 packages_run='busybox-static:busybox iproute2:ip nftables:nft'

@@ -53,6 +53,7 @@ class Repository:
         return {
             "MYDOCKER_VENV": str(self.venv),
             "PATH": f"{self.bin}:{os.environ['PATH']}",
+            "DEBIAN_FRONTEND": "dialog",
             "RECORD": str(self.root / "record"),
         }
 

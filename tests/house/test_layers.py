@@ -179,6 +179,18 @@ def test_a_main_runs_from_anywhere(small: Path, flags: list[str]) -> None:
         assert sys.prefix in done.stdout, "click comes from the virtual environment"
 
 
+def test_the_packages_of_the_distribution_come_last(small: Path) -> None:
+    """Debian's own click may be another version than the one that was tested."""
+    other = small / "dist-packages"
+    other.mkdir()
+    (other / "click.py").touch()
+    env = {"MYDOCKER_VENV": sys.prefix, "PYTHONPATH": str(other)}
+    base = getattr(sys, "_base_executable", sys.executable)
+    done = run(base, small / "steps/02-b/main.py", env=env)
+    assert done.returncode == 0, done.stderr
+    assert f"{sys.prefix}/lib" in done.stdout
+
+
 def test_an_editable_installation_does_not_show_later_steps(small: Path) -> None:
     env = {"MYDOCKER_VENV": sys.prefix, "PYTHONPATH": str(small / "steps/03-c")}
     done = run(sys.executable, small / "steps/02-b/main.py", env=env)

@@ -24,6 +24,7 @@ def repository(tmp_path: Path) -> Path:
     for folder in ("01-one", "02-two", "chapters"):
         (tmp_path / "tests" / folder).mkdir(parents=True)
         (tmp_path / "tests" / folder / f"test_{folder[-3:]}.py").write_text(TEST)
+    (tmp_path / "tests/support").mkdir()  # has no tests, is not to be chosen
     (tmp_path / "tests/conftest.py").write_text(CONFTEST)
     (tmp_path / "copy of steps").mkdir()
     (tmp_path / "copy of steps/layers.py").touch()
@@ -64,7 +65,9 @@ def test_selection(repository: Path, arguments: str, chosen: list[str]) -> None:
     assert f"{len(chosen)} passed" in done.stdout.splitlines()[-1]
 
 
-@pytest.mark.parametrize("arguments", [["99"], ["0"], [""], ["01", "two"], ["-x"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [["99"], ["0"], [""], ["01", "two"], ["support"], ["-x"]], ids=" ".join
+)
 def test_an_unknown_selector_is_one_line(repository: Path, arguments: list[str]) -> None:
     done = suite(repository, *arguments)
     assert done.returncode == 2
@@ -86,6 +89,18 @@ def test_a_copy_of_the_steps_that_is_none(repository: Path, form: list[str]) -> 
     done = suite(repository, *form)
     assert (done.returncode, done.stdout) == (2, "")
     assert "--steps wants a copy of the folder steps/" in done.stderr
+
+
+def test_the_virtual_environment_is_told_to_the_tests(repository: Path) -> None:
+    """By its full name, which also holds for a copy of the steps without one beside it."""
+    (repository / "tests/chapters/test_ers.py").write_text(
+        "import os\n\ndef test_it():\n    print('\\nVENV', os.environ['MYDOCKER_VENV'])\n"
+    )
+    for venv in ("", f"../{repository.name}/.venv"):
+        done = run("./test", "chapters", "--", "-s", cwd=repository, env={"MYDOCKER_VENV": venv})
+        assert done.returncode == 0, done.stdout + done.stderr
+        (line,) = [line for line in done.stdout.splitlines() if line.startswith("VENV ")]
+        assert line == f"VENV {repository}/{venv or '.venv'}"
 
 
 def test_from_another_folder(repository: Path) -> None:
