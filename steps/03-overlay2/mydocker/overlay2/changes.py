@@ -1,0 +1,129 @@
+"""Changes to an image's configuration, as ``--change`` takes them: single lines of a Dockerfile.
+
+``CMD ["sh"]`` names a program and its arguments; ``CMD sh -x`` is a command line for ``/bin/sh
+-c``. See "Dockerfile reference" in Docker's documentation.
+"""
+
+import json
+import shlex
+from collections.abc import Callable, Iterable
+
+from mydocker.kernel.errors import Failure
+from mydocker.overlay2.images import ImageConfig
+
+
+def apply(config: ImageConfig, changes: Iterable[str]) -> ImageConfig:
+    """The configuration after ``changes``, in their order. Raises Failure for what is no change."""
+    for line in changes:
+        word, _, rest = line.strip().partition(" ")
+        change = _CHANGES.get(word.upper())
+        if change is None:
+            known = ", ".join(sorted(_CHANGES))
+            raise Failure(
+                f"--change {line!r}: {word!r} is not a valid change command", f"Known: {known}"
+            )
+        if not rest.strip():
+            raise Failure(f"--change {line!r}: {word.upper()} needs an argument")
+        try:
+            config = change(config, rest.strip())
+        except ValueError as error:
+            raise Failure(f"--change {line!r}: {error}") from None
+    return config
+
+
+def _command(text: str) -> tuple[str, ...]:
+    if text.startswith("["):
+        try:
+            words = json.loads(text)
+        except ValueError:
+            words = None
+        if isinstance(words, list) and all(isinstance(word, str) for word in words):
+            return tuple(words)
+    return ("/bin/sh", "-c", text)
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    """``A=1 B="two words"``, or the old form ``A all that follows``."""
+    words = shlex.split(text)
+    if "=" not in words[0]:
+        key, _, value = text.partition(" ")
+        if not value.strip():
+            raise ValueError(f"{key} has no value; write {key}=VALUE")
+        return [(key, value.strip())]
+    pairs = [tuple(word.split("=", 1)) for word in words]
+    for pair in pairs:
+        if len(pair) != 2 or not pair[0]:
+            raise ValueError("write KEY=VALUE, with quotes around a value that has spaces")
+    return [(pair[0], pair[1]) for pair in pairs]
+
+
+def _list(text: str) -> tuple[str, ...]:
+    if text.startswith("["):
+        words = json.loads(text)
+        return tuple(str(word) for word in words)
+    return tuple(text.split())
+
+
+def _cmd(config: ImageConfig, text: str) -> ImageConfig:
+    return config._replace(cmd=_command(text))
+
+
+def _entrypoint(config: ImageConfig, text: str) -> ImageConfig:
+    return config._replace(entrypoint=_command(text))
+
+
+def _env(config: ImageConfig, text: str) -> ImageConfig:
+    env = dict(setting.split("=", 1) for setting in config.env) | dict(_pairs(text))
+    return config._replace(env=tuple(f"{key}={value}" for key, value in env.items()))
+
+
+def _expose(config: ImageConfig, text: str) -> ImageConfig:
+    ports = set(config.exposed_ports)
+    for word in text.split():
+        port, _, protocol = word.partition("/")
+        known = (protocol or "tcp") in ("tcp", "udp", "sctp")
+        if not port.isdigit() or not 0 < int(port) < 65536 or not known:
+            raise ValueError(f"invalid containerPort: {word}; write 80, 80/tcp or 53/udp")
+        ports.add(f"{port}/{protocol or 'tcp'}")
+    return config._replace(exposed_ports=tuple(sorted(ports)))
+
+
+def _label(config: ImageConfig, text: str) -> ImageConfig:
+    labels = dict(config.labels) | dict(_pairs(text))
+    return config._replace(labels=tuple(sorted(labels.items())))
+
+
+def _on_build(config: ImageConfig, text: str) -> ImageConfig:
+    return config._replace(on_build=(*config.on_build, text))
+
+
+def _stop_signal(config: ImageConfig, text: str) -> ImageConfig:
+    return config._replace(stop_signal=text)
+
+
+def _user(config: ImageConfig, text: str) -> ImageConfig:
+    return config._replace(user=text)
+
+
+def _volume(config: ImageConfig, text: str) -> ImageConfig:
+    return config._replace(volumes=tuple(sorted({*config.volumes, *_list(text)})))
+
+
+def _workdir(config: ImageConfig, text: str) -> ImageConfig:
+    if not text.startswith("/"):
+        text = f"{config.working_dir or ''}/{text}"
+    return config._replace(working_dir=text)
+
+
+_CHANGES: dict[str, Callable[[ImageConfig, str], ImageConfig]] = {
+    "CMD": _cmd,
+    "ENTRYPOINT": _entrypoint,
+    "ENV": _env,
+    "EXPOSE": _expose,
+    "LABEL": _label,
+    "ONBUILD": _on_build,
+    "STOPSIGNAL": _stop_signal,
+    "USER": _user,
+    "VOLUME": _volume,
+    "WORKDIR": _workdir,
+}
