@@ -6,12 +6,11 @@ itself. Nothing is mounted for it: all is in the layer's directory, in overlayfs
 """
 
 import os
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mydocker.overlay2 import lookup
-from mydocker.overlay2.lookup import DIRECTORY, Sighting
+from mydocker.overlay2.lookup import DIRECTORY, WHITEOUT, Sighting
 
 ADDED = "A"
 CHANGED = "C"
@@ -114,20 +113,34 @@ def _change_parents(found: dict[str, str]) -> None:
             parent = os.path.dirname(parent)
 
 
-def size(directory: str) -> tuple[int, int]:
-    """``(files, bytes)`` of a layer: every hard-linked file once, whiteouts and directories not."""
-    files, total = 0, 0
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a layer holds: files (links and devices too; a file of several names counts once) and
+    their bytes, whiteouts, opaque directories."""
+
+    files: int = 0
+    size: int = 0
+    whiteouts: int = 0
+    opaque: int = 0
+
+
+def contents(directory: str) -> Contents:
+    """Count what is in the layer at ``directory`` (its ``diff``)."""
+    files, size, whiteouts, opaque = 0, 0, 0, 0
     seen: set[int] = set()
     pending = [directory]
     while pending:
         with os.scandir(pending.pop()) as entries:
             for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
+                sighting = lookup.look(entry.path, 0)
+                if sighting is None:
+                    continue
+                if sighting.kind == DIRECTORY:
                     pending.append(entry.path)
-                    continue
-                status = entry.stat(follow_symlinks=False)
-                if status.st_ino in seen or stat.S_ISCHR(status.st_mode):
-                    continue
-                seen.add(status.st_ino)
-                files, total = files + 1, total + status.st_size
-    return files, total
+                    opaque += sighting.opaque
+                elif sighting.kind == WHITEOUT:
+                    whiteouts += 1
+                elif entry.inode() not in seen:
+                    seen.add(entry.inode())
+                    files, size = files + 1, size + sighting.size
+    return Contents(files, size, whiteouts, opaque)

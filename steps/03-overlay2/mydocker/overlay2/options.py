@@ -1,0 +1,134 @@
+"""The command line of step 03: the image's root, volumes, user, directory and variables."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from mydocker.container.parts import Part
+from mydocker.container.process import Process
+from mydocker.kernel.errors import Failure
+from mydocker.namespaces.options import process_of
+from mydocker.overlay2 import volumes as forms
+from mydocker.overlay2.environment import environment, read_env_file
+from mydocker.overlay2.image_commands import root_option
+from mydocker.overlay2.images import Image, ImageConfig, ImageStore, NoSuchImage
+from mydocker.overlay2.layers import LayerStore
+from mydocker.overlay2.part import LayersPart, RootPart
+from mydocker.overlay2.user import UserPart
+from mydocker.overlay2.volumes import Volume
+from mydocker.overlay2.workdir import WorkingDirectoryPart
+
+Command = Callable[..., Any]
+Options = Mapping[str, Any]
+
+_OPTIONS = [
+    click.option(
+        "-v",
+        "--volume",
+        "volumes",
+        multiple=True,
+        metavar="HOST:PATH[:ro]",
+        help="Show a directory or file of the host at PATH; made if missing.",
+    ),
+    click.option(
+        "--mount",
+        "mounts",
+        multiple=True,
+        metavar="KEY=VALUE,…",
+        help="The same in full: type=bind|tmpfs,source=HOST,target=PATH[,readonly].",
+    ),
+    click.option(
+        "--tmpfs",
+        multiple=True,
+        metavar="PATH[:OPTIONS]",
+        help="An empty directory in memory at PATH; options as size=64m,mode=700,exec.",
+    ),
+    click.option("--read-only", is_flag=True, help="The image's files cannot be written."),
+    click.option("-w", "--workdir", default="", metavar="PATH", help="Where the command starts."),
+    click.option("-u", "--user", default="", metavar="NAME[:GROUP]", help="Who runs it; or ids."),
+    click.option(
+        "-e",
+        "--env",
+        multiple=True,
+        metavar="KEY[=VALUE]",
+        help="A variable for it; without =VALUE, the one that you have.",
+    ),
+    click.option("--env-file", multiple=True, metavar="FILE", help="Variables, one a line."),
+    click.option(
+        "--entrypoint", default=None, metavar="COMMAND", help="In place of the image's entrypoint."
+    ),
+]
+
+
+def overlay2_options(command: Command) -> Command:
+    """What is in the container's root, and how the command finds itself in it: for ``run``."""
+    command = root_option(command)
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def find_image(root: str, name: str) -> Image:
+    """The image called ``name``; an embedded one is made at its first use. Raises NoSuchImage."""
+    store = ImageStore(root)
+    try:
+        return store.resolve(name)
+    except NoSuchImage:
+        from mydocker.overlay2.base import resolve_or_make
+
+        return resolve_or_make(store, name, lambda line: click.echo(line, err=True))
+
+
+def volumes_from(options: Options) -> tuple[Volume, ...]:
+    """All volumes of the options, outer directories first. Raises Failure for what is not one."""
+    found = [forms.parse_volume(text) for text in options["volumes"]]
+    found += [forms.parse_mount(text) for text in options["mounts"]]
+    found += [forms.parse_tmpfs(text) for text in options["tmpfs"]]
+    return forms.ordered(found)
+
+
+def overlay2_parts(
+    options: Options, root: str, identifier: str, image: Image, *, keep: bool = False
+) -> list[Part]:
+    """The parts that give the container ``identifier`` the root of ``image``, in their order.
+
+    ``keep``: its writable layer stays when it ends. They enter after the namespaces' parts.
+    """
+    parents = ImageStore(root).layers(image)[::-1]
+    merged = LayerStore(root).layer(identifier).merged
+    return [
+        LayersPart(root, identifier, parents, keep),
+        RootPart(merged, volumes_from(options), options["read_only"]),
+        WorkingDirectoryPart(_directory(options, image.config)),
+        UserPart(options["user"] or image.config.user),
+    ]
+
+
+def overlay2_process(
+    options: Options, image: Image, command: tuple[str, ...], hostname: str
+) -> Process:
+    """What runs in the container: ``command`` or the image's own, with its variables."""
+    config = image.config
+    given = [text for file in options["env_file"] for text in read_env_file(file)]
+    variables = environment(config.env, hostname, [*given, *options["env"]], os.environ)
+    process = process_of(options, _arguments(options, config, command), variables)
+    return replace(process, directory=_directory(options, config))
+
+
+def _arguments(options: Options, config: ImageConfig, command: tuple[str, ...]) -> tuple[str, ...]:
+    """Entrypoint, then command; a new entrypoint drops the image's own command (Docker's rule)."""
+    if options["entrypoint"] is not None:
+        own = (options["entrypoint"],) if options["entrypoint"] else ()
+        arguments = (*own, *command)
+    else:
+        arguments = (*config.entrypoint, *(command or config.cmd))
+    if not arguments:
+        raise Failure("no command specified", "The image names none: write one after its name")
+    return arguments
+
+
+def _directory(options: Options, config: ImageConfig) -> str:
+    return options["workdir"] or "/" + config.working_dir.lstrip("/")
