@@ -20,14 +20,9 @@ from mydocker.container.commandline import (
     main,
 )
 from mydocker.container.running import new_identifier, run
-from mydocker.namespaces.options import (
-    clone_flags,
-    namespace_flags,
-    namespace_options,
-    namespace_parts,
-    process_options,
-)
+from mydocker.namespaces.options import clone_flags, namespace_parts, process_options
 from mydocker.overlay2.options import (
+    container_flags,
     find_image,
     overlay2_options,
     overlay2_parts,
@@ -51,7 +46,6 @@ group = LazyGroup(
 
 
 @group.command("run", context_settings={"allow_interspersed_args": False})
-@namespace_options
 @cgroups_options
 @overlay2_options
 @process_options
@@ -61,7 +55,7 @@ group = LazyGroup(
 def run_command(name: str, command: tuple[str, ...], **options: Any) -> None:
     """Run COMMAND, or IMAGE's own, with the image as its root directory."""
     identifier, root = new_identifier(), options["root"]
-    flags = namespace_flags(options)
+    flags = container_flags(options)
     image = find_image(root, name)
     process = overlay2_process(options, image, command, options["hostname"] or identifier[:12])
     parts = [

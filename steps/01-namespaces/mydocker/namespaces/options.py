@@ -39,7 +39,12 @@ def namespace_options(command: Command) -> Command:
         click.option(f"--{kind.option}", f"new_{kind.option}", is_flag=True, help=kind.isolates)
         for kind in KINDS
     ]
-    return apply(command, [*kinds, *_CONTENT])
+    return content_options(apply(command, kinds))
+
+
+def content_options(command: Command) -> Command:
+    """What is in the namespaces, for a ``run`` that always makes them: names, ids, clocks."""
+    return apply(command, _CONTENT)
 
 
 _HOST_NAME = [

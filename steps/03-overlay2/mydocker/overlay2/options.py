@@ -10,7 +10,8 @@ import click
 from mydocker.container.parts import Part
 from mydocker.container.process import Process
 from mydocker.kernel.errors import Failure
-from mydocker.namespaces.options import process_of
+from mydocker.namespaces.kinds import KINDS, flags_of
+from mydocker.namespaces.options import content_options, process_of
 from mydocker.overlay2 import volumes as forms
 from mydocker.overlay2.environment import environment, read_env_file
 from mydocker.overlay2.image_commands import root_option
@@ -25,6 +26,12 @@ Command = Callable[..., Any]
 Options = Mapping[str, Any]
 
 _OPTIONS = [
+    click.option(
+        "--userns",
+        type=click.Choice(["host", "private"]),
+        default="host",
+        help="private: a user namespace too, whose root has no power outside. Default: host.",
+    ),
     click.option(
         "-v",
         "--volume",
@@ -65,10 +72,20 @@ _OPTIONS = [
 
 def overlay2_options(command: Command) -> Command:
     """What is in the container's root, and how the command finds itself in it: for ``run``."""
-    command = root_option(command)
+    command = root_option(content_options(command))
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+def container_flags(options: Options) -> int:
+    """The CLONE_NEW* flags of a container: all kinds, of users only with ``--userns`` or a map.
+
+    Docker's choice too: with a user namespace no device can be made in the container, and files of
+    the image may belong to nobody.
+    """
+    private = options["userns"] == "private" or options["uid_map"] or options["gid_map"]
+    return flags_of({kind.option for kind in KINDS if private or kind.option != "user"})
 
 
 def find_image(root: str, name: str) -> Image:
