@@ -1,0 +1,108 @@
+"""The engine's DNS server: containers on a network that was made find each other by name.
+
+One process serves all networks of a store. On each it listens at the gateway's address, bound to
+the bridge, so that nobody but the network's containers can ask. Who asks is known by the address
+that the question comes from; what he may learn are the names on his own networks. All the rest is
+asked of the host's name servers, or of the container's own (``--dns``); not for an internal
+network, for which a question to the outside would be a way out.
+
+It is started, by fork(2) from what is already loaded, for the first container that needs it, and
+ends with the last: it holds a pidfd of each container's first process (pidfd_open(2)), and so
+learns of the end of one even if nobody lives to tell.
+
+The side that starts it and the side that serves are in ``dns_server``; here is what a run needs.
+"""
+
+import _socket
+import os
+import select
+from contextlib import closing
+
+from mydocker.kernel import syscalls
+from mydocker.kernel.errors import Failure
+from mydocker.network.store import Store
+
+_PATIENCE = 5.0  # seconds that a server may take to look at the store
+
+
+def look(store: Store) -> None:
+    """Have the server look who is there now; start it if somebody is and it does not run.
+
+    Called with the store's lock held. Raises Failure with what the server says.
+    """
+    said = _ask(store)
+    if said is None:
+        if not any(e.pid for n in store.up() if not n.default for e in store.endpoints(n)):
+            return
+        _start(store)
+        said = _ask(store)
+    word, _, rest = (said or "").partition(" ")
+    if word == "bye":  # nobody needs it any more; wait for the end, so that nothing is left
+        _wait(int(rest))
+        try:
+            os.unlink(store.state("dns"))
+        except FileNotFoundError:
+            pass
+    elif word != "ok":
+        raise Failure(f"DNS server: {rest or 'does not answer'}", "See chapter 04, names")
+
+
+def connect_path(store: Store) -> tuple[int, str]:
+    """A descriptor of the directory, and a path through it to the server's socket.
+
+    The path of a socket has at most 107 bytes (unix(7)), and run directories may be longer.
+    """
+    fd = os.open(store.state(), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    return fd, f"/proc/self/fd/{fd}/dns"
+
+
+def _ask(store: Store) -> str | None:
+    """Tell the server to look; its answer, or None if there is no server."""
+    fd, path = connect_path(store)
+    try:
+        with closing(
+            _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+        ) as s:
+            s.settimeout(_PATIENCE)
+            try:
+                s.connect(path)
+                s.send(b"look\n")
+                return s.recv(4096).decode(errors="replace") or None
+            except TimeoutError:
+                return "error does not answer"
+            except OSError:
+                return None
+    finally:
+        os.close(fd)
+
+
+def _start(store: Store) -> None:
+    """Fork the server, and wait until it can be asked."""
+    ready, theirs = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if pid == 0:
+        # Twice: the server shall be nobody's child that has to wait for it.
+        try:
+            if os.fork() == 0:
+                from mydocker.network import dns_server
+
+                dns_server.serve(store, theirs)
+        finally:
+            os._exit(0)
+    os.close(theirs)
+    os.waitpid(pid, 0)
+    try:
+        select.select([ready], [], [], _PATIENCE)
+    finally:
+        os.close(ready)
+
+
+def _wait(pid: int) -> None:
+    try:
+        pidfd = syscalls.pidfd_open(pid)
+    except Failure:
+        return
+    try:
+        select.select([pidfd], [], [], _PATIENCE)
+    finally:
+        os.close(pidfd)

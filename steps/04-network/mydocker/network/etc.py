@@ -1,0 +1,147 @@
+"""/etc/hosts, /etc/hostname and /etc/resolv.conf of a container (hosts(5), resolv.conf(5)).
+
+They cannot come from the image, which does not know where it will run. They are three files in the
+container's own directory, written before it starts and bound over those of its root.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from mydocker.container.parts import Part
+from mydocker.kernel.errors import Failure
+from mydocker.network import addresses, host
+from mydocker.network.store import Endpoint, Network, Store
+
+NAMES = ("hosts", "hostname", "resolv.conf")
+GATEWAY_WORD = "host-gateway"  # --add-host NAME:host-gateway, as Docker has it
+_FALLBACK = ("8.8.8.8", "8.8.4.4")  # Docker's, for a host that names no server of use
+
+_LOCAL = """\
+127.0.0.1\tlocalhost
+::1\tlocalhost ip6-localhost ip6-loopback
+fe00::\tip6-localnet
+ff00::\tip6-mcastprefix
+ff02::1\tip6-allnodes
+ff02::2\tip6-allrouters
+"""
+
+
+def hosts_text(hostname: str, own: Sequence[str], extra: Sequence[tuple[str, str]]) -> str:
+    """/etc/hosts: localhost, ``extra`` as ``(name, address)``, the container's own addresses."""
+    lines = [f"{address}\t{name}\n" for name, address in extra]
+    lines += [f"{address}\t{hostname}\n" for address in own]
+    return _LOCAL + "".join(lines)
+
+
+def resolver_text(servers: Sequence[str], search: Sequence[str], options: Sequence[str]) -> str:
+    """/etc/resolv.conf from name servers, domains to search, and options."""
+    lines = [f"nameserver {server}\n" for server in servers]
+    if search and list(search) != ["."]:  # "--dns-search ." is Docker's word for none
+        lines.append(f"search {' '.join(search)}\n")
+    if options:
+        lines.append(f"options {' '.join(options)}\n")
+    return "".join(lines)
+
+
+def host_resolver_text(
+    configuration: str, servers: Sequence[str], search: Sequence[str], options: Sequence[str]
+) -> str:
+    """The host's resolv.conf for a container, with what was asked for in place of the host's.
+
+    Servers at loopback addresses are left out: seen from a container they are the container.
+    """
+    found = host.named_servers(configuration)
+    reachable = [a for a in found if not a.startswith("127.") and a != "::1"]
+    words = [line.split() for line in configuration.splitlines()]
+    domains = next((w[1:] for w in reversed(words) if w[:1] in (["search"], ["domain"])), [])
+    given = [option for w in words if w[:1] == ["options"] for option in w[1:]]
+    chosen = list(servers) or reachable or list(_FALLBACK)
+    return resolver_text(chosen, search or domains, options or given)
+
+
+def parse_extra(written: str) -> tuple[str, str]:
+    """``NAME:ADDRESS`` or ``NAME:host-gateway``. Raises Failure."""
+    name, colon, address = written.partition(":")
+    if "=" in name or not colon:  # NAME=ADDRESS is good for an IPv6 address
+        name, colon, address = written.partition("=")
+    hint = "Write NAME:ADDRESS, for example db:10.0.0.7, or NAME:host-gateway"
+    if not colon or not name or any(c.isspace() for c in name):
+        raise Failure(f"--add-host {written!r}: not a name and an address", hint)
+    if address == GATEWAY_WORD:
+        return name, address
+    try:
+        return name, addresses.text(*addresses.number(address.strip("[]")))
+    except Failure:
+        raise Failure(f"--add-host {written}: '{address}' is not an address", hint) from None
+
+
+@dataclass
+class EtcPart(Part):
+    """The three files, in ``directory``; comes after the NetworkPart of the same container.
+
+    ``shared`` uses the host's network, and so the host's name servers and names. ``extra`` are
+    ``--add-host`` values.
+    """
+
+    container: str
+    root: str
+    run: str
+    directory: str
+    hostname: str
+    shared: bool = False
+    extra: list[str] = field(default_factory=list)
+    dns: list[str] = field(default_factory=list)
+    search: list[str] = field(default_factory=list)
+    options: list[str] = field(default_factory=list)
+
+    def prepare(self) -> None:
+        """Write the files."""
+        os.makedirs(self.directory, exist_ok=True)
+        attached = Store(self.root, self.run).attached(self.container)
+        for name, text in self.texts(attached).items():
+            with open(f"{self.directory}/{name}", "w", encoding="utf-8") as file:
+                file.write(text)
+                os.fchmod(file.fileno(), 0o644)  # read inside by users who are not root
+
+    def texts(self, attached: Sequence[tuple[Network, Endpoint]]) -> dict[str, str]:
+        """Name and content of each file for a container on these networks."""
+        return {
+            "hosts": self._hosts(attached),
+            "hostname": f"{self.hostname}\n",
+            "resolv.conf": self._resolver(attached),
+        }
+
+    def _hosts(self, attached: Sequence[tuple[Network, Endpoint]]) -> str:
+        gateway = attached[0][0].gateway if attached else "127.0.0.1"
+        pairs = [parse_extra(written) for written in self.extra]
+        extra = [(name, gateway if a == GATEWAY_WORD else a) for name, a in pairs]
+        if self.shared:
+            lines = "".join(f"{address}\t{name}\n" for name, address in extra)
+            return host.text("/etc/hosts") + lines
+        own = [address for _, endpoint in attached for address in endpoint.addresses]
+        return hosts_text(self.hostname, own, extra)
+
+    def _resolver(self, attached: Sequence[tuple[Network, Endpoint]]) -> str:
+        named = [network for network, _ in attached if not network.default]
+        if named:  # the engine's server; it asks those of --dns itself
+            return resolver_text([named[0].gateway], self.search, self.options or ["ndots:0"])
+        if self.shared:
+            configuration = host.text("/etc/resolv.conf")
+            if not (self.dns or self.search or self.options):
+                return configuration
+        else:
+            configuration = host.resolver_configuration()
+        return host_resolver_text(configuration, self.dns, self.search, self.options)
+
+    def release(self) -> None:
+        """Remove the files, and their directory if nothing else is in it."""
+        for name in NAMES:
+            try:
+                os.unlink(f"{self.directory}/{name}")
+            except FileNotFoundError:
+                pass
+        try:
+            os.rmdir(self.directory)
+        except OSError:
+            pass

@@ -1,0 +1,103 @@
+"""A container's networks as a part of it, in its four moments."""
+
+import os
+from dataclasses import dataclass, field, replace
+
+from mydocker.container.parts import Part
+from mydocker.container.processes import identify
+from mydocker.kernel import commands
+from mydocker.network import bridges, dns, firewall, ipam, networks
+from mydocker.network.endpoints import Attachment, inside_batch, leave_all, plug_in, reserve
+from mydocker.network.ports import Reservations, Wish, parse, parse_exposed
+from mydocker.network.store import Endpoint, Network, Store
+
+
+@dataclass
+class NetworkPart(Part):
+    """A container on networks: a veth pair and addresses for each, and ports published.
+
+    ``container`` is its id, ``name`` what others call it; ``publish`` are ``-p`` values,
+    ``exposed`` the ports that the image exposes (``80/tcp``), published too if ``publish_all``.
+    """
+
+    container: str
+    name: str
+    root: str
+    run: str
+    attachments: list[Attachment]
+    publish: list[str] = field(default_factory=list)
+    exposed: list[str] = field(default_factory=list)
+    publish_all: bool = False
+    dns: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        # from the record of a container they come as JSON has them
+        self.attachments = [
+            a if isinstance(a, Attachment) else Attachment(**a) for a in self.attachments
+        ]
+        # Not fields, and so not saved: the plan is read from the store, and sockets live with us
+        self._plan: list[tuple[Network, Endpoint]] = []
+        self._reservations = Reservations()
+
+    @property
+    def store(self) -> Store:
+        return Store(self.root, self.run)
+
+    def prepare(self) -> None:
+        """Reserve addresses and ports, and make ready what the networks need of the machine."""
+        wishes = [wish for written in self.publish for wish in parse(written)]
+        if self.publish_all:
+            wishes += [parse_exposed(written) for written in self.exposed]
+        with self.store.lock():
+            fresh = False
+            for index, attachment in enumerate(self.attachments):
+                network = networks.to_join(self.store, attachment.network)
+                fresh |= bridges.claim(self.store, network)
+                endpoint = reserve(
+                    self.store, network, attachment, self.container, self.name, index
+                )
+                endpoint = replace(endpoint, dns=tuple(self.dns))
+                self.store.put(endpoint)
+                self._plan.append((network, endpoint))
+            self._publish(wishes, fresh)
+
+    def _publish(self, wishes: list[Wish], fresh: bool) -> None:
+        """Keep the ports, and let them in: with all the rest if the table has to be made."""
+        index = next((i for i, (network, _) in enumerate(self._plan) if not network.internal), None)
+        if wishes and index is not None:
+            network, endpoint = self._plan[index]
+            ipv6 = bool(endpoint.address6)
+            ports = self._reservations.fulfil(wishes, self.store.ports(), ipv6)
+            endpoint = replace(endpoint, ports=tuple(ports))
+            self._plan[index] = network, endpoint
+            self.store.put(endpoint)
+        if fresh or (self._plan and not firewall.present()):
+            bridges.apply(self.store)
+        elif wishes and index is not None:
+            bridges.publish(self._plan[index][1])
+
+    def attach(self, pid: int) -> None:
+        """Make each veth pair, its far end in the namespace of the waiting process."""
+        process = identify(pid)
+        for network, endpoint in self._plan:
+            plug_in(self.store, network, endpoint, pid)
+            self.store.put(replace(endpoint, pid=pid, start=process.start_time))
+        if any(not network.default for network, _ in self._plan):
+            with self.store.lock():
+                dns.look(self.store)
+
+    def enter(self) -> None:
+        """Inside: addresses and routes, in one batch for all networks."""
+        if self._plan:
+            batch = inside_batch(self._plan)
+            commands.ip_batch(batch, why="addresses, and a default route to the gateway")
+
+    def release(self) -> None:
+        """Undo all that :meth:`prepare` and :meth:`attach` made, whoever made it."""
+        self._reservations.close()
+        if not os.path.isdir(self.store.state()):
+            return
+        with self.store.lock():
+            leave_all(self.store, self.container)
+            for network in self.store.up():
+                ipam.free_all(self.store.state(network.id, "addresses"), self.container)

@@ -1,0 +1,217 @@
+"""Published ports: how they are written, and how they are kept for us.
+
+``-p [IP:]HOST:CONTAINER[/tcp|/udp]`` as Docker reads it. A port that is published is *bound*,
+though nobody listens: the firewall leads its packets elsewhere before any socket sees them, but a
+program of the host that wants the port must be told by the kernel that it is taken (bind(2):
+EADDRINUSE), and so must we if a program was there first. The sockets live as long as the process
+that started the container.
+"""
+
+import _socket
+import errno
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from mydocker.kernel.errors import Failure
+from mydocker.network import addresses
+from mydocker.network.store import Published
+
+PROTOCOLS = ("tcp", "udp")
+_HINT = "Write [IP:]HOST:CONTAINER[/tcp|/udp], for example 8080:80 or 127.0.0.1:5300-5310:53/udp"
+_TYPES = {"tcp": _socket.SOCK_STREAM, "udp": _socket.SOCK_DGRAM}
+
+
+Used = tuple[Published, str]  # a published port, and the name of the container that has it
+
+
+@dataclass(frozen=True)
+class Wish:
+    """One port of a container to be published at one of the host's ports ``hosts``.
+
+    An empty ``hosts`` leaves the choice to the kernel.
+    """
+
+    ip: str
+    hosts: range
+    container: int
+    protocol: str
+
+
+def parse(written: str) -> list[Wish]:
+    """The ports that one ``-p`` asks for. Raises Failure for anything else.
+
+    >>> parse("127.0.0.1:8080:80")
+    [Wish(ip='127.0.0.1', hosts=range(8080, 8081), container=80, protocol='tcp')]
+    """
+    rest, slash, protocol = written.partition("/")
+    if slash and protocol.lower() not in PROTOCOLS:
+        raise Failure(f"-p {written}: unknown protocol '{protocol}'", _HINT)
+    protocol = protocol.lower() or "tcp"
+    front, colon, container = rest.rpartition(":")
+    ip, _, host = front.rpartition(":")
+    ports = _range(container, written)
+    if not colon or not host:
+        return [Wish(_ip(ip, written), range(0), port, protocol) for port in ports]
+    hosts = _range(host, written)
+    if len(ports) == 1:
+        return [Wish(_ip(ip, written), hosts, ports[0], protocol)]
+    if len(hosts) != len(ports):
+        raise Failure(f"-p {written}: {len(hosts)} ports of the host for {len(ports)}", _HINT)
+    address = _ip(ip, written)
+    pairs = zip(hosts, ports, strict=True)
+    return [Wish(address, range(h, h + 1), c, protocol) for h, c in pairs]
+
+
+def _range(text: str, written: str) -> range:
+    first, dash, last = text.partition("-")
+    numbers = [first, last] if dash else [first]
+    if not all(n.isascii() and n.isdigit() and 1 <= int(n) <= 65535 for n in numbers):
+        raise Failure(f"-p {written}: '{text}' is not a port from 1 to 65535, nor a range", _HINT)
+    if dash and int(last) < int(first):
+        raise Failure(f"-p {written}: the range {text} runs backwards", _HINT)
+    return range(int(first), int(numbers[-1]) + 1)
+
+
+def _ip(text: str, written: str) -> str:
+    if not text:
+        return ""
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    try:
+        version, value = addresses.number(bare)
+    except Failure:
+        raise Failure(f"-p {written}: '{text}' is not an address", _HINT) from None
+    return "" if value == 0 else addresses.text(version, value)
+
+
+def parse_exposed(written: str) -> Wish:
+    """A port that an image exposes, ``80/tcp``, for ``-P``. Raises Failure."""
+    (wish,) = parse(written)
+    return wish
+
+
+class Reservations:
+    """Ports bound for a container that is about to start; :meth:`close` lets them go."""
+
+    def __init__(self) -> None:
+        self.sockets: list[_socket.socket] = []
+
+    def close(self) -> None:
+        """Let all ports go. May be called twice."""
+        while self.sockets:
+            self.sockets.pop().close()
+
+    def fulfil(self, wishes: Iterable[Wish], used: Sequence[Used], ipv6: bool) -> list[Published]:
+        """Bind one port for each wish; ``used`` are the ports of our other containers.
+
+        Raises Failure that names who holds a port, after letting all go.
+        """
+        try:
+            return [self._fulfil(wish, used, ipv6) for wish in wishes]
+        except BaseException:
+            self.close()
+            raise
+
+    def _fulfil(self, wish: Wish, used: Sequence[Used], ipv6: bool) -> Published:
+        refusals: list[OSError] = []
+        for host in wish.hosts or [0] * 16:
+            port = self._bind(wish, host, ipv6, refusals)
+            if port and not any(_same(port, other) for other, _ in used):
+                return port
+        raise Failure(_taken(wish, refusals, used), "Choose another port of the host, or none")
+
+    def _bind(self, wish: Wish, host: int, ipv6: bool, refusals: list[OSError]) -> Published | None:
+        bound = []
+        for address in [wish.ip] if wish.ip else ["0.0.0.0", "::"] if ipv6 else ["0.0.0.0"]:
+            try:
+                bound.append(_bound(address, host, wish.protocol))
+            except OSError as error:
+                refusals.append(error)
+                for socket in bound:
+                    socket.close()
+                return None
+            host = bound[-1].getsockname()[1]  # the kernel's choice, if it was left to it
+        self.sockets += bound
+        return Published(wish.ip, host, wish.container, wish.protocol)
+
+
+def _taken(wish: Wish, refusals: list[OSError], used: Sequence[Used]) -> str:
+    hosts = wish.hosts or range(1)
+    shown = f"{hosts[0]}" if len(hosts) == 1 else f"{hosts[0]}-{hosts[-1]}"
+    where = f"{wish.ip}:{shown}" if wish.ip else shown
+    number = refusals[-1].errno if refusals else errno.EADDRINUSE
+    if number == errno.EADDRNOTAVAIL:
+        return f"port {where}/{wish.protocol}: this machine does not have the address {wish.ip}"
+    if number != errno.EADDRINUSE:
+        return f"port {where}/{wish.protocol}: cannot be bound: {os.strerror(number or 0)}"
+    port = Published(wish.ip, hosts[0], wish.container, wish.protocol)
+    ours = next((f"container {name}" for other, name in used if _same(port, other)), "")
+    who = ours or holder(hosts[0], wish.protocol) or "a socket that does not listen yet"
+    return f"port {where}/{wish.protocol} is taken by {who}"
+
+
+def _bound(address: str, port: int, protocol: str) -> _socket.socket:
+    family = _socket.AF_INET6 if ":" in address else _socket.AF_INET
+    socket = _socket.socket(family, _TYPES[protocol] | _socket.SOCK_CLOEXEC)
+    try:
+        if family == _socket.AF_INET6:
+            socket.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, 1)
+        # No SO_REUSEADDR: two sockets that both set it could share the port.
+        socket.bind((address, port))
+    except BaseException:
+        socket.close()
+        raise
+    return socket
+
+
+def _same(one: Published, other: Published) -> bool:
+    if (one.host, one.protocol) != (other.host, other.protocol):
+        return False
+    return not one.ip or not other.ip or one.ip == other.ip
+
+
+def holder(port: int, protocol: str) -> str:
+    """Who has a socket on ``port``: ``nginx (pid 812)``; "" if nobody can be found.
+
+    /proc/net/tcp and its kin (proc(5)) name the socket's inode, /proc/PID/fd who has it open::
+
+        0: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  0  0 23764 …
+    """
+    inodes = {f"socket:[{inode}]" for inode in _inodes(port, protocol)}
+    if not inodes:
+        return ""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        if inodes & set(_open_files(pid)):
+            return f"{_command(pid)} (pid {pid})"
+    return "a process that this user cannot see, or the kernel"
+
+
+def _inodes(port: int, protocol: str) -> Iterator[str]:
+    for table in (f"/proc/net/{protocol}", f"/proc/net/{protocol}6"):
+        try:
+            with open(table) as file:
+                lines = file.read().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            word = line.split()
+            connected = int(word[2].rpartition(":")[2], 16)
+            if int(word[1].rpartition(":")[2], 16) == port and not connected:
+                yield word[9]
+    # A TCP socket that is bound and does not listen is in none of these tables: ours are such.
+
+
+def _open_files(pid: str) -> Iterator[str]:
+    try:
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            yield os.readlink(f"/proc/{pid}/fd/{fd}")
+    except OSError:
+        return
+
+
+def _command(pid: str) -> str:
+    try:
+        with open(f"/proc/{pid}/comm") as file:
+            return file.read().strip()
+    except OSError:
+        return "a process that just ended"

@@ -1,0 +1,324 @@
+"""Networks, and who is attached to them, on disk.
+
+What shall outlive the machine's next start is under the root, what describes this moment is under
+the run directory, which is empty after a start of the machine::
+
+    <root>/network/names/blue -> <id>             a name belongs to one network: symlink(2) decides
+    <root>/network/<id>/network.json              what was asked for
+    <run>/network/lock                            one change of the machine's network at a time
+    <run>/network/<id>/                           the network is up: its bridge exists, or should
+    <run>/network/<id>/addresses/10.86.0.2 -> <container>
+    <run>/network/<id>/endpoints/<container>.json
+
+JSON is written beside and renamed over: a reader sees the old text or the new one, never half.
+"""
+
+import errno
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from mydocker.kernel.errors import Failure, KernelError
+from mydocker.network.addresses import Subnet, Taken
+
+DEFAULT = "bridge"  # the network of containers that name none, as in Docker
+DEFAULT_BRIDGE = "mydocker0"
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network as it was asked for. Subnets and addresses are text; "" where there is none."""
+
+    id: str
+    name: str
+    created: str
+    bridge: str
+    subnet: str
+    gateway: str
+    ip_range: str = ""
+    subnet6: str = ""
+    gateway6: str = ""
+    internal: bool = False
+    mtu: int = 1500
+    labels: dict[str, str] = field(default_factory=dict)
+    options: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def default(self) -> bool:
+        """The network ``bridge``: comes with its first container, goes with its last."""
+        return self.name == DEFAULT
+
+    @property
+    def subnets(self) -> list[tuple[Subnet, str]]:
+        """Each subnet with its gateway: IPv4, and IPv6 where the network has it."""
+        pairs = [(self.subnet, self.gateway), (self.subnet6, self.gateway6)]
+        return [(Subnet.parse(subnet), gateway) for subnet, gateway in pairs if subnet]
+
+
+@dataclass(frozen=True)
+class Published:
+    """A port of the host that leads to one of a container; ``ip`` is "" for every address."""
+
+    ip: str
+    host: int
+    container: int
+    protocol: str
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a container meets a network: the link on the host, the interface inside, addresses.
+
+    ``pid`` is the container's first process and ``start`` the time of its start, in clock ticks
+    after boot; both are 0 until it exists.
+    """
+
+    network: str
+    container: str
+    name: str
+    link: str
+    interface: str
+    mac: str
+    address: str
+    address6: str = ""
+    aliases: tuple[str, ...] = ()
+    ports: tuple[Published, ...] = ()
+    dns: tuple[str, ...] = ()
+    pid: int = 0
+    start: int = 0
+
+    @property
+    def addresses(self) -> list[str]:
+        return [address for address in (self.address, self.address6) if address]
+
+    @classmethod
+    def load(cls, saved: dict[str, Any]) -> Self:
+        saved["ports"] = tuple(Published(**port) for port in saved["ports"])
+        return cls(**(saved | {name: tuple(saved[name]) for name in ("aliases", "dns")}))
+
+
+@dataclass(frozen=True)
+class Store:
+    """The networks under ``root`` and their state under ``run``."""
+
+    root: str
+    run: str
+
+    # ------------------------------------------------------------ where things are
+
+    def _definition(self, *names: str) -> str:
+        return "/".join((self.root, "network", *names))
+
+    def state(self, *names: str) -> str:
+        """A path below ``<run>/network``."""
+        return "/".join((self.run, "network", *names))
+
+    def lock(self) -> "Lock":
+        """One change of the machine's network at a time: ``with store.lock(): …`` (flock(2))."""
+        os.makedirs(self.state(), exist_ok=True)
+        return Lock(self.state("lock"))
+
+    # ------------------------------------------------------------ networks
+
+    def networks(self) -> list[Network]:
+        """All networks, in the order in which they were made."""
+        found = [self._load(entry) for entry in _entries(self._definition()) if entry != "names"]
+        return sorted((n for n in found if n), key=lambda n: (n.created, n.id))
+
+    def _load(self, identifier: str) -> Network | None:
+        saved = read_json(self._definition(identifier, "network.json"))
+        return Network(**saved) if saved else None
+
+    def named(self, name: str) -> Network | None:
+        """The network of exactly this name."""
+        try:
+            identifier = os.readlink(self._definition("names", name))
+        except OSError:
+            return None
+        return self._load(identifier)
+
+    def find(self, word: str) -> Network:
+        """The network called ``word``, or whose id begins with it. Raises Failure."""
+        if not word or "/" in word or "\0" in word:
+            raise Failure(f"network '{word}': not a name", "List the networks: network ls")
+        network = self.named(word)
+        if network:
+            return network
+        entries = [entry for entry in _entries(self._definition()) if entry != "names"]
+        found = [n for n in map(self._load, entries) if n and n.id.startswith(word)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise Failure(f"network '{word}': several ids begin so", "Write more of the id")
+        raise Failure(f"network '{word}': no such network", f"Make it: network create {word}")
+
+    def add(self, network: Network) -> None:
+        """Save a new network under a name that nobody has. Raises Failure if somebody has."""
+        os.makedirs(self._definition(network.id), exist_ok=True)
+        os.makedirs(self._definition("names"), exist_ok=True)
+        write_json(self._definition(network.id, "network.json"), asdict(network))
+        try:
+            os.symlink(network.id, self._definition("names", network.name))
+        except OSError as error:
+            self._forget_definition(network.id)
+            if error.errno == errno.EEXIST:
+                raise Failure(
+                    f"network '{network.name}': the name is taken", "List them: network ls"
+                ) from None
+            raise KernelError("symlink", (network.name,), error.errno or 0) from None
+
+    def remove(self, network: Network) -> None:
+        """Forget a network that has no endpoints."""
+        try:
+            if os.readlink(self._definition("names", network.name)) == network.id:
+                os.unlink(self._definition("names", network.name))
+        except OSError:
+            pass
+        self._forget_definition(network.id)
+
+    def _forget_definition(self, identifier: str) -> None:
+        _unlink(self._definition(identifier, "network.json"))
+        _rmdir(self._definition(identifier))
+
+    def taken(self) -> list[Taken]:
+        """The subnets of all our networks."""
+        return [
+            Taken(subnet, f"network '{network.name}'")
+            for network in self.networks()
+            for subnet, _ in network.subnets
+        ]
+
+    # ------------------------------------------------------------ what is up
+
+    def up(self) -> list[Network]:
+        """The networks whose bridges exist, or should."""
+        found = [self._load(entry) for entry in _entries(self.state())]
+        return sorted((n for n in found if n), key=lambda n: n.id)
+
+    def is_up(self, network: Network) -> bool:
+        """True from :meth:`mark_up` to :meth:`mark_down`."""
+        return os.path.isdir(self.state(network.id))
+
+    def mark_up(self, network: Network) -> None:
+        """Note that the network's bridge is about to be made: from now on it has to be removed."""
+        os.makedirs(self.state(network.id, "addresses"), exist_ok=True)
+        os.makedirs(self.state(network.id, "endpoints"), exist_ok=True)
+
+    def mark_down(self, network: Network) -> None:
+        """Note that nothing of the network is left on the machine."""
+        for kind in ("addresses", "endpoints"):
+            for name in _entries(self.state(network.id, kind)):
+                _unlink(self.state(network.id, kind, name))
+            _rmdir(self.state(network.id, kind))
+        _rmdir(self.state(network.id))
+
+    # ------------------------------------------------------------ endpoints
+
+    def endpoints(self, network: Network) -> list[Endpoint]:
+        """Who is attached to ``network``, by address."""
+        names = _entries(self.state(network.id, "endpoints"))
+        found = [self.endpoint(network, name[:-5]) for name in names if name.endswith(".json")]
+        return sorted((e for e in found if e), key=lambda e: (len(e.address), e.address))
+
+    def endpoint(self, network: Network, container: str) -> Endpoint | None:
+        """The endpoint of a container in ``network``."""
+        saved = read_json(self.state(network.id, "endpoints", f"{container}.json"))
+        return Endpoint.load(saved) if saved else None
+
+    def attached(self, container: str) -> list[tuple[Network, Endpoint]]:
+        """A container's networks, and its endpoint in each."""
+        found = []
+        for entry in _entries(self.state()):
+            # A look for the file first: with a hundred networks it is hardly ever there.
+            if os.path.exists(self.state(entry, "endpoints", f"{container}.json")):
+                network = self._load(entry)
+                endpoint = self.endpoint(network, container) if network else None
+                if network and endpoint:
+                    found.append((network, endpoint))
+        return sorted(found, key=lambda pair: pair[1].interface)
+
+    def put(self, endpoint: Endpoint) -> None:
+        """Save an endpoint, new or changed."""
+        path = self.state(endpoint.network, "endpoints", f"{endpoint.container}.json")
+        write_json(path, asdict(endpoint), durable=False)
+
+    def drop(self, endpoint: Endpoint) -> None:
+        """Forget an endpoint."""
+        _unlink(self.state(endpoint.network, "endpoints", f"{endpoint.container}.json"))
+
+    def ports(self) -> list[tuple[Published, str]]:
+        """All published ports, each with the name of its container."""
+        return [(p, e.name) for n in self.up() for e in self.endpoints(n) for p in e.ports]
+
+    def exists(self, container: str) -> bool:
+        """True while a container's run directory is there: it runs, or was not released yet."""
+        return os.path.isdir(f"{self.run}/{container}")
+
+
+class Lock:
+    """flock(2) on a file, held through a ``with`` block; the kernel lets it go if we die."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self.fd, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.fd)
+
+
+def write_json(path: str, value: object, *, durable: bool = True) -> None:
+    """Replace ``path`` by ``value`` as JSON: all of it, or nothing.
+
+    ``durable`` syncs before the rename: without that a power cut may leave an empty file under the
+    new name. What lives in /run ends with the power anyway.
+    """
+    new = f"{path}.{os.getpid()}"
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, json.dumps(value).encode())
+        if durable:
+            os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.rename(new, path)
+
+
+def read_json(path: str) -> dict[str, Any] | None:
+    """The JSON object in ``path``; None if there is no such file. Raises Failure for other text."""
+    try:
+        with open(path, "rb") as file:
+            value = json.loads(file.read())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise Failure(f"{path}: not what was written there", "Remove the file, and what it is of")
+    return value
+
+
+def _entries(directory: str) -> Iterator[str]:
+    try:
+        yield from sorted(os.listdir(directory))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def _rmdir(path: str) -> None:
+    try:
+        os.rmdir(path)
+    except OSError:
+        pass
