@@ -4,6 +4,7 @@ Everything here runs in the new process, after clone3(2) and before execve(2). I
 in ``os._exit``, never by returning: otherwise there would be two of the program that called us.
 """
 
+import errno
 import os
 import signal
 from typing import NoReturn
@@ -15,15 +16,7 @@ from mydocker.container.process import Process
 from mydocker.kernel import syscalls, trace
 from mydocker.kernel.errors import CANNOT_RUN, NOT_EXECUTABLE, NOT_FOUND, Failure, KernelError
 
-# Signals that, sent to us, are meant for the command
-FORWARDED = (
-    signal.SIGINT,
-    signal.SIGTERM,
-    signal.SIGHUP,
-    signal.SIGQUIT,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-)
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def become(process: Process, parts: list[Part], channel: Channel) -> NoReturn:
@@ -59,17 +52,20 @@ def _become(process: Process, parts: list[Part], channel: Channel) -> None:
     # directory among it would be a way out of the container.
     syscalls.close_range(3, 0xFFFFFFFF, syscalls.CLOSE_RANGE_CLOEXEC)
     if process.init:
-        init.supervise(lambda: execute(process.arguments, channel), channel.close)
+        init.supervise(lambda: execute(process.arguments, channel))
     execute(process.arguments, channel)
 
 
 def _default_signals() -> None:
-    """Undo what Python and our own handlers changed.
+    """Every signal as it is for a new program, whatever Python, we and our caller did to it.
 
-    A signal that is ignored stays ignored through exec: a shell would not die of SIGPIPE.
+    What is ignored or blocked stays so through exec: a shell would not die of SIGPIPE, which Python
+    ignores, nor of a SIGINT that a script ignores for its background jobs. Unblocked last: what
+    came while the clone was made must not meet a handler of ours.
     """
-    for number in (signal.SIGPIPE, signal.SIGXFSZ, *FORWARDED):
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _reporter(channel: Channel) -> trace.Listener:
@@ -85,6 +81,8 @@ def _ask_to_kill(channel: Channel) -> None:
 
 def _open_terminal(channel: Channel) -> None:
     master, slave = terminal.open_pair()
+    # Before the command runs: it may ask for the size at once. Ours are still the reader's streams.
+    terminal.copy_size_of_reader(slave)
     channel.send({"terminal": True}, master)
     os.close(master)
     terminal.become_controlling(slave)
@@ -114,31 +112,46 @@ def execute(arguments: tuple[str, ...], channel: Channel | None = None) -> NoRet
 
 def _execute(arguments: tuple[str, ...]) -> NoReturn:
     name = arguments[0]
-    path = os.environ.get("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-    places = [name] if "/" in name else [f"{place or '.'}/{name}" for place in path.split(":")]
-    found = [place for place in places if os.path.exists(place)]
-    if not found:
-        where = "no such file or directory" if "/" in name else "executable file not found in $PATH"
-        raise Failure(f'exec: "{name}": {where}', "Is it spelt right, and in the image?", NOT_FOUND)
-    usable = [place for place in found if os.access(place, os.X_OK) and not os.path.isdir(place)]
-    if not usable:
-        hint = "It is a directory" if os.path.isdir(found[0]) else "Its x permission is missing"
-        raise Failure(f'exec: "{name}": permission denied', hint, NOT_EXECUTABLE)
+    path = name if "/" in name else _search(name)
     try:
-        syscalls.execve(usable[0], arguments, dict(os.environ), why="become the command")
+        syscalls.execve(path, arguments, dict(os.environ), why="become the command")
     except KernelError as error:
         raise _explained(error, name) from None
 
 
-def _explained(error: KernelError, name: str) -> KernelError:
-    if isinstance(error.errno, int) and error.errno == 2:
-        error.hint = (
-            f"{name} is there, but the interpreter or dynamic loader that it asks for is not"
-        )
-        error.exit_code = NOT_FOUND
-    elif error.errno == 8:
-        error.hint = "Not a program of this machine's kind, or a script without its #! line"
-        error.exit_code = NOT_EXECUTABLE
-    elif error.errno == 13:
-        error.exit_code = NOT_EXECUTABLE
+def _search(name: str) -> str:
+    """Where the command is on PATH: the first that can be executed. Directories do not count."""
+    places = [place or "." for place in os.environ.get("PATH", _DEFAULT_PATH).split(":")]
+    found = [path for place in places if os.path.isfile(path := f"{place}/{name}")]
+    for path in found:
+        if os.access(path, os.X_OK):
+            return path
+    if found:
+        hint = f"{found[0]} has no x permission"
+        raise Failure(f'exec: "{name}": permission denied', hint, NOT_EXECUTABLE)
+    message = f'exec: "{name}": executable file not found in $PATH'
+    raise Failure(message, "Is it spelt right, and in the image?", NOT_FOUND)
+
+
+def _explained(error: KernelError, name: str) -> Failure:
+    """What a refused execve(2) means: errno alone does not say whose fault it is."""
+    if error.errno == errno.ENOENT and not os.path.exists(name) and "/" in name:
+        message = f'exec: "{name}": no such file or directory'
+        return Failure(message, "Is it spelt right, and in the image?", NOT_FOUND)
+    if error.errno == errno.EACCES:
+        hint = "Its x permission is missing"
+        if os.path.isdir(name):
+            hint = "It is a directory"
+        return Failure(f'exec: "{name}": permission denied', hint, NOT_EXECUTABLE)
+    error.exit_code = NOT_FOUND if error.errno == errno.ENOENT else NOT_EXECUTABLE
+    error.hint = error.hint or _MEANINGS.get(error.errno or 0, "")
     return error
+
+
+_MEANINGS = {
+    errno.ENOENT: "It is there, but not the interpreter or dynamic loader that it asks for",
+    errno.ENOTDIR: "Something in the middle of its path is not a directory",
+    errno.ENOEXEC: "Not a program of this machine's kind, or a script without its #! line",
+    errno.E2BIG: "Arguments and environment together may have a quarter of the stack's limit",
+    errno.ETXTBSY: "Somebody has it open for writing",
+}

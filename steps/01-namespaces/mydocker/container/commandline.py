@@ -96,6 +96,7 @@ def finish(ended: Ended) -> NoReturn:
 def main(command: click.Command, name: str = "mydocker") -> NoReturn:
     """Run a click command as the program: errors in one line, exit codes as Docker's."""
     code = CANNOT_RUN
+    _open_standard_streams()
     try:
         result = command.main(prog_name=name, standalone_mode=False)
         code = result if isinstance(result, int) else 0
@@ -130,8 +131,27 @@ def _usage(error: click.ClickException, name: str) -> str:
 
 
 def _complain(message: str) -> int:
-    print(f"mydocker: {message}", file=sys.stderr)
+    try:
+        print(f"mydocker: {message}", file=sys.stderr)
+    except OSError:
+        pass  # standard error is a full disk or a closed window: the exit code has to do
     return CANNOT_RUN
+
+
+def _open_standard_streams() -> None:
+    """Whichever of 0, 1 and 2 our caller closed is /dev/null from now on.
+
+    Else the next file that is opened, the channel to the container say, would get that number, and
+    be taken for a standard stream by all that comes later.
+    """
+    while (fd := os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)) <= 2:
+        os.set_inheritable(fd, True)
+    os.close(fd)
+    # Python has given up on a stream that was closed when it started.
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)
 
 
 def _leave(code: int) -> NoReturn:
@@ -140,7 +160,12 @@ def _leave(code: int) -> NoReturn:
         action()
     try:
         sys.stdout.flush()
-        sys.stderr.flush()
     except BrokenPipeError:
         code = code or 141
+    except OSError as error:
+        code = code or _complain(f"write to standard output: {error.strerror}")
+    try:
+        sys.stderr.flush()
+    except OSError:
+        pass  # nobody is left to be told
     os._exit(code)

@@ -23,18 +23,20 @@ _FAULTS = {
 }  # our own, not to be passed on
 
 
-def supervise(command: Callable[[], NoReturn], let_go: Callable[[], None]) -> NoReturn:
-    """Be PID 1: run ``command`` in a child and end with its exit code, 128+n after a signal.
-
-    ``let_go`` closes what only the command's side still needs.
-    """
+def supervise(command: Callable[[], NoReturn]) -> NoReturn:
+    """Be PID 1: run ``command`` in a child and end with its exit code, 128+n after a signal."""
+    if os.getpid() != 1:  # no PID namespace of our own: orphans come to us all the same
+        why = "orphans among our descendants become our children, as if we were PID 1"
+        syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1, why=why)
     watched = set(signal.valid_signals()) - _KEPT - _FAULTS
     signal.pthread_sigmask(signal.SIG_BLOCK, watched)
     child = syscalls.fork(why="PID 1 stays our reaper; the command becomes its child")
     if child == 0:
         _lead(watched)
         command()
-    let_go()
+    # We do not exec, so what is to be closed then stays open here, and the command could reach it
+    # by /proc/1/fd. With it goes our end of the channel: the host's side hears the command start.
+    syscalls.close_range(3, 0xFFFFFFFF, 0)
     while True:
         number = signal.sigwait(watched)
         if number != signal.SIGCHLD:
@@ -54,6 +56,9 @@ def _lead(watched: set[signal.Signals]) -> None:
         os.tcsetpgrp(0, os.getpgrp())
     signal.signal(signal.SIGTTOU, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, watched)
+    # In a PID namespace the kernel ends all when PID 1 dies; without one, this does it.
+    why = "if the init dies, the command goes too"
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL, why=why)
 
 
 def _pass_on(child: int, number: int) -> None:

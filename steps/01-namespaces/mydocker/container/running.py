@@ -4,6 +4,7 @@ prepare in order, clone3, attach in order, go, enter in order (``child``), execv
 reverse. Whatever goes wrong on the way, what was prepared is released.
 """
 
+import errno
 import os
 import signal
 from collections.abc import Iterator
@@ -19,12 +20,29 @@ from mydocker.container.processes import Identity, identify, myself
 from mydocker.kernel import syscalls, trace
 from mydocker.kernel.errors import Failure, hints
 
+# Signals that, sent to us, are meant for the command
+FORWARDED = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
+
 _HINTS = {
-    1: "New namespaces need root: use sudo, or begin with a user namespace of your own (--user)",
-    22: "This kernel does not know one of the namespaces asked for: see mydocker doctor",
-    28: "A limit on the number of namespaces is reached: see /proc/sys/user/max_*_namespaces",
-    38: "clone3 came with Linux 5.3: this kernel is older, or a seccomp filter forbids it",
+    errno.EPERM: "New namespaces need root: use sudo, or a user namespace as well (--user)",
+    errno.EINVAL: "This kernel does not know one of the namespaces asked for: see ls /proc/self/ns",
+    errno.ENOSPC: "Too many namespaces, or too deep: see /proc/sys/user/max_*_namespaces",
+    errno.EUSERS: "User namespaces can be nested 32 deep and no deeper",
+    errno.EAGAIN: "A limit on processes is reached: see ulimit -u, and pids.max of your cgroup",
+    errno.ENOMEM: "No memory, or the PID namespace that the child would join has lost its PID 1",
+    errno.ENOSYS: "clone3 came with Linux 5.3: this kernel is older, or a seccomp filter forbids it",
 }
+_NO_USER_NAMESPACE = (
+    "This machine lets only root make a user namespace (see /proc/sys/kernel/"
+    "*unprivileged_userns*), or you are in a chroot: use sudo"
+)
 
 
 @dataclass(frozen=True)
@@ -79,13 +97,19 @@ class Container:
 
     def _clone(self) -> None:
         ours, theirs = channel.pair()
-        with hints(_HINTS):
-            self.pid, self.pidfd = syscalls.clone3(
-                self.namespaces, why="a child process with namespaces of its own"
-            )
-        if self.pid == 0:
-            ours.close()
-            child.become(self.process, self.parts, theirs)
+        # A signal now waits until each side knows which it is: a handler of ours that ran in the
+        # child would release there what the host's side has prepared.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
+        try:
+            with hints(_hints(self.namespaces)):
+                self.pid, self.pidfd = syscalls.clone3(
+                    self.namespaces, why="a child process with namespaces of its own"
+                )
+            if self.pid == 0:
+                ours.close()
+                child.become(self.process, self.parts, theirs)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         try:
             self._record(identify(self.pid))
@@ -165,6 +189,13 @@ class Container:
             state.remove(self.run, self.id)
 
 
+def _hints(namespaces: int) -> dict[int, str]:
+    """What a refusal of clone3(2) usually means, for these namespaces."""
+    if namespaces & syscalls.CLONE_NEWUSER:
+        return {**_HINTS, errno.EPERM: _NO_USER_NAMESPACE}
+    return _HINTS
+
+
 def release_all(parts: list[Part]) -> list[Failure]:
     """Release every part, last first, and go on after a failure; the failures."""
     failures = []
@@ -178,7 +209,10 @@ def release_all(parts: list[Part]) -> list[Failure]:
 
 @contextmanager
 def _signals(container: Container) -> Iterator[None]:
-    """Signals for us are signals for the command; before it runs, they end the start."""
+    """Signals for us are signals for the command; before it runs, they end the start.
+
+    One that our caller ignores stays ignored: that is how nohup(1) and background jobs work.
+    """
 
     def handle(number: int, frame: FrameType | None) -> None:
         if container.started:
@@ -186,7 +220,10 @@ def _signals(container: Container) -> Iterator[None]:
         elif not container.ending:
             raise SystemExit(128 + number)
 
-    before = {number: signal.signal(number, handle) for number in child.FORWARDED}
+    taken = [number for number in FORWARDED if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in taken}
+    # If our caller ignores SIGCHLD, and we inherited that, the kernel forgets exit codes.
+    before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         yield
     finally:

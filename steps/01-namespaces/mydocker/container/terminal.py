@@ -5,6 +5,7 @@ its shell can do job control. On the host the reader's terminal is switched to r
 Ctrl-C and Ctrl-Z too, is a byte for the container, and its terminal makes the signal out of it.
 """
 
+import errno
 import fcntl
 import os
 import select
@@ -50,6 +51,14 @@ def copy_size(source: int, target: int) -> None:
         return  # not a terminal: there is no size to copy
 
 
+def copy_size_of_reader(target: int) -> None:
+    """Give ``target`` the size of the reader's window, which any standard stream may lead to."""
+    for stream in (0, 1, 2):
+        if os.isatty(stream):
+            copy_size(stream, target)
+            return
+
+
 def relay(master: int, pidfd: int, keyboard: bool) -> None:
     """Carry bytes between the reader's terminal and ``master`` until ``pidfd``'s process ends.
 
@@ -60,10 +69,10 @@ def relay(master: int, pidfd: int, keyboard: bool) -> None:
     before = termios.tcgetattr(0) if raw else None
 
     def resize(number: int, frame: FrameType | None) -> None:
-        copy_size(0, master)
+        copy_size_of_reader(master)
 
     previous = signal.signal(signal.SIGWINCH, resize)
-    copy_size(0, master)
+    copy_size_of_reader(master)  # it may have changed since the container's side copied it
     try:
         if raw:
             tty.setraw(0, termios.TCSANOW)
@@ -91,9 +100,9 @@ def _carry(master: int, pidfd: int, keyboard: bool) -> None:
             select.select([pidfd], [], [])
             return
         if ready.get(master, 0) & select.POLLOUT:
-            waiting = waiting[os.write(master, waiting) :]
+            waiting = waiting[_hand_over(master, waiting) :]
         if 0 in ready:
-            typed = os.read(0, _CHUNK)
+            typed = _typed()
             if not typed:
                 poll.unregister(0)
             waiting += typed or b"\x04"  # the end of a file is Ctrl-D on a terminal
@@ -101,6 +110,24 @@ def _carry(master: int, pidfd: int, keyboard: bool) -> None:
             while _show(master):
                 continue
             return
+
+
+def _typed() -> bytes:
+    """What the reader typed; nothing if there will be no more."""
+    try:
+        return os.read(0, _CHUNK)
+    except OSError:  # EIO: the reader's window was closed
+        return b""
+
+
+def _hand_over(master: int, data: bytes) -> int:
+    """Write what the container's terminal takes now; how much that was."""
+    try:
+        return os.write(master, data)
+    except BlockingIOError:
+        return 0
+    except OSError:  # EIO: no process has the slave open any more, so nobody will read it
+        return len(data)
 
 
 def _show(master: int) -> bool:
@@ -111,6 +138,18 @@ def _show(master: int) -> bool:
         return False
     except OSError:  # EIO: no process has the slave open any more
         return False
-    while data:
-        data = data[os.write(1, data) :]
+    _print(data)
     return True
+
+
+def _print(data: bytes) -> None:
+    """Write all of ``data`` to standard output. Raises BrokenPipeError if nobody reads it."""
+    while data:
+        try:
+            data = data[os.write(1, data) :]
+        except BlockingIOError:  # a standard output that our caller made non-blocking
+            select.select([], [1], [])
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            raise BrokenPipeError from None  # the reader's window was closed
