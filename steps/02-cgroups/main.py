@@ -29,7 +29,7 @@ _COMMANDS = "attach create freeze get hierarchies kill remove set stats subsyste
 group = LazyGroup(
     "main.py",
     help=__doc__,
-    lazy={name: f"mydocker.cgroups.commands:{name}" for name in _COMMANDS.split()},
+    lazy={name: f"mydocker.cgroups.commands:{name}_command" for name in _COMMANDS.split()},
 )
 
 

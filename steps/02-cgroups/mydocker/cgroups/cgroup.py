@@ -16,7 +16,7 @@ What goes wrong by hand, and is taken care of here:
 import errno
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from mydocker.cgroups import controllers
@@ -80,7 +80,7 @@ class Cgroup:
         return any(os.path.isdir(directory) for directory in self.directories)
 
     def hierarchy_of(self, controller: str) -> Hierarchy | None:
-        """Where ``controller``, as v1 or v2 calls it, has its files; ``cgroup``: the unified one."""
+        """Where ``controller``, as v1 or v2 calls it, is; for ``cgroup`` the unified one."""
         if controller == "cgroup":
             return self.machine.unified
         known = controllers.BY_NAME.get(controller) or controllers.BY_V2_NAME.get(controller)
@@ -221,33 +221,31 @@ class Cgroup:
 
     # ------------------------------------------------------------ remove
 
-    def remove(self, disposable: str = "") -> None:
-        """Remove it, the groups in it, and then what became empty above it, up to ``disposable``.
+    def remove(self, disposable: Iterable[str] = ()) -> None:
+        """Remove it, the groups in it, and of the directories ``disposable`` the empty ones.
 
-        ``disposable`` is the highest group above that may go too. Waits a little for processes that
-        are dying. May be called twice. Raises KernelError if processes live in it.
+        Waits a little for processes that are dying. May be called twice. Raises KernelError if
+        processes live in it.
         """
         deadline = time.monotonic() + _WAIT
-        for hierarchy in self.machine.usable:
-            for directory in groups_below(hierarchy.directory(self.path)):
+        for directory in self.directories:
+            for each in groups_below(directory):
                 with hints(_REMOVE):
-                    _remove(directory, deadline)
-            self._tidy(hierarchy, disposable)
+                    _remove(each, deadline)
+        for directory in sorted(disposable, key=len, reverse=True):  # the deepest first
+            _tidy(directory)
 
-    def _tidy(self, hierarchy: Hierarchy, disposable: str) -> None:
-        above = os.path.dirname(self.path)
-        while disposable and above and f"{above}/".startswith(f"{disposable}/"):
-            try:
-                # Asking first spares a line in the narration that would look like an error.
-                directory = hierarchy.directory(above)
-                if not os.path.isdir(directory) or _has_groups(directory):
-                    return
-                files.rmdir(directory, why="the last group in it is gone")
-            except KernelError as error:
-                if error.errno in (errno.EBUSY, errno.ENOTEMPTY, errno.ENOENT):
-                    return  # somebody else is in it now, or has removed it before us
-                raise
-            above = os.path.dirname(above)
+
+def _tidy(directory: str) -> None:
+    # Asking first spares a line in the narration that would look like an error.
+    if not os.path.isdir(directory) or _has_groups(directory):
+        return
+    try:
+        files.rmdir(directory, why="the last group in it is gone")
+    except KernelError as error:
+        # Somebody else is in it by now, or has removed it before us.
+        if error.errno not in (errno.EBUSY, errno.ENOTEMPTY, errno.ENOENT):
+            raise
 
 
 def _make(directory: str, hierarchy: Hierarchy) -> None:

@@ -221,7 +221,7 @@ def device_number(path: str) -> str:
 
 
 def device_rule(text: str) -> str:
-    """A rule as ``devices.allow`` of v1 takes it: ``c 1:11 rwm``, ``b *:* m``; ``a``: all devices."""
+    """A rule as v1's ``devices.allow`` takes it: ``c 1:11 rwm``, ``b *:* m``; ``a``: all."""
     normal = " ".join(text.split())
     if normal == "a":
         normal = "a *:* rwm"

@@ -34,13 +34,13 @@ def parent_path(text: str) -> str:
 class CgroupPart(Part):
     """The group ``path`` with ``limits``.
 
-    ``disposable`` is the highest group above it that goes when it became empty: what the container
-    made, and not what somebody made for it. See :func:`cgroup_part`.
+    ``disposable`` are the directories above it that go when they became empty: those that we make,
+    and not what somebody made for us. See :func:`cgroup_part`.
     """
 
     path: str
     limits: Limits = field(default_factory=Limits)
-    disposable: str = ""
+    disposable: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.limits, dict):  # rebuilt from JSON, which knows no Limits
@@ -84,15 +84,22 @@ def cgroup_part(identifier: str, limits: Limits, parent: str = "") -> CgroupPart
     noted now, before: whoever cleans up after a crash has only these notes.
     """
     path = parent_path(parent) if parent else own_parent()
-    machine = hierarchy.read()
-    disposable = path if path == own_parent() else ""
-    names = path.split("/")
-    for count in range(len(names), 0, -1):
-        above = "/".join(names[:count])
-        if Cgroup(above, machine).exists:
-            break
-        disposable = above
-    return CgroupPart(f"{path}/{identifier}", limits, disposable)
+    return CgroupPart(f"{path}/{identifier}", limits, disposable_above(path, hierarchy.read()))
+
+
+def disposable_above(path: str, machine: hierarchy.Machine) -> tuple[str, ...]:
+    """The directories of the group ``path`` and those above it that are ours to remove when empty.
+
+    Our own parent always is: it may have been made by a container that ends before we do.
+    """
+    names, own = path.split("/"), own_parent()
+    groups = ["/".join(names[:count]) for count in range(1, len(names) + 1)]
+    return tuple(
+        directory
+        for group in groups
+        for directory in Cgroup(group, machine).directories
+        if group == own or not os.path.isdir(directory)
+    )
 
 
 def oom_report(group: Cgroup) -> str:
