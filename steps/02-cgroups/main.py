@@ -40,7 +40,7 @@ group = LazyGroup(
 @explain_option
 @click.argument("command", nargs=-1, required=True)
 def run_command(command: tuple[str, ...], **options: Any) -> None:
-    """Run COMMAND in new namespaces and a group of its own, with limits."""
+    """Run COMMAND in new namespaces, with limits."""
     identifier = new_identifier()
     flags = namespace_flags(options)
     parts = [

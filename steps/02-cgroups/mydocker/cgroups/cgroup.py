@@ -30,6 +30,7 @@ _COUNTED = ("cpu", "io", "memory", "pids")
 
 _WAIT = 2.0  # seconds that a dying process may take to leave its group
 _STEP = 0.002
+_ATTEMPTS = 50
 
 _MKDIR = {
     errno.EACCES: "Only root may make groups here: use sudo",
@@ -129,14 +130,12 @@ class Cgroup:
     def _create_in(self, hierarchy: Hierarchy, needed: frozenset[str]) -> None:
         # The group above may be removed at any time, with the last group in it, by whoever ends
         # just now; as soon as we are in it, it stays.
-        for attempt in range(50):
+        for attempt in range(_ATTEMPTS):
             try:
                 self._descend(hierarchy, needed)
                 return
             except KernelError as error:
-                gone = error.errno in (errno.ENOENT, errno.ENODEV)
-                above = os.path.dirname(self.path)
-                if not gone or attempt == 49 or os.path.isdir(hierarchy.directory(above)):
+                if error.errno not in (errno.ENOENT, errno.ENODEV) or attempt == _ATTEMPTS - 1:
                     raise
 
     def _descend(self, hierarchy: Hierarchy, needed: frozenset[str]) -> None:
