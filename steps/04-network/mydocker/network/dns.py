@@ -20,6 +20,7 @@ from contextlib import closing
 
 from mydocker.kernel import syscalls
 from mydocker.kernel.errors import Failure
+from mydocker.network import background
 from mydocker.network.store import Store
 
 _PATIENCE = 5.0  # seconds that a server may take to look at the store
@@ -77,20 +78,14 @@ def _ask(store: Store) -> str | None:
 
 
 def _start(store: Store) -> None:
-    """Fork the server, and wait until it can be asked."""
-    ready, theirs = os.pipe2(os.O_CLOEXEC)
-    pid = os.fork()
-    if pid == 0:
-        # Twice: the server shall be nobody's child that has to wait for it.
-        try:
-            if os.fork() == 0:
-                from mydocker.network import dns_server
+    """Start the server, and wait until it can be asked."""
 
-                dns_server.serve(store, theirs)
-        finally:
-            os._exit(0)
-    os.close(theirs)
-    os.waitpid(pid, 0)
+    def serve(ready: int) -> None:
+        from mydocker.network import dns_server
+
+        dns_server.serve(store, ready)
+
+    ready = background.begin("mydocker-dns", serve)
     try:
         select.select([ready], [], [], _PATIENCE)
     finally:

@@ -3,15 +3,13 @@
 import os
 import random
 import select
-import signal
 import socket
 import struct
 import threading
 from collections.abc import Callable
-from typing import NoReturn
 
 from mydocker.container.processes import Identity
-from mydocker.kernel import syscalls, trace
+from mydocker.kernel import syscalls
 from mydocker.kernel.errors import Failure
 from mydocker.network import addresses, dns, host, names
 from mydocker.network.store import Endpoint, Network, Store
@@ -23,30 +21,9 @@ _AT_ONCE = 64  # questions under way to other servers
 _DATAGRAM = 65535
 
 
-def serve(store: Store, ready: int) -> NoReturn:
-    """Become the server; ``ready`` is closed when it can be asked. Never returns."""
-    try:
-        _detach(ready)
-        Server(store).run(ready)
-    finally:
-        os._exit(0)
-
-
-def _detach(ready: int) -> None:
-    """Let go of all that belongs to the command that we were forked from."""
-    trace.hush()
-    os.setsid()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_DFL)
-    null = os.open(os.devnull, os.O_RDWR)
-    for fd in (0, 1, 2):
-        os.dup2(null, fd)
-    os.dup2(ready, 3)
-    # The pipe of `mydocker run … | head`, the reader's terminal, reserved ports: all closed
-    os.closerange(4, os.sysconf("SC_OPEN_MAX") if os.sysconf("SC_OPEN_MAX") < 4096 else 4096)
-    os.chdir("/")
-    with open("/proc/self/comm", "w") as file:
-        file.write("mydocker-dns")
+def serve(store: Store, ready: int) -> None:
+    """Be the server until nobody needs it; ``ready`` is closed when it can be asked."""
+    Server(store).run(ready)
 
 
 class Listener:
@@ -97,7 +74,7 @@ class Server:
         """Serve until nobody needs it."""
         self.control = self._control()
         self._watch(self.control.fileno(), self._asked_to_look)
-        os.close(3)
+        os.close(ready)
         self.fresh = True  # whoever started us asks us to look next, and is waited for
         while True:
             events = self.poll.poll(10_000 if self.fresh else None)

@@ -1,12 +1,20 @@
 """Where a container meets a network: addresses reserved, cables plugged in and out again."""
 
+import os
+import time
 from dataclasses import dataclass, field
 
 from mydocker.kernel import commands
 from mydocker.kernel.errors import Failure
-from mydocker.network import addresses, bridges, dns, host, ipam, links
+from mydocker.network import addresses, background, bridges, dns, host, ipam, links
 from mydocker.network.addresses import Subnet
 from mydocker.network.store import DEFAULT, Endpoint, Network, Published, Store
+
+
+# Seconds for which the default network's bridge and firewall stay after its last container. The
+# kernel takes them away in 50 to 100 ms, and makes them in 15: for containers that are run one
+# after the other, that would be most of each one's start and end.
+LINGER = 0.3
 
 
 @dataclass
@@ -58,7 +66,8 @@ def reserve(
 def plug_in(store: Store, network: Network, endpoint: Endpoint, pid: int) -> None:
     """Make an endpoint's veth pair, and the bridge in the same batch if it is missing."""
     why = f"a cable: {endpoint.link} on the bridge, {endpoint.interface} in the container"
-    pair = links.pair(network, endpoint, pid, ipv6=host.has_ipv6())
+    hairpin = host.filters_bridges()
+    pair = links.pair(network, endpoint, pid, ipv6=host.has_ipv6(), hairpin=hairpin)
     if host.has_link(network.bridge):
         commands.ip_batch(pair, why=why)
         return
@@ -80,8 +89,11 @@ def inside_batch(plan: list[tuple[Network, Endpoint]]) -> str:
     return "".join(lines)
 
 
-def leave_all(store: Store, container: str) -> None:
-    """Take a container off all its networks. Called with the store's lock held."""
+def leave_all(store: Store, container: str, *, linger: bool = False) -> None:
+    """Take a container off all its networks. Called with the store's lock held.
+
+    ``linger`` leaves the default network's bridge for a moment when this was its last container.
+    """
     attached = store.attached(container)
     for _, endpoint in attached:
         bridges.withdraw(endpoint)
@@ -92,10 +104,25 @@ def leave_all(store: Store, container: str) -> None:
             ipam.free(store.state(network.id, "addresses"), address, container)
     default = store.named(DEFAULT)
     if default and store.is_up(default) and not store.endpoints(default):
-        bridges.take_down(store, default, loose)
+        if linger:
+            _close_later(store, default)
+        else:
+            bridges.take_down(store, default, loose)
     bridges.delete_links(loose, why="the veth pair, both ends")
     if any(not network.default for network, _ in attached):
         dns.look(store)
+
+
+def _close_later(store: Store, network: Network) -> None:
+    """Take the default network down in a moment, beside us, unless somebody has come by then."""
+
+    def close(ready: int) -> None:
+        time.sleep(LINGER)
+        with store.lock():
+            if not store.endpoints(network):
+                bridges.take_down(store, network)
+
+    os.close(background.begin("mydocker-net", close))
 
 
 def published(store: Store, container: str) -> list[Published]:

@@ -45,7 +45,8 @@ _RULES = """\
     type nat hook postrouting priority srcnat; policy accept;
     iifname @bridges oifname != @bridges masquerade
     # a published port reached from its own network: else the answer would go past us
-    iifname @bridges oifname @bridges ct status dnat masquerade
+    ct status dnat ip saddr . oifname @home masquerade
+    ct status dnat ip6 saddr . oifname @home6 masquerade
     # a published port reached from localhost: 127.0.0.1 means nothing to the container
     ip saddr 127.0.0.0/8 oifname @bridges masquerade
   }
@@ -104,6 +105,10 @@ def ruleset(
             _named("set", "bridges", "ifname", bridges),
             _named("set", "internal", "ifname", internal),
             _named("set", "within", "ifname . ifname", [f"{b} . {b}" for b in bridges]),
+            # by address, not by iifname: within a bridge (br_netfilter) a packet has no iifname
+            # when it leaves
+            _named("set", "home", "ipv4_addr . ifname; flags interval", _home(networks, 4)),
+            _named("set", "home6", "ipv6_addr . ifname; flags interval", _home(networks, 6)),
             *(_named("map", name, kind, published[name]) for name, kind in _maps().items()),
             _RULES,
             *(_CLOSED.format(version=version) for version in closed),
@@ -117,6 +122,12 @@ def ruleset(
 def quoted(name: str) -> str:
     """An interface's name as nft reads it: some are words of its language, as ``bridge``."""
     return f'"{name}"'
+
+
+def _home(networks: Iterable[Network], version: int) -> list[str]:
+    """Each subnet with its bridge."""
+    pairs = [(subnet, n.bridge) for n in networks for subnet, _ in n.subnets]
+    return [f"{subnet} . {quoted(b)}" for subnet, b in pairs if subnet.version == version]
 
 
 def _maps() -> dict[str, str]:

@@ -124,6 +124,15 @@ def has_ipv6() -> bool:
     return True
 
 
+def filters_bridges() -> bool:
+    """True if frames inside a bridge pass the IP firewall too (the module br_netfilter).
+
+    Docker loads it. Then a container's published port, asked by itself, is redirected within the
+    bridge, which by itself never sends a frame back to where it came from.
+    """
+    return text("/proc/sys/net/bridge/bridge-nf-call-iptables").strip() == "1"
+
+
 def text(path: str) -> str:
     """The text of a file of this machine; "" if it cannot be read."""
     try:

@@ -41,8 +41,13 @@ def _address6(address: str, prefix: int, device: str) -> str:
     return f"address add {address}/{prefix} dev {device} nodad"
 
 
-def pair(network: Network, endpoint: Endpoint, pid: int, *, ipv6: bool) -> str:
-    """A veth pair: one end on the network's bridge, the other in the namespace of ``pid``."""
+def pair(
+    network: Network, endpoint: Endpoint, pid: int, *, ipv6: bool, hairpin: bool = False
+) -> str:
+    """A veth pair: one end on the network's bridge, the other in the namespace of ``pid``.
+
+    ``hairpin`` lets the bridge send a frame back to where it came from.
+    """
     mtu = network.mtu
     lines = [
         f"link add name {endpoint.link} mtu {mtu} master {network.bridge} type veth"
@@ -51,6 +56,8 @@ def pair(network: Network, endpoint: Endpoint, pid: int, *, ipv6: bool) -> str:
     # The host's end is a plug of the bridge, and needs no address of its own.
     quiet = "addrgenmode none " if ipv6 else ""
     lines.append(f"link set dev {endpoint.link} {quiet}up")
+    if hairpin:
+        lines.append(f"link set dev {endpoint.link} type bridge_slave hairpin on")
     return _text(lines)
 
 

