@@ -197,7 +197,7 @@ def test_the_parent_may_go_at_any_time(sandbox: Sandbox) -> None:
     for thread in threads:
         thread.join()
     Cgroup(parent, machine).remove(Cgroup(sandbox.cgroup_parent, machine).directories)
-    assert errors == []
+    assert [str(error) for error in errors] == []
 
 
 def test_our_parent_goes_and_a_foreign_one_stays(sandbox: Sandbox, outside: Outside) -> None:

@@ -236,11 +236,14 @@ class Cgroup:
 
 
 def _tidy(directory: str) -> None:
-    # Asking first spares a line in the narration that would look like an error.
-    if not os.path.isdir(directory) or _has_groups(directory):
-        return
     try:
+        # Each directory has two links, its name and its own "."; each one in it adds a "..".
+        # Asking first spares a line in the narration that would look like an error.
+        if os.stat(directory).st_nlink > 2:
+            return
         files.rmdir(directory, why="the last group in it is gone")
+    except FileNotFoundError:
+        return
     except KernelError as error:
         # Somebody else is in it by now, or has removed it before us.
         if error.errno not in (errno.EBUSY, errno.ENOTEMPTY, errno.ENOENT):
@@ -286,11 +289,6 @@ def _patiently(attempt: Callable[[], None], deadline: float) -> None:
             if error.errno != errno.EBUSY or time.monotonic() > deadline:
                 raise
         time.sleep(_STEP)
-
-
-def _has_groups(directory: str) -> bool:
-    # Each directory has two links, its name and its own "."; each one in it adds a ".." to it.
-    return os.stat(directory).st_nlink > 2
 
 
 def groups_below(directory: str) -> Iterator[str]:
