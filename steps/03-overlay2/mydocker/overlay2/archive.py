@@ -377,7 +377,7 @@ def _time(entry: Entry) -> int:
 def _xattrs(entry: Entry) -> Iterator[tuple[bytes, bytes]]:
     for name, value in entry.xattrs.items():
         # overlayfs's own notes, redirects among them, would let a layer show what is not its own.
-        if not name.startswith(b"trusted.overlay."):
+        if not name.startswith((b"trusted.overlay.", b"user.overlay.")):
             yield name, value
 
 

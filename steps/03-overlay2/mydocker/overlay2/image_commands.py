@@ -45,7 +45,7 @@ class _Images(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] in self.commands:
             return super().resolve_command(ctx, args)
-        return None, _listing, args
+        return _listing.name, _listing, args
 
 
 @click.group(cls=_Images, invoke_without_command=True, subcommand_metavar="[REPOSITORY[:TAG]]")
@@ -59,9 +59,8 @@ class _Images(click.Group):
 @click.pass_context
 def images(context: click.Context, /, **options: Any) -> None:
     """List images; 'images make' makes the base images."""
-    if context.args or context.invoked_subcommand:
-        return
-    _list("", **options)
+    if context.invoked_subcommand is None:
+        _list("", **options)
 
 
 @click.command("images", hidden=True)
