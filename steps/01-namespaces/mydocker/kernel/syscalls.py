@@ -258,6 +258,14 @@ def chdir(path: str, *, why: str = "") -> None:
     trace.request("chdir", (path,), why, os.chdir, path)
 
 
+def chroot(path: str, *, why: str = "", shown: str = "") -> None:
+    """Make ``path`` the root directory of this process, and of no other (chroot(2)).
+
+    Needs CAP_SYS_CHROOT. ``shown`` replaces ``path`` in events.
+    """
+    trace.request("chroot", (shown or path,), why, os.chroot, path)
+
+
 def setsid(*, why: str = "") -> int:
     """Begin a new session without a controlling terminal (setsid(2)); the session's id."""
     trace.request("setsid", (), why, os.setsid)
