@@ -19,7 +19,7 @@ from mydocker.kernel.errors import CANNOT_RUN, Failure
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are called: ``{"list": "module:attribute"}``."""
+    """A group whose commands are imported when called: ``{"list": "module:attribute"}``."""
 
     def __init__(self, *args: Any, lazy: dict[str, str] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -149,9 +149,9 @@ def _open_standard_streams() -> None:
     os.close(fd)
     # Python has given up on a stream that was closed when it started.
     if sys.stdout is None:
-        sys.stdout = open(1, "w", closefd=False)
+        sys.stdout = os.fdopen(1, "w", closefd=False)
     if sys.stderr is None:
-        sys.stderr = open(2, "w", closefd=False)
+        sys.stderr = os.fdopen(2, "w", closefd=False)
 
 
 def _leave(code: int) -> NoReturn:

@@ -37,7 +37,7 @@ _HINTS = {
     errno.EUSERS: "User namespaces can be nested 32 deep and no deeper",
     errno.EAGAIN: "A limit on processes is reached: see ulimit -u, and pids.max of your cgroup",
     errno.ENOMEM: "No memory, or the PID namespace that the child would join has lost its PID 1",
-    errno.ENOSYS: "clone3 came with Linux 5.3: this kernel is older, or a seccomp filter forbids it",
+    errno.ENOSYS: "clone3 came with Linux 5.3: this kernel is older, or seccomp forbids it",
 }
 _NO_USER_NAMESPACE = (
     "This machine lets only root make a user namespace (see /proc/sys/kernel/"

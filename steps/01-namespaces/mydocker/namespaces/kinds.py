@@ -1,5 +1,6 @@
 """The eight kinds of namespace (namespaces(7))."""
 
+import os
 from typing import NamedTuple
 
 from mydocker.kernel import syscalls
@@ -12,6 +13,10 @@ class Kind(NamedTuple):
     option: str
     flag: int
     isolates: str
+
+    def known(self) -> bool:
+        """True if this kernel has this kind."""
+        return os.path.exists(f"/proc/self/ns/{self.name}")
 
 
 KINDS = (

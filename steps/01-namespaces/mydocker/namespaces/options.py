@@ -35,11 +35,16 @@ def apply(command: Command, options: Sequence[Callable[[Any], Any]]) -> Command:
 
 def namespace_options(command: Command) -> Command:
     """``--uts``, ``--pid``, …: each kind of namespace on its own; all of them if none is named."""
+    return kind_options(content_options(command))
+
+
+def kind_options(command: Command) -> Command:
+    """``--uts``, ``--pid``, …, without what is in them."""
     kinds = [
         click.option(f"--{kind.option}", f"new_{kind.option}", is_flag=True, help=kind.isolates)
         for kind in KINDS
     ]
-    return content_options(apply(command, kinds))
+    return apply(command, kinds)
 
 
 def content_options(command: Command) -> Command:
@@ -70,9 +75,17 @@ _CONTENT = [
 
 
 def namespace_flags(options: Options) -> int:
-    """The CLONE_NEW* flags of all the kinds that :func:`namespace_options` was given."""
-    chosen = {kind.option for kind in KINDS if options[f"new_{kind.option}"]}
-    return flags_of(chosen or {kind.option for kind in KINDS})
+    """The CLONE_NEW* flags of all the kinds that :func:`namespace_options` was given.
+
+    If none was: of all that this kernel has. Time namespaces came with Linux 5.6, and a kernel may
+    be built without some of the others.
+    """
+    return flags_of(chosen_kinds(options) or {kind.option for kind in KINDS if kind.known()})
+
+
+def chosen_kinds(options: Options) -> set[str]:
+    """The kinds that were named on the command line, by their options."""
+    return {kind.option for kind in KINDS if options[f"new_{kind.option}"]}
 
 
 def namespace_parts(options: Options, flags: int, identifier: str) -> list[Part]:

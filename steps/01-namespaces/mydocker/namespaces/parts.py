@@ -71,7 +71,8 @@ class CgroupView(Part):
 
     def enter(self) -> None:
         why = "the group that we are in now looks like the root of the tree"
-        syscalls.unshare(syscalls.CLONE_NEWCGROUP, why=why)
+        with hints({errno.EINVAL: "Cgroup namespaces came with Linux 4.6"}):
+            syscalls.unshare(syscalls.CLONE_NEWCGROUP, why=why)
 
 
 @dataclass(frozen=True)
@@ -86,10 +87,11 @@ class Clocks(Part):
     monotonic: int = 0
 
     def enter(self) -> None:
-        syscalls.unshare(syscalls.CLONE_NEWTIME, why="new clocks, for our next child")
+        with hints({errno.EINVAL: "Time namespaces came with Linux 5.6; this kernel has none"}):
+            syscalls.unshare(syscalls.CLONE_NEWTIME, why="new clocks, for our next child")
         for clock, offset in (("monotonic", self.monotonic), ("boottime", self.boottime)):
             if offset:
-                with hints({errno.ERANGE: "A clock cannot be moved below zero: see /proc/uptime"}):
+                with hints(_CLOCK_HINTS):
                     text = f"{clock} {offset} 0"
                     files.write(
                         "/proc/self/timens_offsets", text, why=f"move {clock} by {offset} s"
@@ -101,3 +103,9 @@ class Clocks(Part):
             syscalls.setns(fd, syscalls.CLONE_NEWTIME, shown=path, why=why)
         finally:
             os.close(fd)
+
+
+_CLOCK_HINTS = {
+    errno.ERANGE: "A clock starts at zero (see /proc/uptime), and ends after 146 years",
+    errno.EINVAL: "A clock ends after 146 years",
+}

@@ -56,16 +56,36 @@ class UserMaps(Part):
             files.write(f"/proc/{pid}/gid_map", text["gid_map"], why="the same for groups")
 
     def enter(self) -> None:
-        if (os.getuid(), os.getgid()) == (0, 0):
-            return
-        why = "become root of the user namespace: our own id has no name inside"
-        syscalls.setresgid(0, 0, 0, why=why)
-        syscalls.setresuid(0, 0, 0, why=why)
+        become(_first(self.uids), _first(self.gids))
+
+
+def _first(mappings: tuple[Mapping, ...]) -> int:
+    """Root, if the map has a root; else the first id that it has."""
+    return min(mapping.inside for mapping in mappings)
+
+
+def become(uid: int, gid: int) -> None:
+    """Be somebody whom the user namespace that we are in knows: ids without a map are nobody."""
+    why = "be somebody of this user namespace: an id without a map has no name inside"
+    if os.getgid() != gid:
+        syscalls.setresgid(gid, gid, gid, why=why)
+    if os.getuid() != uid:
+        syscalls.setresuid(uid, uid, uid, why=why)
+
+
+def parse_map(text: str) -> tuple[Mapping, ...]:
+    """What ``/proc/PID/uid_map`` or ``gid_map`` says, one map in each line::
+
+        0       1000          1
+
+    Ids outside are told as the reader's own user namespace knows them.
+    """
+    return tuple(Mapping(*map(int, line.split())) for line in text.splitlines())
 
 
 _HINTS = {
     errno.EPERM: "Without root you may map only your own id: 0:UID, and not another user's",
-    errno.EINVAL: "Maps may not overlap, and COUNT must be at least 1",
+    errno.EINVAL: "Maps may not overlap, COUNT must be at least 1, an id at most 4294967294",
 }
 
 
