@@ -99,6 +99,10 @@ MASKED = (
 # Switches of the whole kernel: root in the container is root to them, so they are read-only.
 READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
+# Where a path has ".." in it and anything on the machine is renamed or mounted meanwhile, openat2
+# cannot tell whether it stayed inside, and says EAGAIN: look again.
+_ATTEMPTS = 1000
+
 _OLD = {
     errno.ENOSYS: "This kernel is too old: a root directory needs Linux 5.12",
     errno.EPERM: "Mounting needs root: use sudo",
@@ -126,15 +130,18 @@ class Root:
 
     def find(self, path: str) -> int:
         """A descriptor (O_PATH) for ``path`` inside the root; -1 if it is not there."""
-        try:
-            return syscalls.openat2(self.fd, path, os.O_PATH, syscalls.RESOLVE_IN_ROOT)
-        except KernelError as error:
-            if error.errno in (errno.ENOENT, errno.ENOTDIR):
-                return -1
-            if error.errno == errno.ELOOP:
-                hint = "The image's links go round in a circle"
-                raise Failure(f"{path} in the container: {error.strerror}", hint) from None
-            raise
+        for attempt in range(_ATTEMPTS):
+            try:
+                return syscalls.openat2(self.fd, path, os.O_PATH, syscalls.RESOLVE_IN_ROOT)
+            except KernelError as error:
+                if error.errno in (errno.ENOENT, errno.ENOTDIR):
+                    return -1
+                if error.errno == errno.ELOOP:
+                    hint = "The image's links go round in a circle"
+                    raise Failure(f"{path} in the container: {error.strerror}", hint) from None
+                if error.errno != errno.EAGAIN or attempt + 1 == _ATTEMPTS:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
 
     def provide(self, path: str, directory: bool = True) -> int:
         """As ``find``, but makes what is missing: directories, and for a file an empty one."""
