@@ -5,8 +5,8 @@ digest of the configuration. Each layer is also unpacked under ``overlay2`` (``l
 ``layerdb`` finds it by its ChainID.
 
 ``run`` asks for one image at every start, so what it needs here imports little and reads four
-small files. The records are named tuples: as unchangeable as frozen dataclasses, and made in a quarter
-of the time.
+small files. The records are named tuples: as fixed as frozen dataclasses, and made in a quarter of
+the time.
 """
 
 import os
