@@ -154,7 +154,7 @@ def act(top: Path, chance: random.Random, times: int) -> None:
 
 def photograph(top: Path) -> dict[str, str]:
     """Path → "directory" or the file's text."""
-    found = {}
+    found: dict[str, str] = {}
     for directory, names, files in os.walk(top):
         here = directory.removeprefix(str(top))
         found |= {f"{here}/{name}": "directory" for name in names}
@@ -317,7 +317,7 @@ def test_layers_of_an_image_and_of_a_container(mydocker: Launcher, sandbox: Sand
     mydocker.inside(started, "sleep", patience=60)
     (layer,) = {path.parent for path in (sandbox.root / "overlay2").glob("*/merged")}
     shown = mydocker(3, "layers", layer.name[:12]).stdout
-    assert f"{layer.name[:12]} writable" in shown and "read-only" in shown
+    assert f"{layer.name[:12]}  writable" in shown and "read-only" in shown
     assert max(map(len, shown.splitlines())) <= 80
     shown = mydocker(3, "layers", "busybox").stdout
     assert "writable" not in shown and shown.count("read-only") == 1

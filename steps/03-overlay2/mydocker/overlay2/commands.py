@@ -35,16 +35,24 @@ def layers(name: str, root: str) -> None:
 
     stack = find_stack(root, name)
     shape = box.ROUNDED if sys.stdout.isatty() else None
-    table = Table(box=shape, title=stack.title, title_justify="left", pad_edge=shape is not None)
-    table.add_column("layer")
+    table = Table(
+        box=shape,
+        title=stack.title,
+        title_justify="left",
+        title_style="bold",
+        pad_edge=shape is not None,
+    )
+    for heading in ("layer", "use"):
+        table.add_column(heading, no_wrap=True)
     for heading in ("files", "size", "whiteouts", "opaque"):
-        table.add_column(heading, justify="right")
-    table.add_column("short name", overflow="ellipsis", no_wrap=True)
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("link", no_wrap=True)
     for number, layer in enumerate(stack.layers):
-        role = "writable" if stack.writable and number == 0 else "read-only"
-        row = _row(contents(layer.diff))
-        style = "bold yellow" if role == "writable" else ""
-        table.add_row(f"{layer.id[:12]} {role}", *row, layer.short, style=style)
+        own = stack.writable and number == 0
+        use, style = ("writable", "bold yellow") if own else ("read-only", "")
+        table.add_row(
+            layer.id[:12], use, *_row(contents(layer.diff)), f"{layer.short[:8]}…", style=style
+        )
     console = _console()
     console.print(table)
     console.print("Read from the top down: the first layer that has a name decides.", style="dim")
