@@ -63,8 +63,9 @@ def remove(run: str, identifier: str) -> None:
 
 
 def identifiers(run: str) -> list[str]:
-    """The containers that have a directory below ``run``."""
+    """The containers that have a directory below ``run``; an id has hexadecimal digits only."""
     try:
-        return sorted(entry.name for entry in os.scandir(run) if entry.is_dir())
+        found = [entry.name for entry in os.scandir(run) if entry.is_dir()]
     except FileNotFoundError:
         return []
+    return sorted(name for name in found if not name.strip("0123456789abcdef"))
