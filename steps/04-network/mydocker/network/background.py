@@ -39,6 +39,7 @@ def _detach(name: str, ready: int) -> None:
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
     os.dup2(ready, 3)
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):

@@ -10,7 +10,6 @@ from mydocker.network import addresses, background, bridges, dns, host, ipam, li
 from mydocker.network.addresses import Subnet
 from mydocker.network.store import DEFAULT, Endpoint, Network, Published, Store
 
-
 # Seconds for which the default network's bridge and firewall stay after its last container. The
 # kernel takes them away in 50 to 100 ms, and makes them in 15: for containers that are run one
 # after the other, that would be most of each one's start and end.

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mydocker.container.parts import Part
+from mydocker.kernel import files, syscalls
 from mydocker.kernel.errors import Failure
 from mydocker.network import addresses, host
 from mydocker.network.store import Endpoint, Network, Store
+from mydocker.overlay2.rootfs import Root
 
 NAMES = ("hosts", "hostname", "resolv.conf")
 GATEWAY_WORD = "host-gateway"  # --add-host NAME:host-gateway, as Docker has it
@@ -78,10 +80,12 @@ def parse_extra(written: str) -> tuple[str, str]:
 
 @dataclass
 class EtcPart(Part):
-    """The three files, in ``directory``; comes after the NetworkPart of the same container.
+    """The three files, in ``directory``, over those of ``rootfs``, the container's future root.
 
-    ``shared`` uses the host's network, and so the host's name servers and names. ``extra`` are
-    ``--add-host`` values.
+    Comes after the NetworkPart of the same container and before the part that makes ``rootfs`` its
+    root. ``shared``: on the host's network, and so with the host's name servers and names.
+    ``borrowed``: the files are those of the container whose network it shares, in that one's
+    ``directory``. ``extra`` are ``--add-host`` values.
     """
 
     container: str
@@ -89,7 +93,9 @@ class EtcPart(Part):
     run: str
     directory: str
     hostname: str
+    rootfs: str = ""
     shared: bool = False
+    borrowed: str = ""
     extra: list[str] = field(default_factory=list)
     dns: list[str] = field(default_factory=list)
     search: list[str] = field(default_factory=list)
@@ -97,12 +103,34 @@ class EtcPart(Part):
 
     def prepare(self) -> None:
         """Write the files."""
-        os.makedirs(self.directory, exist_ok=True)
+        os.makedirs(self.directory.rpartition("/")[0], exist_ok=True)
+        if not os.path.isdir(self.directory):
+            files.mkdir(self.directory, 0o711, why="the container's own directory")
         attached = Store(self.root, self.run).attached(self.container)
         for name, text in self.texts(attached).items():
-            with open(f"{self.directory}/{name}", "w", encoding="utf-8") as file:
+            files.create(f"{self.directory}/{name}", text, why=f"what /etc/{name} shall say")
+
+    def enter(self) -> None:
+        """Bind the files over those of the image."""
+        if not self.rootfs:
+            return
+        root = Root(self.rootfs)
+        try:
+            for name in NAMES:
+                source = self.borrowed if self.borrowed and name != "hostname" else self.directory
+                target = root.provide(f"/etc/{name}", directory=False)
+                why = f"/etc/{name} of this container, not of the image"
+                root.mount(target, f"{source}/{name}", None, syscalls.MS_BIND, why=why)
+        finally:
+            os.close(root.fd)
+
+    def rewrite(self) -> None:
+        """Write the files anew, in place, as a bind mount shows the file that was there."""
+        attached = Store(self.root, self.run).attached(self.container)
+        for name, text in self.texts(attached).items():
+            with open(f"{self.directory}/{name}", "r+", encoding="utf-8") as file:
+                file.truncate()
                 file.write(text)
-                os.fchmod(file.fileno(), 0o644)  # read inside by users who are not root
 
     def texts(self, attached: Sequence[tuple[Network, Endpoint]]) -> dict[str, str]:
         """Name and content of each file for a container on these networks."""
@@ -137,11 +165,7 @@ class EtcPart(Part):
     def release(self) -> None:
         """Remove the files, and their directory if nothing else is in it."""
         for name in NAMES:
-            try:
-                os.unlink(f"{self.directory}/{name}")
-            except FileNotFoundError:
-                pass
-        try:
-            os.rmdir(self.directory)
-        except OSError:
-            pass
+            if os.path.exists(f"{self.directory}/{name}"):
+                files.unlink(f"{self.directory}/{name}", why="the container is gone")
+        if os.path.isdir(self.directory) and not os.listdir(self.directory):
+            files.rmdir(self.directory, why="the container's own directory")

@@ -63,8 +63,7 @@ def pair(
 
 def inside(network: Network, endpoint: Endpoint, *, ipv6: bool, way_out: bool) -> str:
     """Inside the container: the interface's addresses, and the default routes if ``way_out``."""
-    device = endpoint.interface
-    lines = ["link set dev lo up"] if device == "eth0" else []
+    device, lines = endpoint.interface, []
     if ipv6 and not endpoint.address6:
         lines.append(f"link set dev {device} addrgenmode none")
     lines.append(f"link set dev {device} up")
