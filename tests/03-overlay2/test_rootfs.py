@@ -86,8 +86,7 @@ def escape(mount_namespace: int | None, start: Path | None) -> set[str]:
             if start is not None:
                 os.chroot(start)
                 os.chdir("/")
-            os.mkdir("/deeper")
-            os.chroot("/deeper")  # the working directory stays outside of it
+            os.chroot("/tmp")  # the working directory stays outside of it
             for _ in range(100):
                 os.chdir("..")
             os.chroot(".")
@@ -103,6 +102,7 @@ def escape(mount_namespace: int | None, start: Path | None) -> set[str]:
 
 def test_the_way_out_of_a_chroot_leads_nowhere(mydocker: Launcher, tmp_path: Path) -> None:
     here = set(os.listdir("/"))
+    (tmp_path / "tmp").mkdir()
     assert escape(None, tmp_path) == here, "a mere chroot should have let us out"
     process = running(mydocker)
     namespace = os.open(process / "ns/mnt", os.O_RDONLY)
@@ -111,7 +111,6 @@ def test_the_way_out_of_a_chroot_leads_nowhere(mydocker: Launcher, tmp_path: Pat
     finally:
         os.close(namespace)
     assert seen == set(os.listdir(process / "root"))
-    assert "deeper" in seen
 
 
 @pytest.mark.parametrize("options", [(), ("--userns", "private")])
