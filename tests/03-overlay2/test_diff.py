@@ -328,3 +328,20 @@ def test_a_name_that_is_nothing(mydocker: Launcher, command: str) -> None:
     arguments = [command, "nothing-of-that-name"] + ["/x"] * (command == "trace-file")
     failed = mydocker(3, *arguments, code=125)
     assert "nothing-of-that-name" in failed.stderr and len(failed.stderr.splitlines()) == 1
+
+
+def test_a_user_who_is_not_root_is_told_so(mydocker: Launcher, sandbox: Sandbox) -> None:
+    mydocker(3, "run", "busybox", "true")
+    for arguments in (["layers", "busybox"], ["trace-file", "busybox", "/x"], ["diff", "a"]):
+        failed = mydocker(3, *arguments, code=125, user=65534, group=65534, extra_groups=[])
+        assert "use sudo" in failed.stderr and len(failed.stderr.splitlines()) == 1
+    own = sandbox.directory / "of-nobody"
+    own.mkdir()
+    os.chown(own, 65534, 65534)
+    environment = {"MYDOCKER_RUN": str(own)}
+    failed = mydocker(
+        3, "run", "busybox", "true", code=125, user=65534, extra_groups=[], env=environment
+    )
+    assert "The data belongs to root: use sudo" in failed.stderr
+    assert list(own.iterdir()) == []
+    own.rmdir()

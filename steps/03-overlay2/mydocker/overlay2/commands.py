@@ -11,7 +11,7 @@ from mydocker.overlay2.diff import Contents, changes, contents
 from mydocker.overlay2.image_commands import root_option
 from mydocker.overlay2.listing import size
 from mydocker.overlay2.lookup import Sighting
-from mydocker.overlay2.stacks import Stack, container_stack, find_stack
+from mydocker.overlay2.stacks import Stack, container_stack, find_stack, readable
 from mydocker.overlay2.trace_file import Trace, trace
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def _console() -> "Console":
 @click.command("layers")
 @click.argument("name")
 @root_option
+@readable()
 def layers(name: str, root: str) -> None:
     """Show the layers of NAME, a container or an image, as they lie on each other."""
     from rich import box
@@ -65,6 +66,7 @@ def _row(found: Contents) -> list[str]:
 @click.command("diff")
 @click.argument("container")
 @root_option
+@readable()
 def diff(container: str, root: str) -> None:
     """List what CONTAINER changed: A added, C changed, D deleted."""
     directories = container_stack(root, container).directories
@@ -81,6 +83,7 @@ def _print_raw(line: str) -> None:
 @click.argument("name")
 @click.argument("path")
 @root_option
+@readable()
 def trace_file(name: str, path: str, root: str) -> None:
     """Tell which layer of NAME, a container or an image, the file PATH comes from."""
     stack = find_stack(root, name)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from mydocker.container.parts import Part
 from mydocker.kernel import files, syscalls
-from mydocker.kernel.errors import Failure, KernelError
+from mydocker.kernel.errors import Failure, KernelError, hints
 from mydocker.overlay2 import rootfs
 from mydocker.overlay2.layers import LayerStore
 from mydocker.overlay2.mounting import OverlayMount, mount_overlay
@@ -30,7 +30,8 @@ class LayersPart(Part):
     def prepare(self) -> None:
         store = LayerStore(self.root)
         if not store.exists(self.id):
-            store.create(self.parents, self.id)
+            with hints({errno.EACCES: "The data belongs to root: use sudo"}):
+                store.create(self.parents, self.id)
         layer = store.layer(self.id)
         if not layer.lower:
             raise Failure("the image has no layer, and nothing to run", "Import another image")

@@ -1,6 +1,8 @@
 """A stack of layers by the name of what it belongs to: a container, an image, a layer."""
 
-from collections.abc import Sequence
+import errno
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from mydocker.kernel.errors import Failure
@@ -20,6 +22,18 @@ class Stack:
     def directories(self) -> list[str]:
         """The layers' files: what overlayfs stacks."""
         return [layer.diff for layer in self.layers]
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """While layers are read: a refusal becomes a Failure that says whose they are."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM) or isinstance(error, Failure):
+            raise
+        hint = "Layers belong to root, as the files of their containers do: use sudo"
+        raise Failure(f"{error.filename}: {error.strerror}", hint) from None
 
 
 def container_stack(root: str, name: str) -> Stack:
