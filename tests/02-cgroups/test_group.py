@@ -15,7 +15,7 @@ from sandbox.groups import Outside
 from sandbox.launcher import eventually
 from sandbox.machine import Sandbox
 
-from mydocker.cgroups import devices, ebpf, freezer, hierarchy, settings, statistics
+from mydocker.cgroups import devices, ebpf, freezer, hierarchy, oom, settings, statistics
 from mydocker.cgroups.cgroup import Cgroup
 from mydocker.cgroups.limits import Limits
 from mydocker.cgroups.part import CgroupPart, cgroup_part, disposable_above
@@ -221,7 +221,7 @@ def test_another_process_releases_from_the_record(
     part = cgroup_part("f" * 64, Limits(memory=30 << 20, devices=("c 1:11 r",)))
     record = json.dumps(saved([part]))
     part.prepare()
-    part.attach(sleeper.pid)
+    part.group().attach(sleeper.pid)
     (again,) = rebuilt(json.loads(record))
     assert isinstance(again, CgroupPart)
     assert again.limits.memory == 30 << 20
@@ -296,4 +296,4 @@ def test_parsers() -> None:
     assert statistics.io_v2_of(v2) == {"rbytes": 120, "wbytes": 5, "rios": 1}
     (line,) = statistics.pressure_of("cpu", "some avg10=1.50 avg60=0.25 avg300=0.01 total=30\n")
     assert (line.kind, line.ten, line.sixty, line.total) == ("some", 1.5, 0.25, 30_000)
-    assert statistics.pairs_of("oom_kill 3\nmax 7\nodd line here\n") == {"oom_kill": 3, "max": 7}
+    assert oom.pairs_of("oom_kill 3\nmax 7\nodd line here\n") == {"oom_kill": 3, "max": 7}

@@ -28,6 +28,10 @@ class Part:
     def prepare(self) -> None:
         """On the host, before the process exists."""
 
+    def birthplace(self) -> str:
+        """Asked after ``prepare``: the directory of the v2 cgroup that the process is born in; ""."""
+        return ""
+
     def attach(self, pid: int) -> None:
         """On the host, while the process ``pid`` exists and waits."""
 

@@ -103,7 +103,9 @@ class Container:
         try:
             with hints(_hints(self.namespaces)):
                 self.pid, self.pidfd = syscalls.clone3(
-                    self.namespaces, why="a child process with namespaces of its own"
+                    self.namespaces,
+                    cgroup=next(filter(None, (part.birthplace() for part in self.parts)), ""),
+                    why="a child process with namespaces of its own",
                 )
             if self.pid == 0:
                 ours.close()

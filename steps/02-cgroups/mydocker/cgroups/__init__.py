@@ -9,6 +9,7 @@
 ``cgroup``        one group in every hierarchy: create, attach, freeze, kill, remove
 ``devices``       which device nodes may be opened: a list in v1, an eBPF program in v2
 ``ebpf``          that program, assembled by hand
+``oom``           whether the OOM killer came, and what to say of it
 ``statistics``    what a group has used, and how often a limit was hit
 ``part``          the group as a part of a container
 ``options``       the command line's options, and from them the part

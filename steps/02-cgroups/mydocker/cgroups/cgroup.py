@@ -192,12 +192,30 @@ class Cgroup:
 
     # ------------------------------------------------------------ processes
 
-    def attach(self, pid: int) -> None:
-        """Move the process ``pid``, with all its threads, into the group, in every hierarchy."""
+    def attach(self, pid: int, *, version: int | None = None) -> None:
+        """Move the process ``pid``, with all its threads, into the group, in every hierarchy.
+
+        Or only in those of one ``version``.
+        """
         for hierarchy in self.machine.usable:
+            if version not in (None, hierarchy.version):
+                continue
             path = f"{hierarchy.directory(self.path)}/cgroup.procs"
             with hints(_ATTACH):
                 files.write(path, str(pid), why=f"join the group in hierarchy {hierarchy.label}")
+
+    def join(self) -> None:
+        """Move the calling process, which has one thread, into the group in v1's hierarchies.
+
+        For one thread that moves itself the kernel need not stop all forks of the machine, as it
+        does for a write to cgroup.procs, where it waits some 10 ms until that is safe.
+        """
+        for hierarchy in self.machine.usable:
+            if hierarchy.version == V1:
+                path = f"{hierarchy.directory(self.path)}/tasks"
+                with hints(_ATTACH):
+                    why = f"join the group in hierarchy {hierarchy.label}; 0: whoever writes"
+                    files.write(path, "0", why=why)
 
     def processes(self) -> list[int]:
         """The processes in it and in the groups below it, in any hierarchy."""

@@ -11,7 +11,6 @@ controller").
 import errno
 import os
 
-from mydocker.cgroups import ebpf
 from mydocker.cgroups.cgroup import Cgroup
 from mydocker.kernel import files, syscalls
 from mydocker.kernel.errors import Failure, hints
@@ -66,6 +65,8 @@ def _list(group: Cgroup, rules: tuple[str, ...]) -> None:
 
 
 def _program(directory: str, rules: tuple[str, ...]) -> None:
+    from mydocker.cgroups import ebpf  # not needed, and not loaded, with v1
+
     with hints(_PROGRAM):
         program = syscalls.bpf_prog_load(
             syscalls.BPF_PROG_TYPE_CGROUP_DEVICE,

@@ -2,15 +2,25 @@
 
 import os
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-from mydocker.cgroups import devices, freezer, hierarchy, settings, statistics
+from mydocker.cgroups import devices, freezer, hierarchy, oom, settings
 from mydocker.cgroups.cgroup import Cgroup
-from mydocker.cgroups.limits import Limits, size_text
+from mydocker.cgroups.hierarchy import V2
+from mydocker.cgroups.limits import Limits
 from mydocker.container.parts import Part
 from mydocker.kernel.errors import Failure
 
 DEFAULT_PARENT = "mydocker"
+
+_machine = cache(hierarchy.read)  # no part of a container changes where the hierarchies are
+
+
+def _can_be_born_inside() -> bool:
+    """CLONE_INTO_CGROUP came with Linux 5.7."""
+    major, minor = os.uname().release.split(".")[:2]
+    return (int(major), int(minor.split("-")[0])) >= (5, 7)
 
 
 def own_parent() -> str:
@@ -48,7 +58,7 @@ class CgroupPart(Part):
 
     def group(self) -> Cgroup:
         """The group on the machine as it is now."""
-        return Cgroup(self.path, hierarchy.read())
+        return Cgroup(self.path, _machine())
 
     def prepare(self) -> None:
         group = self.group()
@@ -65,11 +75,20 @@ class CgroupPart(Part):
         if self.limits.devices is not None:
             devices.restrict(group, tuple(self.limits.devices))
 
+    def birthplace(self) -> str:
+        """The group in the unified hierarchy."""
+        unified = _machine().unified
+        return unified.directory(self.path) if unified and _can_be_born_inside() else ""
+
     def attach(self, pid: int) -> None:
-        self.group().attach(pid)
+        if not _can_be_born_inside():
+            self.group().attach(pid, version=V2)
+
+    def enter(self) -> None:
+        self.group().join()
 
     def epitaph(self) -> str:
-        return oom_report(self.group())
+        return oom.report(self.group())
 
     def release(self) -> None:
         group = self.group()
@@ -84,7 +103,7 @@ def cgroup_part(identifier: str, limits: Limits, parent: str = "") -> CgroupPart
     noted now, before: whoever cleans up after a crash has only these notes.
     """
     path = parent_path(parent) if parent else own_parent()
-    return CgroupPart(f"{path}/{identifier}", limits, disposable_above(path, hierarchy.read()))
+    return CgroupPart(f"{path}/{identifier}", limits, disposable_above(path, _machine()))
 
 
 def disposable_above(path: str, machine: hierarchy.Machine) -> tuple[str, ...]:
@@ -100,16 +119,6 @@ def disposable_above(path: str, machine: hierarchy.Machine) -> tuple[str, ...]:
         for directory in Cgroup(group, machine).directories
         if group == own or not os.path.isdir(directory)
     )
-
-
-def oom_report(group: Cgroup) -> str:
-    """``killed: out of memory, limit 100 MiB`` if the OOM killer came to the group; else empty."""
-    if not statistics.oom_kills(group):
-        return ""
-    limit = statistics.of(group).memory_limit
-    if limit is None:
-        return "killed: out of memory: the machine, or a group above, is full"
-    return f"killed: out of memory, limit {size_text(limit)}"
 
 
 def _limits_of(told: dict[str, Any]) -> Limits:

@@ -6,8 +6,9 @@ A number that this machine does not count is None. Sizes are bytes, times nanose
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mydocker.cgroups.cgroup import Cgroup, groups_below
-from mydocker.cgroups.hierarchy import V1, V2
+from mydocker.cgroups.cgroup import Cgroup
+from mydocker.cgroups.hierarchy import V1
+from mydocker.cgroups.oom import NO_LIMIT, oom_kills, pairs_of
 from mydocker.kernel import files
 from mydocker.kernel.errors import Failure
 
@@ -90,28 +91,6 @@ def _memory_v2(group: Cgroup) -> dict[str, int | None]:
         "memory_cache": pairs_of(group.read_or("memory.stat")).get("inactive_file"),
         "memory_failures": pairs_of(group.read_or("memory.events")).get("max"),
     }
-
-
-def oom_kills(group: Cgroup) -> int:
-    """How many processes of the group, or of groups in it, the OOM killer has killed."""
-    # v1's memory.oom_control, of one group:          v2's memory.events, with the groups in it:
-    #   oom_kill_disable 0                              low 0
-    #   under_oom 0                                     max 213
-    #   oom_kill 1                                      oom_kill 1
-    hierarchy = group.hierarchy_of("memory")
-    if hierarchy is None:
-        return 0
-    if hierarchy.version == V2:
-        return pairs_of(group.read_or("memory.events")).get("oom_kill", 0)
-    directories = groups_below(hierarchy.directory(group.path))
-    return sum(_oom_kills_v1(directory) for directory in directories)
-
-
-def _oom_kills_v1(directory: str) -> int:
-    try:
-        return pairs_of(files.read(f"{directory}/memory.oom_control")).get("oom_kill", 0)
-    except Failure:
-        return 0
 
 
 def _cpu_v1(group: Cgroup) -> dict[str, int | None]:
@@ -204,19 +183,9 @@ def pressure_of(resource: str, text: str) -> Iterable[Pressure]:
         yield Pressure(resource, kind, ten, sixty, three_hundred, total)
 
 
-def pairs_of(text: str) -> dict[str, int]:
-    """A flat keyed file: one ``name number`` a line; what is no number is left out."""
-    pairs = (line.split() for line in text.splitlines())
-    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
-
-
-# v1 has no word for "no limit": it is the largest number of bytes that is whole pages.
-_NO_LIMIT = 1 << 62
-
-
 def _number(group: Cgroup, name: str) -> int | None:
     text = group.read_or(name)
-    return int(text) if text.isdigit() and int(text) < _NO_LIMIT else None
+    return int(text) if text.isdigit() and int(text) < NO_LIMIT else None
 
 
 def _nanoseconds(microseconds: int | None) -> int | None:
