@@ -241,7 +241,7 @@ def test_an_overlay_on_an_overlay_is_explained(place: str) -> None:
         with pytest.raises(KernelError) as error:
             second.prepare()
         second.release()
-        assert "lies on overlay" in error.value.hint
+        assert "overlay2 lies on overlay (an overlay itself" in error.value.hint
         assert "--root" in error.value.hint
         assert "\n" not in str(error.value)
     finally:
