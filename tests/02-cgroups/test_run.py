@@ -23,7 +23,8 @@ def test_the_process_is_in_a_group_of_its_own_below_ours(
 ) -> None:
     started = mydocker.start(2, "run", "sleep", "60")
     pid = mydocker.inside(started, "sleep")
-    for controller in ("memory", "pids", "cpu", "blkio"):
+    everywhere = {"memory", "pids", "cpu", "blkio"} | {"unified"} & set(outside.mounts)
+    for controller in everywhere:
         directory = outside.directory(pid, controller)
         assert re.fullmatch("[0-9a-f]{64}", directory.name)
         assert directory.parent.name == sandbox.cgroup_parent
@@ -390,7 +391,7 @@ def test_a_fault_at_any_request_leaves_nothing(
         expected = (125, 126) if kind == "fail" else (-signal.SIGKILL,)  # 126: execve(2) failed
         assert done.returncode in expected, done.stderr
         assert not sandbox_groups(sandbox), f"{kind}:{number} left a group"
-    assert 40 < number <= 400
+    assert 15 < number <= 400  # as many as a run makes; in v1 some 60
 
 
 def sandbox_groups(sandbox: Sandbox) -> list[Path]:

@@ -18,13 +18,14 @@ class Outside:
                 self.mounts.setdefault("unified", Path(fields.split()[4]))
 
     def is_v1(self, controller: str) -> bool:
-        return controller in self.mounts
+        return controller in self.mounts and controller != "unified"
 
     def directory(self, pid: int, controller: str) -> Path:
         """The group of ``pid`` in the hierarchy of ``controller``."""
         for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
             _, names, path = line.split(":", 2)
-            if controller in names.split(",") if self.is_v1(controller) else not names:
+            here = controller in names.split(",") if self.is_v1(controller) else not names
+            if here:
                 mount = self.mounts[controller if self.is_v1(controller) else "unified"]
                 return mount / path.lstrip("/")
         raise LookupError(f"{controller} in /proc/{pid}/cgroup")
