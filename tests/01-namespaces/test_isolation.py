@@ -139,7 +139,9 @@ def test_system_v_ipc_of_others_is_not_there(mydocker: Launcher, kind: str) -> N
     run = " ".join(mydocker.argv(1, "run"))
     letter = kind[1].lower()
     # In an IPC namespace of its own, which takes what is made here with it.
-    script = f"ipcmk {kind} >/dev/null; {run} ipcs -{letter}; echo =====; {run} --uts ipcs -{letter}"
+    script = (
+        f"ipcmk {kind} >/dev/null; {run} ipcs -{letter}; echo =====; {run} --uts ipcs -{letter}"
+    )
     inside, shared = sh("unshare", "--ipc", "sh", "-c", script).split("=====")
     assert "0x" not in inside
     assert shared.count("0x") == 1

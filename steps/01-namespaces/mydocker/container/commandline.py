@@ -5,6 +5,7 @@ exit code, never a traceback (``MYDOCKER_TRACEBACK=1`` shows it, for those who l
 our code).
 """
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -119,6 +120,10 @@ def main(command: click.Command, name: str = "mydocker") -> NoReturn:
         if os.environ.get("MYDOCKER_TRACEBACK"):
             raise
         what = f"{type(error).__name__}: {error}"
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            full = error.filename or "standard output, or a file"
+            _complain(f"write to {full}: {error.strerror}")
+            _leave(code)
         _complain(f"internal error: {what}. Please report it; MYDOCKER_TRACEBACK=1 shows where")
     _leave(code)
 

@@ -7,7 +7,7 @@ reverse. Whatever goes wrong on the way, what was prepared is released.
 import errno
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
@@ -76,7 +76,8 @@ class Container:
         self.pid = 0
         self.pidfd = -1
         self.master = -1  # of its terminal, if it has one
-        self.started = False
+        self.going = False  # the container's side was told to go
+        self.started = False  # and we heard that it is the command
         self.ending = False
         self._saved = saved(parts)
 
@@ -117,6 +118,7 @@ class Container:
             self._record(identify(self.pid))
             for part in self.parts:
                 part.attach(self.pid)
+            self.going = True
             ours.send({"go": trace.count(), "observed": trace.observed()})
             self._listen(ours)
         finally:
@@ -210,24 +212,34 @@ def release_all(parts: list[Part]) -> list[Failure]:
 
 
 @contextmanager
-def _signals(container: Container) -> Iterator[None]:
+def _signals(container: Container) -> Iterator[Callable[[], None]]:
     """Signals for us are signals for the command; before it runs, they end the start.
 
-    One that our caller ignores stays ignored: that is how nohup(1) and background jobs work.
+    In between it may run already, and we have not heard of it: then they wait, and a second one
+    ends the start. One that our caller ignores stays ignored: that is how nohup(1) and background
+    jobs work.
     """
+
+    waiting: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
         if container.started:
             container.signal(number)
+        elif container.going and not waiting and not container.ending:
+            waiting.append(number)
         elif not container.ending:
             raise SystemExit(128 + number)
+
+    def deliver() -> None:
+        for number in waiting:
+            container.signal(number)
 
     taken = [number for number in FORWARDED if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, handle) for number in taken}
     # If our caller ignores SIGCHLD, and we inherited that, the kernel forgets exit codes.
     before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
-        yield
+        yield deliver
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -246,8 +258,9 @@ def run(
     Raises Failure if it could not be started; then and otherwise nothing of it is left.
     """
     container = Container(identifier or new_identifier(), process, namespaces, parts, run_directory)
-    with _signals(container):
+    with _signals(container) as deliver_early_ones:
         container.start()
+        deliver_early_ones()
         try:
             return container.wait()
         except BaseException:

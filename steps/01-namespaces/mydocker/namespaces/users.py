@@ -71,6 +71,8 @@ def become(uid: int, gid: int) -> None:
         syscalls.setresgid(gid, gid, gid, why=why)
     if os.getuid() != uid:
         syscalls.setresuid(uid, uid, uid, why=why)
+        why = "a change of user closed our files in /proc; open them again (proc(5))"
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1, why=why)
 
 
 def parse_map(text: str) -> tuple[Mapping, ...]:

@@ -1,0 +1,156 @@
+"""Signals reach the command, ends are told, and nobody is left behind."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+import psutil
+import pytest
+from sandbox.launcher import Launcher, eventually
+from sandbox.machine import Sandbox
+
+pytestmark = pytest.mark.root
+
+HANDED_ON = ["TERM", "INT", "HUP", "QUIT", "USR1", "USR2"]
+TRAP = "trap 'echo got; exit 43' {}; echo ready; while :; do sleep 0.05; done"
+
+
+def default_signals() -> None:
+    """As a shell leaves them for a foreground job, however the suite was started."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
+FOREGROUND: dict[str, Any] = {"preexec_fn": default_signals}
+
+
+def line(started: Popen[str]) -> str:
+    assert started.stdout
+    return started.stdout.readline().strip()
+
+
+@pytest.mark.parametrize("name", HANDED_ON)
+@pytest.mark.parametrize("init", [[], ["--init"]], ids=["", "init"])
+def test_a_signal_for_us_is_for_the_command(mydocker: Launcher, name: str, init: list[str]) -> None:
+    started = mydocker.start(1, "run", *init, "sh", "-c", TRAP.format(name), **FOREGROUND)
+    assert line(started) == "ready"
+    started.send_signal(signal.Signals[f"SIG{name}"])
+    assert started.wait(20) == 43
+    assert line(started) == "got"
+
+
+def test_a_plain_command_as_pid_1_does_not_hear_sigterm(mydocker: Launcher) -> None:
+    """The kernel drops it: what --init is for. The test of the one below."""
+    started = mydocker.start(1, "run", "sleep", "60")
+    pid = mydocker.inside(started, "sleep")
+    started.terminate()
+    caught = [x for x in Path(f"/proc/{pid}/status").read_text().splitlines() if "SigCgt" in x]
+    assert int(caught[0].split()[1], 16) == 0
+    time.sleep(0.3)
+    assert started.poll() is None
+
+
+@pytest.mark.parametrize("name, code", [("TERM", 143), ("INT", 130), ("HUP", 129)])
+def test_with_init_it_does(mydocker: Launcher, name: str, code: int) -> None:
+    started = mydocker.start(1, "run", "--init", "sleep", "60", **FOREGROUND)
+    mydocker.inside(started, "sleep")
+    started.send_signal(signal.Signals[f"SIG{name}"])
+    assert started.wait(20) == code
+
+
+def test_without_a_pid_namespace_sigterm_needs_no_init(mydocker: Launcher) -> None:
+    started = mydocker.start(1, "run", "--uts", "sleep", "60")
+    mydocker.inside(started, "sleep")
+    started.terminate()
+    assert started.wait(20) == 143
+
+
+def test_what_our_caller_ignores_stays_ignored(mydocker: Launcher) -> None:
+    """As under nohup(1)."""
+
+    def ignore() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    script = TRAP.format("HUP").replace("sleep", "sleep 0.3; exit 44; sleep")
+    started = mydocker.start(1, "run", "sh", "-c", script, preexec_fn=ignore)
+    assert line(started) == "ready"
+    started.send_signal(signal.SIGHUP)
+    assert started.wait(20) == 44
+
+
+def test_the_command_begins_with_clean_signals(mydocker: Launcher) -> None:
+    def dirty() -> None:
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGTSTP):
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGWINCH})
+
+    for init in ([], ["--init"]):
+        status = mydocker(1, "run", *init, "cat", "/proc/self/status", preexec_fn=dirty).stdout
+        found = dict(x.split(":\t", 1) for x in status.splitlines() if x.startswith("Sig"))
+        assert {k: int(found[k], 16) for k in ("SigBlk", "SigIgn")} == {"SigBlk": 0, "SigIgn": 0}
+
+
+def test_exit_codes_though_our_caller_ignores_sigchld(mydocker: Launcher) -> None:
+    def ignore() -> None:
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+    for init in ([], ["--init"]):
+        mydocker(1, "run", *init, "sh", "-c", "exit 45", code=45, preexec_fn=ignore)
+
+
+# ---------------------------------------------------------------- the ends
+
+
+@pytest.mark.parametrize("options", [[], ["--init"], ["--uts", "--init"]], ids=" ".join)
+def test_if_we_are_killed_the_container_goes(mydocker: Launcher, options: list[str]) -> None:
+    started = mydocker.start(1, "run", *options, "sleep", "60")
+    mydocker.inside(started, "sleep")
+    below = psutil.Process(started.pid).children(recursive=True)
+    started.kill()
+    _, alive = psutil.wait_procs(below, timeout=20)
+    left = [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+    assert left == []
+
+
+def test_if_we_are_killed_the_commands_children_go(mydocker: Launcher) -> None:
+    script = "trap '' TERM HUP; sleep 60 & setsid sleep 60 & wait"
+    started = mydocker.start(1, "run", "sh", "-c", script)
+    below = eventually(lambda: three_below(started.pid))
+    started.kill()
+    _, alive = psutil.wait_procs(below, timeout=20)
+    assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def three_below(pid: int) -> list[psutil.Process]:
+    found = psutil.Process(pid).children(recursive=True)
+    return found if len([p for p in found if p.name() == "sleep"]) == 2 else []
+
+
+ORPHAN = "(sh -c 'sleep 0.2; : >{file}' &) ; exec sleep 60"
+
+
+@pytest.mark.parametrize("options", [["--init"], ["--uts", "--init"]], ids=" ".join)
+def test_init_collects_orphans(mydocker: Launcher, sandbox: Sandbox, options: list[str]) -> None:
+    file = sandbox.directory / f"orphan-{os.urandom(4).hex()}"
+    started = mydocker.start(1, "run", *options, "sh", "-c", ORPHAN.format(file=file))
+    eventually(file.exists)
+    (init,) = psutil.Process(started.pid).children()
+    eventually(lambda: [p.name() for p in init.children(recursive=True)] == ["sleep"])
+
+
+def test_without_init_an_orphan_stays_a_zombie(mydocker: Launcher, sandbox: Sandbox) -> None:
+    file = sandbox.directory / f"orphan-{os.urandom(4).hex()}"
+    started = mydocker.start(1, "run", "sh", "-c", ORPHAN.format(file=file))
+    eventually(file.exists)
+    (first,) = psutil.Process(started.pid).children()
+    zombies = lambda: [p for p in first.children() if p.status() == psutil.STATUS_ZOMBIE]  # noqa: E731
+    assert len(eventually(zombies)) == 1
+
+
+def test_init_does_not_wait_for_the_rest(mydocker: Launcher) -> None:
+    """The command's end is the container's end, whoever else still runs."""
+    done = mydocker(1, "run", "--init", "sh", "-c", "sleep 60 & exit 46", code=46)
+    assert done.stderr == ""
