@@ -81,39 +81,41 @@ def _first_id(path: str) -> int:
 
 @dataclass(frozen=True)
 class Joined(Part):
-    """The namespaces ``flags`` of ``target``, joined instead of made."""
+    """Namespaces of ``target``, joined instead of made: ``early`` on the host, ``flags`` inside."""
 
     target: Target
+    early: int
     flags: int
 
     def prepare(self) -> None:
         """On the host: the PID namespace. It takes only children of the caller (setns(2)), so we
         join for the child to come; ourselves we stay where we are, to relay and to wait."""
-        if self._early():
-            self._setns(self._early(), "our next child will be in it")
+        if self.early:
+            self._setns(self.early, "our next child will be in it")
 
     def enter(self) -> None:
         """In the child: all the others, then the root directory, then who we are there."""
-        if self.flags & ~self._early():
-            self._setns(self.flags & ~self._early(), "all at once: the kernel finds the order")
+        if self.flags:
+            self._setns(self.flags, "all at once: the kernel finds the order")
         if self.flags & syscalls.CLONE_NEWNS:
             os.fchdir(self.target.root)
             why = "its root directory, which chroot(2) may have set apart from the mounts' root"
             syscalls.chroot(".", shown=f"/proc/{self.target.pid}/root", why=why)
-        if self.flags & syscalls.CLONE_NEWUSER:
+        if (self.flags | self.early) & syscalls.CLONE_NEWUSER:
             users.become(self.target.uid, self.target.gid)
-
-    def _early(self) -> int:
-        """What the host's side joins. Without root, rights over the PID namespace come only from
-        the user namespace that owns it, so that one must be joined in the same call."""
-        early = self.flags & syscalls.CLONE_NEWPID
-        if early and os.geteuid() != 0:
-            early |= self.flags & syscalls.CLONE_NEWUSER
-        return early
 
     def _setns(self, flags: int, why: str) -> None:
         with hints(_HINTS):
             syscalls.setns(self.target.pidfd, flags, shown=f"pidfd of {self.target.pid}", why=why)
+
+
+def _early(flags: int) -> int:
+    """What of ``flags`` the host's side must join. Without root, the rights over a PID namespace
+    come only from the user namespace that owns it, so both are joined in the same call."""
+    early = flags & syscalls.CLONE_NEWPID
+    if early and os.geteuid() != 0:
+        early |= flags & syscalls.CLONE_NEWUSER
+    return early
 
 
 def enter(pid: int, process: Process, flags: int | None = None, *, run_directory: str) -> Ended:
@@ -126,9 +128,11 @@ def enter(pid: int, process: Process, flags: int | None = None, *, run_directory
         hint = f"See: inspect {pid}"
         raise Failure(f"process {pid} is in the same namespaces as you: nothing to enter", hint)
     chosen = others if flags is None else flags & others
+    early = _early(chosen)
     target = find(pid)
     try:
-        return run(process, 0, [Joined(target, chosen)], run_directory=run_directory)
+        joined = Joined(target, early, chosen & ~early)
+        return run(process, 0, [joined], run_directory=run_directory)
     finally:
         target.close()
 
@@ -145,7 +149,7 @@ def host_name(pid: int) -> str:
     child = syscalls.fork(why="a child goes and asks: we stay in our own namespaces")
     if child == 0:
         try:
-            Joined(target, flags).enter()
+            Joined(target, 0, flags).enter()
             os.write(write, os.fsencode(os.uname().nodename))
         finally:
             os._exit(0)
