@@ -45,15 +45,19 @@ class KernelError(Failure, OSError):
         hint: str = "",
         exit_code: int = CANNOT_RUN,
     ) -> None:
-        shown = ", ".join(f'"{a}"' if isinstance(a, str) else str(a) for a in arguments)
-        message = f"{call}({shown}): {os.strerror(number)} ({number})"
-        Failure.__init__(self, message, hint, exit_code)
+        Failure.__init__(self, call, hint, exit_code)
         self.call = call
         self.arguments = arguments
         self.errno = number
         self.strerror = os.strerror(number)
 
-    __str__ = Failure.__str__
+    def __str__(self) -> str:
+        # Late: the words are needed only now, and an error of the container's side is put in words
+        # on the host's, for inside there may be nothing left to import from.
+        from mydocker.kernel import words
+
+        self.message = f"{words.call(self.call, self.arguments)}: {self.strerror} ({self.errno})"
+        return Failure.__str__(self)
 
 
 class hints:

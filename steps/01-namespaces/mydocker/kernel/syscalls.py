@@ -304,7 +304,7 @@ def execve(
     path: str, arguments: Sequence[str], environment: dict[str, str], *, why: str = ""
 ) -> NoReturn:
     """Replace this program by ``path`` (execve(2)); told before, as success does not return."""
-    trace.announce("execve", (path, *arguments), why)
+    trace.announce("execve", (path, list(arguments), environment), why)
     try:
         os.execve(path, list(arguments), environment)
     except OSError as error:

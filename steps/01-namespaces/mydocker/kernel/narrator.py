@@ -1,0 +1,44 @@
+"""``--explain``: tell each request as it happens, for a person.
+
+Three lines an event: its number, whose side, the request and the kernel's answer; why it is made;
+what to type to make the same by hand. Coloured on a terminal, plain in a pipe or with NO_COLOR.
+"""
+
+import os
+from typing import TextIO
+
+from mydocker.kernel import shell, words
+from mydocker.kernel.trace import Event
+
+_COLOURS = {"host": "\033[36m", "container": "\033[33m", "error": "\033[31m", "dim": "\033[2m"}
+_PLAIN = "\033[0m"
+_INDENT = " " * 14
+
+
+class Narrator:
+    """A listener that writes to ``stream``."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._colour = stream.isatty() and not os.environ.get("NO_COLOR")
+
+    def __call__(self, event: Event) -> None:
+        side = self._paint(event.side, f"{event.side:9}")
+        request = words.call(event.call, event.arguments)
+        text = f"{event.number:3} {side} {request}{self._answer(event)}\n"
+        if event.why:
+            text += self._paint("dim", f"{_INDENT}why: {event.why}") + "\n"
+        for number, line in enumerate(shell.line(event).splitlines()):
+            prompt = "" if line.startswith("#") else "> " if number else "$ "
+            text += f"{_INDENT}{prompt}{line}\n"
+        self._stream.write(text)
+        self._stream.flush()
+
+    def _answer(self, event: Event) -> str:
+        if event.error:
+            return self._paint("error", f" = {os.strerror(event.error)} ({event.error})")
+        shown = event.call in ("clone3", "setsid", "fsopen", "fsmount", "open_tree")
+        return f" = {event.result}" if shown and event.result is not None else ""
+
+    def _paint(self, colour: str, text: str) -> str:
+        return f"{_COLOURS[colour]}{text}{_PLAIN}" if self._colour else text

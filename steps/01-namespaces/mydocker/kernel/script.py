@@ -1,0 +1,209 @@
+"""``--explain=script``: the same container, built by a shell script with the usual commands alone.
+
+The events of a run tell everything that was asked of the kernel; this module puts the shell
+equivalent of each into the place where a script must have it:
+
+* what the host did before the process existed comes first;
+* clone3(2) becomes unshare(1), which starts a second shell, and that one waits, as our child does;
+* what the host did while the process waited, with the process's pid in a variable; then "go";
+* what the process did inside is the second shell's text. It is busybox's, whose commands are built
+in:
+  after pivot_root(2) there is no other ``mount`` to call. A request that changes what the shell
+  itself is (its user, its cgroup namespace) begins a new stage: a program such as setpriv(1) that
+  makes the request and then starts the shell again;
+* what the host undid afterwards is done when the script ends, however it ends.
+"""
+
+import re
+import sys
+
+from mydocker.kernel import shell, syscalls
+from mydocker.kernel.trace import CONTAINER, Event
+
+
+class Script:
+    """A listener that collects events, and writes the script when the run is over."""
+
+    def __init__(self) -> None:
+        self._before: list[str] = []
+        self._attach: list[str] = []
+        self._stages: list[list[str]] = [[]]
+        self._release: list[str] = []
+        self._unshare: list[str] = []
+        self._wrap: list[str] = []
+        self._command = ""
+        self._pid = 0
+        self._identity: list[str] = []
+
+    def __call__(self, event: Event) -> None:
+        if event.error:
+            return  # it was refused, and the run went on without it
+        if event.side == CONTAINER:
+            self._inside(event)
+        elif event.call == "clone3":
+            self._pid = int(str(event.result))
+            flags = int(str(event.arguments[0]))
+            self._unshare = shell.namespace_options(flags)
+            for group in event.arguments[1:]:
+                self._stages[0] += [f"# {event.why}, in its group", f"echo 0 > {group}/cgroup.procs"]
+        else:
+            self._on_host(event)
+
+    def _on_host(self, event: Event) -> None:
+        lines = [f"# {event.why}"] if event.why else []
+        lines += self._with_pid(event)
+        if not self._pid:
+            self._before += lines
+        elif not self._command:
+            self._attach += lines
+        elif (
+            event.call != "pidfd_send_signal"
+        ):  # a signal is what happened to it, not how it is built
+            self._release += lines
+
+    def _with_pid(self, event: Event) -> list[str]:
+        """The lines of a host's event, the process's pid replaced by the script's variable."""
+        text, pid = shell.line(event), self._pid
+        if not pid:
+            return [text]
+        text = re.sub(rf"/proc/{pid}/(\S+)", r'"/proc/$pid/\1"', text)
+        text = re.sub(rf"^echo {pid} >", 'echo "$pid" >', text)
+        text = re.sub(rf"\bnetns {pid}\b", "netns $pid", text)
+        return [text]
+
+    def _inside(self, event: Event) -> None:
+        if event.call == "execve":
+            self._end(event)
+        elif event.call in _IDENTITY:
+            self._identity += _IDENTITY[event.call](*event.arguments)
+        elif event.call == "unshare":
+            self._flush_identity()
+            flags = int(str(event.arguments[0]))
+            self._start_stage(f"unshare {' '.join(shell.namespace_options(flags))}", event.why)
+        elif event.call == "write" and event.arguments[0] == "/proc/self/timens_offsets":
+            self._add_clock(str(event.arguments[1]))
+        elif event.call in ("setns", "prctl", "setsid", "fork") or event.arguments[:1] == (
+            "TIOCSCTTY",
+        ):
+            self._wrapper(event)
+        else:
+            self._flush_identity()
+            self._stages[-1] += [f"# {event.why}"] if event.why else []
+            self._stages[-1].append(shell.line(event))
+
+    def _wrapper(self, event: Event) -> None:
+        """A request whose place in a script is around the command."""
+        if event.arguments[:1] == ("TIOCSCTTY",):
+            return  # the script's command has the reader's own terminal
+        if event.call == "setsid":
+            self._wrap.append("setsid")
+        elif event.arguments[:1] == (syscalls.PR_SET_NO_NEW_PRIVS,):
+            self._wrap.append(shell.line(event).removesuffix(" COMMAND"))
+
+    def _add_clock(self, offset: str) -> None:
+        """``boottime 3600 0`` becomes an option of the unshare(1) that makes the time namespace."""
+        clock, seconds, _ = offset.split()
+        stage = self._stages[-2]
+        stage[-1] = stage[-1].replace("unshare --time", f"unshare --time --{clock}={seconds}")
+
+    def _start_stage(self, program: str, why: str) -> None:
+        number = len(self._stages) + 1
+        line = f'exec {program} busybox sh "$work/inside-{number}"'
+        self._stages[-1] += [f"# {why}", line]
+        self._stages.append([])
+
+    def _flush_identity(self) -> None:
+        if self._identity:
+            program, self._identity = f"setpriv {' '.join(self._identity)}", []
+            self._start_stage(program, "become that user; the rest runs as it")
+
+    def _end(self, event: Event) -> None:
+        path, arguments, environment = event.arguments
+        assert isinstance(arguments, list) and isinstance(environment, dict)
+        if self._identity:
+            self._stages[-1].append(
+                f"# setpriv {' '.join(self._identity)}: not in the image; as root"
+            )
+        variables = [shell.word(f"{name}={value}") for name, value in environment.items()]
+        words = [shell.word(str(path)), *(shell.word(str(a)) for a in arguments[1:])]
+        self._stages[-1] += [f"# {event.why}"]
+        self._command = " ".join(["exec", *self._wrap, "env", "-i", *variables, *words])
+        self._stages[-1].append(self._command)
+
+    def text(self) -> str:
+        """The script."""
+        stages = []
+        for number, lines in enumerate(self._stages, 1):
+            stages += [f"cat > \"$work/inside-{number}\" <<'INSIDE'"]
+            stages += ["set -eu", *(['read -r go < "$work/go"'] if number == 1 else []), *lines]
+            stages += ["INSIDE", ""]
+        unshare = " ".join(["unshare", *self._unshare, *self._keep_capabilities()])
+        return "\n".join(
+            [
+                *_HEAD,
+                *self._cleanup(),
+                "# -------- the host, before the process exists",
+                *self._before,
+                "",
+                "# -------- inside: what the process will do",
+                *stages,
+                "# -------- the process: it waits until the host has attached everything to it",
+                'mkfifo "$work/go"',
+                f'{unshare} --fork --kill-child busybox sh "$work/inside-1" <&3 &',
+                'until read -r pid < "/proc/$!/task/$!/children" && [ "$pid" ]; do sleep 0.01; done',
+                "",
+                "# -------- the host, while the process waits",
+                *self._attach,
+                'echo go > "$work/go"',
+                "wait $! && status=0 || status=$?",
+                "exit $status",
+                "",
+            ]
+        )
+
+    def _keep_capabilities(self) -> list[str]:
+        # Its ids are mapped only later, by the host: until then the shell keeps its rights this
+        # way.
+        return ["--keep-caps"] if "--user" in self._unshare else []
+
+    def _cleanup(self) -> list[str]:
+        lines = [f"    {line}" for entry in self._release for line in entry.splitlines()]
+        return [
+            "cleanup() {",
+            "    set +e",
+            *lines,
+            '    rm -rf "$work"',
+            "}",
+            "trap cleanup EXIT",
+            "",
+        ]
+
+    def write(self, path: str = "") -> None:
+        """Write the script to ``path``, or to standard error if there is none."""
+        if not self._command:
+            return
+        if path:
+            with open(path, "w") as file:
+                file.write(self.text())
+        else:
+            sys.stderr.write(self.text())
+
+
+_IDENTITY = {
+    "setresuid": lambda ruid, euid, suid: [f"--reuid={euid}"],
+    "setresgid": lambda rgid, egid, sgid: [f"--regid={egid}", "--keep-groups"],
+    "setgroups": lambda *groups: [
+        f"--groups={','.join(map(str, groups))}" if groups else "--clear-groups"
+    ],
+}
+
+_HEAD = """\
+#!/bin/sh
+# Written by mydocker --explain=script: builds the same container with shell commands alone.
+# Run it as root. It needs util-linux, busybox-static and, for networks, iproute2 and nftables.
+set -eu
+work=$(mktemp -d)
+export work
+chmod 755 "$work"  # the container's root may be another user than you
+exec 3<&0  # the shell gives /dev/null to what runs in the background; the command wants our input
+""".splitlines()

@@ -1,0 +1,200 @@
+"""A request as a line of shell: what to type to make the same one by hand.
+
+The tools are those that every Debian has or that the book installs: util-linux (mount, unshare,
+nsenter, setpriv), coreutils, procps, iproute2, nftables. Requests that no tool can make get a
+comment.
+"""
+
+import os
+import shlex
+import signal
+import stat
+
+from mydocker.kernel import syscalls
+from mydocker.kernel.trace import Event
+
+# unshare(1)'s and nsenter(1)'s option for each flag
+NAMESPACE_OPTIONS = {
+    syscalls.CLONE_NEWUSER: "user",
+    syscalls.CLONE_NEWNS: "mount",
+    syscalls.CLONE_NEWPID: "pid",
+    syscalls.CLONE_NEWUTS: "uts",
+    syscalls.CLONE_NEWIPC: "ipc",
+    syscalls.CLONE_NEWNET: "net",
+    syscalls.CLONE_NEWCGROUP: "cgroup",
+    syscalls.CLONE_NEWTIME: "time",
+}
+_PROPAGATION = {
+    syscalls.MS_PRIVATE: "private",
+    syscalls.MS_SLAVE: "slave",
+    syscalls.MS_SHARED: "shared",
+    syscalls.MS_UNBINDABLE: "unbindable",
+}
+_MOUNT_OPTIONS = {
+    syscalls.MS_RDONLY: "ro",
+    syscalls.MS_NOSUID: "nosuid",
+    syscalls.MS_NODEV: "nodev",
+    syscalls.MS_NOEXEC: "noexec",
+    syscalls.MS_NOATIME: "noatime",
+    syscalls.MS_RELATIME: "relatime",
+    syscalls.MS_STRICTATIME: "strictatime",
+}
+
+word = shlex.quote
+
+
+def namespace_options(flags: int) -> list[str]:
+    """unshare(1)'s options for CLONE_NEW* flags."""
+    return [f"--{option}" for flag, option in NAMESPACE_OPTIONS.items() if flags & flag]
+
+
+def line(event: Event) -> str:
+    """The shell command for one event; a comment, beginning with ``#``, if there is none."""
+    translate = _TRANSLATORS.get(event.call)
+    if translate is None:
+        return f"# no shell command makes this request: {event.call}(2)"
+    return translate(*event.arguments)
+
+
+def _clone3(flags: int, group: str = "") -> str:
+    command = f"unshare {' '.join(namespace_options(flags))} --fork --kill-child COMMAND"
+    return f"(echo 0 > {word(group)}/cgroup.procs; exec {command})" if group else command
+
+
+def _unshare(flags: int) -> str:
+    return f"unshare {' '.join(namespace_options(flags))} COMMAND"
+
+
+def _setns(target: object, flags: int) -> str:
+    if isinstance(target, str) and "time_for_children" in target:
+        return "# unshare --time does this by itself"
+    if isinstance(target, str) and not target.isdecimal():
+        kinds = [option for flag, option in NAMESPACE_OPTIONS.items() if flags & flag]
+        return f"nsenter --{kinds[0]}={word(target)} COMMAND"
+    return f"nsenter --target {target} {' '.join(namespace_options(flags))} COMMAND"
+
+
+def _mount(source: str, target: str, kind: str, flags: int, data: str) -> str:
+    for flag, name in _PROPAGATION.items():
+        if flags & flag:
+            recursive = "r" if flags & syscalls.MS_REC else ""
+            return f"mount --make-{recursive}{name} {word(target)}"
+    if flags & syscalls.MS_MOVE:
+        return f"mount --move {word(source)} {word(target)}"
+    options = [name for flag, name in _MOUNT_OPTIONS.items() if flags & flag]
+    if flags & syscalls.MS_REMOUNT:
+        bind = ["bind"] if flags & syscalls.MS_BIND else []
+        return f"mount -o {','.join(['remount', *bind, *options])} {word(target)}"
+    if flags & syscalls.MS_BIND:
+        recursive = "r" if flags & syscalls.MS_REC else ""
+        return f"mount --{recursive}bind {word(source)} {word(target)}"
+    options += [data] if data else []
+    given = f" -o {word(','.join(options))}" if options else ""
+    return f"mount -t {kind}{given} {word(source)} {word(target)}"
+
+
+def _umount2(target: str, flags: int) -> str:
+    lazy = "-l " if flags & syscalls.MNT_DETACH else ""
+    return f"umount {lazy}{word(target)}"
+
+
+def _mount_setattr(path: str, flags: int, attributes: int) -> str:
+    if attributes == syscalls.MOUNT_ATTR_RDONLY:
+        recursive = "=recursive" if flags & syscalls.AT_RECURSIVE else ""
+        return f"mount -o remount,bind,ro{recursive} {word(path)}"
+    return "# no shell command makes this request: mount_setattr(2)"
+
+
+def _write(path: str, value: str) -> str:
+    if "\n" in value:
+        return f"printf '%s\\n' {' '.join(map(word, value.splitlines()))} > {word(path)}"
+    return f"echo {word(value)} > {word(path)}"
+
+
+def _create(path: str, value: str, mode: int = 0o644) -> str:
+    return f"printf %s {word(value)} > {word(path)}; chmod {mode:o} {word(path)}"
+
+
+def _mkdir(path: str, mode: int) -> str:
+    given = "" if mode == 0o755 else f"-m {mode:o} "
+    return f"mkdir {given}{word(path)}"
+
+
+def _mknod(path: str, mode: int, device: int) -> str:
+    kind = {stat.S_IFCHR: "c", stat.S_IFBLK: "b", stat.S_IFIFO: "p"}.get(stat.S_IFMT(mode))
+    given = f"-m {stat.S_IMODE(mode):o}"
+    if kind is None:
+        return f"touch {word(path)}"
+    numbers = "" if kind == "p" else f" {os.major(device)} {os.minor(device)}"
+    return f"mknod {given} {word(path)} {kind}{numbers}"
+
+
+def _prctl(option: int, value: int) -> str:
+    if option == syscalls.PR_SET_PDEATHSIG:
+        return f"unshare --kill-child={signal.Signals(value).name} COMMAND"
+    if option == syscalls.PR_SET_NO_NEW_PRIVS:
+        return "setpriv --no-new-privs COMMAND"
+    if option == syscalls.PR_SET_DUMPABLE:
+        return "# a shell gets this by the exec of setpriv"
+    return "# no shell command makes this request: prctl(2)"
+
+
+def _setgroups(*groups: int) -> str:
+    given = f"--groups={','.join(map(str, groups))}" if groups else "--clear-groups"
+    return f"setpriv {given} COMMAND"
+
+
+def _execve(path: str, arguments: list[str], *_: object) -> str:
+    return f"exec {' '.join(map(word, [path, *arguments[1:]]))}"
+
+
+def _ioctl(request: str, name: str = "", *_: object) -> str:
+    if request == "TIOCSCTTY":
+        return "setsid --ctty COMMAND"
+    return f"ip link set {word(name)} up" if request == "SIOCSIFFLAGS" else "# no shell command"
+
+
+def _signal(pid: int, number: int) -> str:
+    return f"kill -{signal.Signals(number).name.removeprefix('SIG')} {pid}"
+
+
+def _batch(command: str, text: str) -> str:
+    lines = text.strip().splitlines()
+    if command == "ip -batch -" and len(lines) == 1:
+        return f"ip {lines[0]}"
+    return "\n".join([f"{command} <<END", *lines, "END"])
+
+
+_TRANSLATORS = {
+    "clone3": _clone3,
+    "fork": lambda: "COMMAND &",
+    "unshare": _unshare,
+    "setns": _setns,
+    "sethostname": lambda name: f"hostname {word(name)}",
+    "setdomainname": lambda name: f"echo {word(name)} > /proc/sys/kernel/domainname",
+    "prctl": _prctl,
+    "setsid": lambda: "setsid COMMAND",
+    "setresuid": lambda ruid, euid, suid: f"setpriv --reuid {euid} COMMAND",
+    "setresgid": lambda rgid, egid, sgid: f"setpriv --regid {egid} COMMAND",
+    "setgroups": _setgroups,
+    "execve": _execve,
+    "pidfd_send_signal": _signal,
+    "mount": _mount,
+    "umount2": _umount2,
+    "mount_setattr": _mount_setattr,
+    "pivot_root": lambda new, old: f"pivot_root {word(new)} {word(old)}",
+    "chdir": lambda path: f"cd {word(path)}",
+    "write": _write,
+    "create": _create,
+    "mkdir": _mkdir,
+    "rmdir": lambda path: f"rmdir {word(path)}",
+    "unlink": lambda path: f"rm {word(path)}",
+    "remove_tree": lambda path: f"rm -rf --one-file-system {word(path)}",
+    "symlink": lambda target, path: f"ln -s {word(target)} {word(path)}",
+    "mknod": _mknod,
+    "chmod": lambda path, mode: f"chmod {mode:o} {word(path)}",
+    "chown": lambda path, uid, gid: f"chown -h {uid}:{gid} {word(path)}",
+    "ioctl": _ioctl,
+    "ip": lambda text: _batch("ip -batch -", text),
+    "nft": lambda text: _batch("nft -f -", text),
+}
