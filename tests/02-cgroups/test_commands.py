@@ -3,6 +3,7 @@
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sandbox.groups import Outside
@@ -132,7 +133,7 @@ def test_help_of_every_command(mydocker: Launcher) -> None:
 
 
 def test_without_root(mydocker: Launcher) -> None:
-    nobody = {"user": 65534, "group": 65534, "extra_groups": []}
+    nobody: dict[str, Any] = {"user": 65534, "group": 65534, "extra_groups": []}
     done = mydocker(2, "create", "demo", code=None, **nobody)
     assert done.returncode == 125, done.stderr
     assert "sudo" in done.stderr

@@ -28,17 +28,20 @@ pytestmark = pytest.mark.root
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     """A process to play with."""
-    with subprocess.Popen(["sleep", "60"]) as process:
-        yield process
-        process.kill()
+    yield from started("sleep", "60")
 
 
 @pytest.fixture
 def counter() -> Iterator[subprocess.Popen[bytes]]:
     """A process that is always busy."""
-    with subprocess.Popen(["sh", "-c", "while :; do :; done"]) as process:
-        yield process
-        process.kill()
+    yield from started("sh", "-c", "while :; do :; done")
+
+
+def started(*command: str) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(command)
+    yield process
+    process.kill()
+    process.wait(10)  # a process that a failed test left frozen does not even die
 
 
 def cpu_time(pid: int) -> float:
