@@ -9,6 +9,7 @@ import os
 import shlex
 import signal
 import stat
+from collections.abc import Callable
 
 from mydocker.kernel import syscalls
 from mydocker.kernel.trace import Event
@@ -165,7 +166,7 @@ def _batch(command: str, text: str) -> str:
     return "\n".join([f"{command} <<END", *lines, "END"])
 
 
-_TRANSLATORS = {
+_TRANSLATORS: dict[str, Callable[..., str]] = {
     "clone3": _clone3,
     "fork": lambda: "COMMAND &",
     "unshare": _unshare,

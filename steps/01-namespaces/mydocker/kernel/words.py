@@ -9,7 +9,7 @@ import stat
 from mydocker.kernel import syscalls
 
 # Which argument of which call is made of which flags: {call: {position: prefix of their names}}
-_FLAGS = {
+_FLAGS: dict[str, dict[int, str | tuple[str, ...]]] = {
     "clone3": {0: ("CLONE_NEW", "CLONE_INTO")},
     "unshare": {0: "CLONE_NEW"},
     "setns": {1: "CLONE_NEW"},
