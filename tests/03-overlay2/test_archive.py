@@ -326,21 +326,19 @@ def test_what_cannot_be_is_refused_in_one_line(out: Path, archive: Path, kind: s
 
 
 def sample() -> bytes:
-    tar = Tar().directory("d").add("d/a", os.urandom(1500)).add("d/" + "long" * 40, b"b" * 512)
+    tar = Tar().directory("d").add("d/a", bytes(range(250)) * 6).add("d/" + "long" * 40, b"b" * 512)
     return tar.symlink("l", "d").add("end", b"end").bytes()
 
 
-@pytest.fixture(scope="module")
-def whole() -> bytes:
-    return sample()
+WHOLE = sample()
 
 
 @pytest.mark.parametrize("blocks", range(13))
 @pytest.mark.parametrize("extra", [0, 1, 300])
 def test_an_archive_cut_anywhere_is_refused(
-    out: Path, archive: Path, whole: bytes, blocks: int, extra: int
+    out: Path, archive: Path, blocks: int, extra: int
 ) -> None:
-    archive.write_bytes(whole[: blocks * 512 + extra])
+    archive.write_bytes(WHOLE[: blocks * 512 + extra])
     with pytest.raises(DamagedArchive, match="the archive ends") as caught:
         unpacked(archive, out)
     assert "\n" not in str(caught.value)
@@ -358,16 +356,16 @@ def test_the_end_mark_can_be_left_out_where_a_digest_vouches(out: Path, archive:
 
 @settings(deadline=None)
 @given(st.data())
-def test_a_changed_header_is_noticed(whole: bytes, data: st.DataObject) -> None:
+def test_a_changed_header_is_noticed(data: st.DataObject) -> None:
     position = data.draw(st.integers(0, 499))
-    value = data.draw(st.integers(0, 255).filter(lambda value: value != whole[position]))
-    damaged = whole[:position] + bytes([value]) + whole[position + 1 :]
+    value = data.draw(st.integers(0, 255).filter(lambda value: value != WHOLE[position]))
+    damaged = WHOLE[:position] + bytes([value]) + WHOLE[position + 1 :]
     fd = os.memfd_create("damaged")
     try:
         os.write(fd, damaged)
         entries = [entry.name for entry in Reader(fd, lambda offset: len(damaged))]
         # The checksum's own field has some ways to write the same number.
-        assert 148 <= position < 156 and entries[0] == b"d"
+        assert 148 <= position < 156 and entries[0] == b"d/"
     except DamagedArchive:
         pass
     finally:
