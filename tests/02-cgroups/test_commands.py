@@ -57,13 +57,16 @@ def test_groups_of_others_are_refused(
 ) -> None:
     other = place(outside, "pids", f"{sandbox.cgroup_parent}-other")
     other.mkdir()
-    arguments = {"set": ["--pids-limit", "5"], "attach": ["12345"]}.get(command, [])
+    sleeper = subprocess.Popen(["sleep", "60"])
+    arguments = {"set": ["--pids-limit", "5"], "attach": [str(sleeper.pid)]}.get(command, [])
     try:
         refused = mydocker(2, command, f"/{other.name}", *arguments, code=125)
         assert other.is_dir()
         assert "not ours" in refused.stderr
         assert (other / "pids.max").read_text() == "max\n" or not outside.is_v1("pids")
     finally:
+        sleeper.kill()
+        sleeper.wait()
         other.rmdir()
 
 

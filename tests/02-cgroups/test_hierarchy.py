@@ -90,9 +90,11 @@ def test_inside_a_container_the_mount_shows_the_group_of_the_container(tmp_path:
     assert found.directory("mydocker") == f"{tmp_path}/sys/fs/cgroup/cpuset/mydocker"
 
 
-def test_of_two_mounts_of_a_hierarchy_the_widest_is_used(tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", [True, False])
+def test_of_two_mounts_of_a_hierarchy_the_widest_is_used(tmp_path: Path, first: bool) -> None:
     again = "90 31 0:31 /docker/9f /run/seen rw - cgroup cgroup rw,cpuset\n"
-    found = hierarchy.read(machine(tmp_path, V1_CGROUPS, again + V1_MOUNTS)).holding("cpuset")
+    mounts = again + V1_MOUNTS if first else V1_MOUNTS + again
+    found = hierarchy.read(machine(tmp_path, V1_CGROUPS, mounts)).holding("cpuset")
     assert found is not None
     assert found.mountpoint.endswith("/sys/fs/cgroup/cpuset")
 

@@ -61,7 +61,7 @@ _REMOVE = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Cgroup:
     """The group ``path`` (``mydocker/9f1c``, from each mount point) in all usable hierarchies."""
 

@@ -12,7 +12,7 @@ from mydocker.cgroups.hierarchy import V1, Machine
 from mydocker.kernel.errors import Failure
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Controller:
     """One subsystem. ``v2`` is its name in the unified hierarchy, empty if it has none there.
 

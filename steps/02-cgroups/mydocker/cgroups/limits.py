@@ -18,12 +18,13 @@ MINIMUM_MEMORY = 6 << 20  # Docker's: below, not even a shell starts
 DEFAULT_PERIOD = 100_000  # microseconds
 
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s?(?:([kmgt])(?:i?b)?|b)?", re.ASCII | re.IGNORECASE)
-_CPU_LIST = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*", re.ASCII)
-_DEVICE_RULE = re.compile(r"([abc]) (\d+|\*):(\d+|\*) ([rwm]{1,3})", re.ASCII)
+# Compiled when they are used: most runs use one of them, or none.
+_SIZE = r"([0-9]+(?:\.[0-9]+)?)\s?(?:([kmgtKMGT])(?:[iI]?[bB])?|[bB])?"
+_CPU_LIST = r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*"
+_DEVICE_RULE = r"([abc]) ([0-9]+|\*):([0-9]+|\*) ([rwm]{1,3})"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Limits:
     """What a container may use; None means: no limit of its own.
 
@@ -120,7 +121,7 @@ class Limits:
 
 def size(text: str) -> int:
     """A size as Docker writes it: ``300M``, ``1g``, ``1.5GiB``, ``65536``; units of 1024."""
-    match = _SIZE.fullmatch(text.strip())
+    match = re.fullmatch(_SIZE, text.strip())
     if match is None:
         raise Failure(
             f"'{text}' is not a size",
@@ -159,7 +160,7 @@ def whole(text: str, least: int, most: int, what: str, *, unlimited: bool = Fals
     stripped = text.strip()
     if stripped == "-1" and unlimited:
         return UNLIMITED
-    if not re.fullmatch(r"[+]?\d{1,18}", stripped, re.ASCII):
+    if not re.fullmatch(r"[+]?[0-9]{1,18}", stripped):
         raise Failure(f"'{text}' is not a {what}", f"Write a number from {least} to {most}")
     value = int(stripped)
     if value and not least <= value <= most:
@@ -169,7 +170,7 @@ def whole(text: str, least: int, most: int, what: str, *, unlimited: bool = Fals
 
 def number_list(text: str) -> str:
     """A list of CPUs or memory nodes as in cpuset(7): ``0-2,5``."""
-    if not _CPU_LIST.fullmatch(text):
+    if not re.fullmatch(_CPU_LIST, text):
         raise Failure(f"'{text}' is not a list of numbers", "Write it as 0, 0-2 or 0-2,5")
     numbers(text)
     return text
@@ -225,7 +226,7 @@ def device_rule(text: str) -> str:
     normal = " ".join(text.split())
     if normal == "a":
         normal = "a *:* rwm"
-    if not _DEVICE_RULE.fullmatch(normal):
+    if not re.fullmatch(_DEVICE_RULE, normal):
         raise Failure(
             f"'{text}' is not a device rule",
             "Write TYPE MAJOR:MINOR ACCESS: 'c 1:11 r', 'b 7:* rwm'; a for all devices",

@@ -24,7 +24,7 @@ from mydocker.cgroups.limits import DEFAULT_PERIOD, UNLIMITED, Limits, size_text
 from mydocker.kernel.errors import Failure
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Setting:
     """One write: ``value`` into ``file`` of a group in the hierarchy that has ``controller``.
 
