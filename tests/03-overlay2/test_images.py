@@ -338,20 +338,28 @@ def test_owners_and_modes_of_the_store(store: ImageStore, tmp_path: Path) -> Non
 # ---------------------------------------------------------------- killed
 
 
-IMPORT = """
+PROGRAM = """
 import sys
 sys.path[:0] = sys.argv[1].split(":")
 from mydocker.overlay2.images import ImageStore
 from mydocker.overlay2.importing import import_archive
 from mydocker.kernel import trace
-import_archive(ImageStore(sys.argv[2]), sys.argv[3], "box")
+store = ImageStore(sys.argv[2])
+import_archive(store, sys.argv[4], "box") if sys.argv[3] == "import" else store.remove("box")
 print(trace.count())
 """
 
 
-def importing(store: ImageStore, source: str, sandbox: Sandbox, **options: Any) -> list[str]:
+def program(store: ImageStore, sandbox: Sandbox, *arguments: str) -> list[str]:
+    """The command line of a process that imports ``box`` or removes it."""
     steps = ":".join(str(step) for step in sorted(sandbox.steps.glob("0[123]-*")))
-    return [sys.executable, "-c", IMPORT, steps, store.root, source]
+    return [sys.executable, "-c", PROGRAM, steps, store.root, *arguments]
+
+
+def killed(command: list[str], k: int) -> None:
+    env = os.environ | {"MYDOCKER_FAULT": f"kill:{k}"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, f"at {k}: {done}"
 
 
 def test_killed_at_every_request_leaves_nothing_unknown(
@@ -360,14 +368,12 @@ def test_killed_at_every_request_leaves_nothing_unknown(
     imported(store, tmp_path, "before")
     before = listing(store.root)
     source = str(archive(tmp_path / "b.tar", "other"))
-    command = importing(store, source, sandbox)
+    command = program(store, sandbox, "import", source)
     whole = subprocess.run(command, capture_output=True, text=True, check=True)
     store.remove("box")
     assert listing(store.root) == before
     for k in range(1, int(whole.stdout) + 1):
-        env = os.environ | {"MYDOCKER_FAULT": f"kill:{k}"}
-        done = subprocess.run(command, env=env, capture_output=True, text=True)
-        assert done.returncode == -signal.SIGKILL, f"at {k}: {done}"
+        killed(command, k)
         found = store.leftovers()
         assert store.remove_leftovers() == found
         if store.find("box"):  # killed while it cleaned up: the work was done
@@ -376,12 +382,28 @@ def test_killed_at_every_request_leaves_nothing_unknown(
         assert store.leftovers() == []
 
 
+def test_removal_killed_at_every_request(
+    store: ImageStore, tmp_path: Path, sandbox: Sandbox
+) -> None:
+    imported(store, tmp_path, "before")
+    before = listing(store.root)
+    command = program(store, sandbox, "remove")
+    stacked(store, "box", ["a", "b"])
+    whole = subprocess.run(command, capture_output=True, text=True, check=True)
+    for k in range(1, int(whole.stdout) + 1):
+        stacked(store, "box", ["a", "b"])
+        killed(command, k)
+        store.remove_leftovers()
+        assert store.find("box") is None
+        assert listing(store.root) == before, f"killed at request {k}"
+
+
 def test_work_in_progress_is_no_leftover(
     store: ImageStore, tmp_path: Path, sandbox: Sandbox
 ) -> None:
     imported(store, tmp_path, "before")
     before = listing(store.root)
-    worker = subprocess.Popen(importing(store, "-", sandbox), stdin=subprocess.PIPE)
+    worker = subprocess.Popen(program(store, sandbox, "import", "-"), stdin=subprocess.PIPE)
     try:
         assert worker.stdin
         worker.stdin.write(Tar().add("x", bytes(100_000)).bytes()[:5000])
@@ -406,7 +428,7 @@ def test_an_archive_that_stops_coming_can_be_refused(
     store: ImageStore, tmp_path: Path, sandbox: Sandbox
 ) -> None:
     """A bad entry is reported though the other end of the pipe neither writes on nor closes."""
-    command = importing(store, "-", sandbox)
+    command = program(store, sandbox, "import", "-")
     worker = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
     assert worker.stdin and worker.stderr
     with worker.stdin, worker.stderr:

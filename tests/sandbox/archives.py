@@ -64,7 +64,7 @@ def tree(top: Path) -> dict[bytes, tuple[Any, ...]]:
         same_file = first.setdefault(status.st_ino, relative)
         found[relative] = (
             oct(status.st_mode),
-            (status.st_uid, status.st_gid),
+            (status.st_uid, status.st_gid, status.st_nlink),
             status.st_mtime_ns,
             status.st_rdev,
             content,

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from mydocker.container.commandline import default_root
 from mydocker.kernel.errors import CANNOT_RUN, Failure
 from mydocker.overlay2.images import Image, ImageStore
+from mydocker.overlay2.root_option import root_option
 
 _HEADINGS = {
     "Repository": "REPOSITORY",
@@ -21,17 +21,6 @@ _HEADINGS = {
     "Size": "SIZE",
 }
 _NONE = "<none>"
-
-
-def root_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """``--root``: where images and layers are."""
-    option = click.option(
-        "--root",
-        default=default_root,
-        metavar="DIRECTORY",
-        help="Where images and layers are kept.",
-    )
-    return option(command)
 
 
 # ---------------------------------------------------------------- images

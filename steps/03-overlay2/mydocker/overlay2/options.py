@@ -14,10 +14,10 @@ from mydocker.namespaces.kinds import KINDS, flags_of
 from mydocker.namespaces.options import content_options, process_of
 from mydocker.overlay2 import volumes as forms
 from mydocker.overlay2.environment import environment, read_env_file
-from mydocker.overlay2.image_commands import root_option
 from mydocker.overlay2.images import Image, ImageConfig, ImageStore, NoSuchImage
 from mydocker.overlay2.layers import LayerStore
 from mydocker.overlay2.part import LayersPart, RootPart
+from mydocker.overlay2.root_option import root_option
 from mydocker.overlay2.user import UserPart
 from mydocker.overlay2.volumes import Volume
 from mydocker.overlay2.workdir import WorkingDirectoryPart
