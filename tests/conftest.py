@@ -1,0 +1,70 @@
+"""The suite's sandbox, its host contract, and how tests call the book's programs."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sandbox import contract
+from sandbox.launcher import Launcher
+from sandbox.machine import Sandbox
+
+ROOT = Path(__file__).parent.parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--steps", default=str(ROOT / "steps"), help="the copy of the steps to test")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    steps = Path(config.getoption("--steps")).resolve()
+    sys.path[:0] = [str(step) for step in sorted(steps.glob("[0-9][0-9]-*"))]
+    config.addinivalue_line("markers", "root: needs root's privileges; skipped without them")
+    config.stash[SANDBOX] = Sandbox(steps)
+    config.stash[SANDBOX].enter()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash[SANDBOX].leave()
+
+
+SANDBOX = pytest.StashKey[Sandbox]()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.stash[SANDBOX].private:
+        return
+    skip = pytest.mark.skip(reason="cannot make namespaces here: run the suite as root")
+    for item in items:
+        if item.get_closest_marker("root"):
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def sandbox(pytestconfig: pytest.Config) -> Sandbox:
+    """Where the tests run: directories, cgroup parent, environment."""
+    return pytestconfig.stash[SANDBOX]
+
+
+@pytest.fixture
+def mydocker(sandbox: Sandbox) -> Iterator[Launcher]:
+    """Calls the book's programs; what a test leaves running is ended after it."""
+    launcher = Launcher(sandbox.steps)
+    yield launcher
+    launcher.stop()
+
+
+@pytest.fixture(autouse=True)
+def host_contract(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Around every test: the machine afterwards is the machine before.
+
+    Autouse fixtures are set up first and so torn down last: after the launcher has ended its runs.
+    """
+    if "house" in request.path.parts:  # documents and style: they start nothing that could stay
+        yield
+        return
+    before = contract.photograph()
+    yield
+    found = contract.settled(before)
+    if found:
+        pytest.fail("the host contract is broken:\n" + "\n".join(found))
