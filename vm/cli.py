@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from vm import image, repository
-from vm.errors import FAILURE, VmError
+from vm.errors import FAILURE, Crashed, VmError
 from vm.machine import (
     BOOT_SECONDS,
     CGROUPS,
@@ -127,26 +127,30 @@ def run(options: argparse.Namespace) -> int:
             session = Session(machine, command_line(options.command))
             try:
                 session.wait_until_up(BOOT_SECONDS[accelerator])
-            except VmError as error:
+            except Crashed as error:
                 if accelerator == candidates[-1]:
                     raise with_console(error, machine, options.console) from None
                 image.say(f"kvm does not work here, so the processor is emulated ({error})")
                 remember_kvm_failed(options.cache)
                 continue
             try:
-                code = session.run(options.timeout)
-            except VmError as error:
+                return session.run(options.timeout)
+            except Crashed as error:
                 raise with_console(error, machine, options.console) from None
-            if options.console:
-                options.console.write_text(machine.console_text())
-            return code
+            finally:
+                if options.console:
+                    options.console.write_text(machine.console_text())
     raise AssertionError("the last candidate returns or raises")
 
 
-def with_console(error: VmError, machine: Machine, path: Path | None) -> VmError:
+def with_console(error: Crashed, machine: Machine, path: Path | None) -> VmError:
     """The error with the last lines of the machine's console, all of which goes to a file."""
-    path = path or Path(tempfile.gettempdir()) / "mydocker-vm-console.log"
     text = machine.console_text()
+    if path is None:
+        # A new name each time: a fixed one in /tmp could be somebody else's link.
+        descriptor, name = tempfile.mkstemp(prefix="mydocker-vm-", suffix=".log")
+        os.close(descriptor)
+        path = Path(name)
     path.write_text(text)
     last = "\n".join(f"    {line}" for line in text.splitlines()[-15:])
     return VmError(f"{error}; the end of its console ({path}):\n{last}")

@@ -7,3 +7,7 @@ FAILURE = 125  # as docker run: the tool failed, not the command
 
 class VmError(Exception):
     """The VM could not be built, booted or kept; the message says what to try."""
+
+
+class Crashed(VmError):
+    """The machine itself failed; why may be read in what its console showed last."""

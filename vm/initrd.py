@@ -61,9 +61,7 @@ def _padded(data: bytes) -> bytes:
 def build(root: Path, kernel: str) -> bytes:
     """The initrd for the kernel version `kernel` installed under `root`."""
     modules = root / "lib/modules" / kernel
-    entries = [
-        (name, stat.S_IFDIR | 0o755, b"") for name in ("bin", "dev", "modules", "root")
-    ]
+    entries = [(name, stat.S_IFDIR | 0o755, b"") for name in ("bin", "dev", "modules", "root")]
     entries.append(("init", stat.S_IFREG | 0o755, SCRIPT.encode()))
     busybox = (root / "bin/busybox").read_bytes()
     entries.append(("bin/busybox", stat.S_IFREG | 0o755, busybox))

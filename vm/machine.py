@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 from vm import lifeline, wire
-from vm.errors import VmError
+from vm.errors import Crashed
 from vm.image import Image
 
 KVM_CREATE_VM = 0xAE01  # include/uapi/linux/kvm.h
@@ -130,7 +130,10 @@ class Machine:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         self._qemu.kill()
         self._qemu.wait()
@@ -141,12 +144,14 @@ class Machine:
         with open(f"/proc/self/fd/{self.console}", "rb") as console:
             return console.read().decode(errors="replace").replace("\r", "")
 
-    def gone(self) -> VmError:
+    def gone(self) -> Crashed:
         """The machine ended by itself: what QEMU said about it."""
         try:
             _, said = self._qemu.communicate(timeout=5)
         except subprocess.TimeoutExpired:
             said = b""
         lines = said.decode(errors="replace").strip().splitlines()
-        reason = lines[-1] if lines else "the guest crashed or switched itself off"
-        return VmError(f"the VM ended before the command did: {reason}")
+        panics = [line for line in self.console_text().splitlines() if "Kernel panic" in line]
+        switched_off = "it switched itself off, or has too little memory to start"
+        reason = (lines or panics or [switched_off])[-1]
+        return Crashed(f"the VM ended before the command did: {reason}")

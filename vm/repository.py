@@ -53,6 +53,7 @@ def pack(root: Path = ROOT) -> int:
         for name in file_names(root):
             if os.path.lexists(root / name):  # a deleted file is still listed by git
                 archive.add(root / name, arcname=name, recursive=False, filter=_as_in_the_vm)
+    os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
 
 

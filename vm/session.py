@@ -14,7 +14,7 @@ import tty
 from collections.abc import Iterator
 
 from vm import recipe, wire
-from vm.errors import VmError
+from vm.errors import Crashed, VmError
 from vm.machine import Machine
 
 ESCAPE = b"\x1d"  # Ctrl-], as in telnet: leaves a machine that no longer answers
@@ -43,7 +43,7 @@ class Session:
     def wait_until_up(self, seconds: float) -> None:
         """Wait for the agent's hello."""
         if self._next_kind(time.monotonic() + seconds) != wire.HELLO:
-            raise VmError(f"the VM did not come up within {seconds:.0f} s")
+            raise Crashed(f"the VM did not come up within {seconds:.0f} s")
 
     def run(self, seconds: float | None) -> int:
         """Run the command, return its exit code."""
@@ -152,7 +152,7 @@ def write_all(descriptor: int, data: bytes) -> None:
             rest = rest[os.write(descriptor, rest) :]
         except BrokenPipeError:
             # Standard output is dead; keep Python from complaining when it flushes it.
-            sys.stdout = None  # type: ignore[assignment]
+            sys.stdout = None
             raise SystemExit(128 + signal.SIGPIPE) from None
 
 

@@ -1,0 +1,186 @@
+"""The VM script's arguments and pure functions; nothing here boots a machine."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from vm import cli, image, initrd, machine, pip_configuration, recipe, repository, wire  # noqa: E402
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [ROOT / "vm/run", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        ([], ["/bin/sh"]),
+        (["--"], ["/bin/sh"]),
+        (["ls", "--cgroup", "-l"], ["ls", "--cgroup", "-l"]),
+        (["test"], ["./test"]),
+        (["test", "02", "--", "-x"], ["./test", "02", "--", "-x"]),
+        (["--", "test", "-d", "/proc"], ["test", "-d", "/proc"]),
+    ],
+)
+def test_the_command(words: list[str], command: list[str]) -> None:
+    options = cli.parser().parse_args(["--cpus", "1", *words])
+    assert options.cpus == 1
+    assert cli.command_line(options.command) == command
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--memory", "lots"], "512M or 2G"),
+        (["--memory", "0G"], "512M or 2G"),
+        (["--cpus", "0"], "above 0"),
+        (["--timeout", "-1"], "above 0"),
+        (["--cgroup", "v3"], "hybrid"),
+        (["--no-such-option"], "--no-such-option"),
+    ],
+)
+def test_bad_arguments_are_one_line(arguments: list[str], said: str) -> None:
+    done = run(*arguments, "--", "true")
+    assert done.returncode == 125
+    assert said in done.stderr
+    assert done.stderr.startswith("vm: ")
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_help_names_every_option() -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    for word in ("--cgroup", "--memory", "--cpus", "--timeout", "--cache", "COMMAND", "125"):
+        assert word in done.stdout
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 100_000])
+def test_frames_survive_any_cutting(size: int) -> None:
+    sent = [(wire.STDOUT, b"out\0put" * 5000), (wire.STDERR, b""), (wire.EXIT, b"7")]
+    stream = b"".join(wire.frame(kind, payload) for kind, payload in sent)
+    frames = wire.Frames()
+    received: list[tuple[bytes, bytes]] = []
+    for start in range(0, len(stream), size):
+        received += frames.feed(stream[start : start + size])
+    assert received == sent
+
+
+def test_the_kernel_command_line_chooses_the_hierarchy() -> None:
+    lines = {cgroup: machine.kernel_parameters(cgroup) for cgroup in machine.CGROUPS}
+    assert len(set(lines.values())) == 3
+    assert "systemd.unified_cgroup_hierarchy=1" in lines["v2"]
+    assert all("psi=1" in line.split() for line in lines.values())
+
+
+@pytest.mark.parametrize("accelerator", ["kvm", "tcg"])
+def test_the_image_is_never_written(accelerator: str, tmp_path: Path) -> None:
+    settings = machine.Settings(memory="3G", cpus=5, accelerator=accelerator)
+    command = machine.qemu_command(settings, image.Image(tmp_path), 11, 12, 13)
+    (disk,) = [word for word in command if "root.ext4" in word]
+    assert "snapshot=on" in disk.split(",")
+    assert command[command.index("-m") + 1] == "3G"
+    assert command[command.index("-smp") + 1] == "5"
+    assert command[command.index("-accel") + 1].split(",")[0] == accelerator
+
+
+def test_modules_are_loaded_after_what_they_need() -> None:
+    # the last dependency in a line of modules.dep has to be loaded first
+    table = "a/virtio_blk.ko: a/ring.ko a/virtio.ko\na/virtio-pci.ko: a/ring.ko\nb/other.ko:\n"
+    files = initrd.module_files(table, ("virtio_blk", "virtio_pci", "builtin"))
+    assert files == ["a/virtio.ko", "a/ring.ko", "a/virtio_blk.ko", "a/virtio-pci.ko"]
+
+
+def test_cpio_reads_our_initrd(tmp_path: Path) -> None:
+    """Busybox has a cpio of its own, and is there on any machine that is set up."""
+    entries = [
+        ("dir", stat.S_IFDIR | 0o755, b""),
+        ("dir/odd", stat.S_IFREG | 0o755, b"12345"),
+        ("last", stat.S_IFREG | 0o644, b""),
+    ]
+    unpack = ["busybox", "cpio", "-i", "-d"]
+    archive = initrd.archive(entries)
+    subprocess.run(unpack, input=archive, cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / "dir/odd").read_bytes() == b"12345"
+    assert (tmp_path / "dir/odd").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "last").read_bytes() == b""
+
+
+def test_what_pip_needs_from_the_host(tmp_path: Path) -> None:
+    for name in ("wheels", "index/simple", "certificates"):
+        (tmp_path / name).mkdir(parents=True)
+    configuration = tmp_path / "xdg/pip/pip.conf"
+    configuration.parent.mkdir(parents=True)
+    configuration.write_text(
+        f"[global]\nfind-links = {tmp_path}/wheels\n  https://example.org/more\n"
+        f"[install]\nextra-index-url = file://{tmp_path}/index/simple\n"
+    )
+    variables = {
+        "HOME": str(tmp_path),
+        "XDG_CONFIG_DIRS": str(tmp_path / "xdg"),
+        "PIP_CERT": f"{tmp_path}/certificates",
+        "PIP_FIND_LINKS": f"{tmp_path}/nothing-here",
+        "SECRET": str(tmp_path),
+    }
+    bound = set(pip_configuration.to_bind(variables))
+    ours = {str(tmp_path / name) for name in ("wheels", "index", "certificates")}
+    assert ours | {str(configuration)} <= bound
+    assert not {f"{tmp_path}/nothing-here", str(tmp_path)} & bound
+    assert "SECRET" not in pip_configuration.environment(variables)
+
+
+def repository_in(folder: Path) -> Path:
+    """A small git repository: one file changed, one new, one ignored, one deleted."""
+    subprocess.run(["git", "init", "-q", folder], check=True)
+    (folder / "pyproject.toml").write_text("old")
+    (folder / "deleted").write_text("")
+    subprocess.run(["git", "-C", folder, "add", "."], check=True)
+    (folder / "deleted").unlink()
+    (folder / "pyproject.toml").write_text("changed")
+    (folder / ".gitignore").write_text("ignored\n")
+    for name in ("new", "ignored"):
+        (folder / name).write_text("")
+    return folder
+
+
+def test_the_working_tree_is_packed(tmp_path: Path) -> None:
+    descriptor = repository.pack(repository_in(tmp_path))
+    with (
+        open(descriptor, "rb") as packed,
+        tarfile.open(fileobj=packed) as archive,
+    ):
+        assert archive.getnames() == [".gitignore", "new", "pyproject.toml"]
+        project = archive.getmember("pyproject.toml")
+        content = archive.extractfile(project)
+        assert content and content.read() == b"changed"
+        assert (project.uid, project.gid, project.mtime) == (0, 0, repository.PYPROJECT_TIME)
+
+
+def test_a_checkout_without_git_is_packed_too(tmp_path: Path) -> None:
+    (tmp_path / "steps/__pycache__").mkdir(parents=True)
+    for name in ("test", "steps/main.py", "steps/__pycache__/main.pyc"):
+        (tmp_path / name).write_text("")
+    assert repository.file_names(tmp_path) == ["steps/main.py", "test"]
+
+
+def test_the_key_follows_what_is_installed(tmp_path: Path) -> None:
+    project = '[project]\nversion = "{}"\ndependencies = ["{}"]\n'
+    keys = []
+    for version, dependency in (("1", "click"), ("2", "click"), ("2", "rich")):
+        (tmp_path / "pyproject.toml").write_text(project.format(version, dependency))
+        keys.append(recipe.image_key(tmp_path))
+    assert keys[0] == keys[1], "a new version number is no reason for a new image"
+    assert keys[1] != keys[2]
+    (tmp_path / "setup.sh").write_text("")
+    assert recipe.image_key(tmp_path) != keys[2]
