@@ -45,7 +45,10 @@ class Script:
             flags = int(str(event.arguments[0]))
             self._unshare = shell.namespace_options(flags)
             for group in event.arguments[1:]:
-                self._stages[0] += [f"# {event.why}, in its group", f"echo 0 > {group}/cgroup.procs"]
+                self._stages[0] += [
+                    f"# {event.why}, in its group",
+                    f"echo 0 > {group}/cgroup.procs",
+                ]
         else:
             self._on_host(event)
 
@@ -108,7 +111,8 @@ class Script:
 
     def _start_stage(self, program: str, why: str) -> None:
         number = len(self._stages) + 1
-        line = f'exec {program} busybox sh "$work/inside-{number}"'
+        # By its path: busybox has commands of these names too, and they can do less.
+        line = f'exec /usr/bin/{program} busybox sh "$work/inside-{number}"'
         self._stages[-1] += [f"# {why}", line]
         self._stages.append([])
 
@@ -150,7 +154,11 @@ class Script:
                 "# -------- the process: it waits until the host has attached everything to it",
                 'mkfifo "$work/go"',
                 f'{unshare} --fork --kill-child busybox sh "$work/inside-1" <&3 &',
-                'until read -r pid < "/proc/$!/task/$!/children" && [ "$pid" ]; do sleep 0.01; done',
+                "tries=0",
+                'until pid=$(cat "/proc/$!/task/$!/children") && [ -n "$pid" ]; do',
+                "    tries=$((tries + 1)); [ $tries -lt 500 ]; sleep 0.01",
+                "done",
+                "pid=${pid% }",
                 "",
                 "# -------- the host, while the process waits",
                 *self._attach,
