@@ -343,7 +343,7 @@ def test_an_archive_cut_anywhere_is_refused(
     out: Path, archive: Path, blocks: int, extra: int
 ) -> None:
     archive.write_bytes(WHOLE[: blocks * 512 + extra])
-    with pytest.raises(DamagedArchive, match="the archive ends") as caught:
+    with pytest.raises(DamagedArchive, match=r"the archive (ends|is empty)") as caught:
         unpacked(archive, out)
     assert "\n" not in str(caught.value)
 

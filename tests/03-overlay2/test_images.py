@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from sandbox.archives import Tar
+from sandbox.launcher import Launcher
 from sandbox.machine import Sandbox
 
 from mydocker.kernel import syscalls
@@ -333,6 +334,22 @@ def test_owners_and_modes_of_the_store(store: ImageStore, tmp_path: Path) -> Non
     for path in (store.root, f"{store.root}/overlay2", f"{store.root}/image"):
         assert os.stat(path).st_mode & 0o077 == 0o011, path
     assert os.stat(store.layer_store.layer(store.layers(made)[0]).diff).st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("command", ["import", "rmi", "tag"])
+def test_without_the_rights(
+    mydocker: Launcher, sandbox: Sandbox, tmp_path: Path, command: str
+) -> None:
+    source = sandbox.directory / "rights.tar"
+    root = sandbox.directory / "rights"
+    imported(ImageStore(str(root)), tmp_path, "box")
+    archive(source)
+    arguments = {"import": [str(source), "x"], "rmi": ["box"], "tag": ["box", "x"]}[command]
+    done = mydocker(3, command, "--root", str(root), *arguments, code=125, user=65534)
+    assert done.stderr.startswith("mydocker: ") and done.stderr.count("\n") == 1
+    assert "use sudo" in done.stderr
+    listed = mydocker(3, "images", "--root", str(root), "-q", "box", user=65534)
+    assert len(listed.stdout) == 13  # to look is allowed
 
 
 # ---------------------------------------------------------------- killed

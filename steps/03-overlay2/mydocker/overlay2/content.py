@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from mydocker.kernel import files
 from mydocker.kernel.errors import Failure
 from mydocker.overlay2 import digest as digests
-from mydocker.overlay2.workspace import make_directories
+from mydocker.overlay2.workspace import explained, make_directories
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -135,13 +135,14 @@ class ContentStore:
         """Nobody else changes the store meanwhile; waits for those who do."""
         from fcntl import LOCK_EX, flock
 
-        self.found()
-        fd = os.open(f"{self.path}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            flock(fd, LOCK_EX)
-            yield
-        finally:
-            os.close(fd)
+        with explained(self.path):
+            self.found()
+            fd = os.open(f"{self.path}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                flock(fd, LOCK_EX)
+                yield
+            finally:
+                os.close(fd)
 
     def found(self) -> None:
         """Make what an empty store consists of."""

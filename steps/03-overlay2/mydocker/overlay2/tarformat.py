@@ -145,6 +145,8 @@ class Reader:
             self._offset += count
 
     def _cut_short(self) -> DamagedArchive:
+        if not self._offset:
+            return DamagedArchive("the archive is empty", "Did the program that packed it fail?")
         where = f"in {os.fsdecode(self._name)!r}" if self._name else "in its first header"
         return DamagedArchive(
             f"the archive ends {where}, after {self._offset} bytes",

@@ -5,13 +5,14 @@ maker holds a lock on the directory (flock(2)), and the kernel takes the lock aw
 so a workspace that can be locked is a leftover, and no process is disturbed in its work.
 """
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fcntl import LOCK_EX, LOCK_NB, flock
 
 from mydocker.kernel import files
-from mydocker.kernel.errors import KernelError
+from mydocker.kernel.errors import Failure, KernelError
 from mydocker.overlay2.layers import LayerStore
 
 # The id of the layer that a workspace is about to become is noted here before the layer is made.
@@ -35,22 +36,44 @@ def make_directories(path: str) -> None:
 
 
 @contextmanager
+def explained(path: str) -> Iterator[None]:
+    """An error of the file system in the block is one of the store at ``path``, and says so."""
+    try:
+        yield
+    except OSError as error:
+        number = error.errno or 0
+        if isinstance(error, Failure):
+            error.hint = error.hint or _WHY.get(number, "")
+            raise
+        raise Failure(f"{path}: {os.strerror(number)}", _WHY.get(number, "")) from None
+
+
+_WHY = {
+    errno.EACCES: "The data belongs to root: use sudo",
+    errno.EPERM: "The data belongs to root: use sudo",
+    errno.ENOSPC: "The disk is full",
+    errno.EROFS: "Name another place with --root",
+}
+
+
+@contextmanager
 def workspace(root: str) -> Iterator[str]:
     """A fresh directory for the length of the block; then it is removed, whatever happens."""
-    make_directories(f"{root}/tmp")
-    while True:
-        path = f"{root}/tmp/{os.urandom(8).hex()}"
-        files.mkdir(path, 0o700, why="a place for half-done work")
-        lock = _lock(path)
-        if lock is not None:
-            break  # else a clean-up was faster than our lock, and took it for a leftover
-    try:
-        yield path
-    finally:
+    with explained(root):
+        make_directories(f"{root}/tmp")
+        while True:
+            path = f"{root}/tmp/{os.urandom(8).hex()}"
+            files.mkdir(path, 0o700, why="a place for half-done work")
+            lock = _lock(path)
+            if lock is not None:
+                break  # else a clean-up was faster than our lock, and took it for a leftover
         try:
-            _remove(root, path)
+            yield path
         finally:
-            os.close(lock)
+            try:
+                _remove(root, path)
+            finally:
+                os.close(lock)
 
 
 def _lock(path: str) -> int | None:
