@@ -336,7 +336,7 @@ def test_many_at_once_share_the_parent(
         (("-m", "5x"), "300M"),
         (("-m", "5m"), "6m"),
         (("--memory-swap", "50m"), "-m"),
-        (("-m", "50m", "--memory-swap", "40m"), "--memory-swap"),
+        (("-m", "50m", "--memory-swap", "40m"), "is less than -m"),
         (("-m", "50m", "--memory-reservation", "60m"), "--memory-reservation"),
         (("--oom-kill-disable",), "-m"),
         (("--cpus", "many"), "0.5"),
