@@ -1,4 +1,4 @@
-"""Step 04: containers that reach each other. Try it: sudo python3 main.py run -p 80:80 busybox sh"""
+"""Step 04: containers that reach each other. Try: sudo python3 main.py run -p 80:80 busybox sh"""
 
 import sys
 

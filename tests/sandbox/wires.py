@@ -56,6 +56,7 @@ class Wires:
         self.launcher = launcher
         self._started: list[subprocess.Popen[str]] = []
         self._links: list[str] = []
+        self._containers: list[tuple[subprocess.Popen[str], int]] = []
 
     def command(self, where: int, *arguments: str) -> list[str]:
         """A command line that runs in the network namespace of ``where``."""
@@ -142,7 +143,15 @@ class Wires:
     ) -> tuple[subprocess.Popen[str], int]:
         """A container of step 04: its ``run``, and its pid on the host once it is up."""
         started = self.launcher.start(4, "run", *options, "busybox", *command)
-        return started, self._inside(started, command[0])
+        pid = self._inside(started, command[0])
+        self._containers.append((started, pid))
+        return started, pid
+
+    def end(self, started: subprocess.Popen[str], pid: int) -> None:
+        """End a container's process, and wait until its ``run`` has cleaned up."""
+        if started.poll() is None:
+            os.kill(pid, signal.SIGKILL)  # the first process of a PID namespace ignores SIGTERM
+        started.wait(30)
 
     def _inside(self, started: subprocess.Popen[str], name: str) -> int:
         def ended_or_there() -> int | None:
@@ -166,11 +175,14 @@ class Wires:
         return shown.split()[2].partition("/")[0]
 
     def stop(self) -> None:
-        """End what was started here and remove the wire to the outside."""
-        for made in self._started:
+        """End what was started here and remove the wires. May be called twice."""
+        while self._containers:
+            self.end(*self._containers.pop())
+        while self._started:
+            made = self._started.pop()
             made.send_signal(signal.SIGKILL)
             made.wait()
             if made.stdout is not None:
                 made.stdout.close()
-        for link in self._links:
-            subprocess.run(["ip", "link", "del", link], capture_output=True)
+        while self._links:
+            subprocess.run(["ip", "link", "del", self._links.pop()], capture_output=True)

@@ -12,6 +12,8 @@ from mydocker.kernel.errors import Failure, hints
 from mydocker.network.ladder import HOST, Rung, Step, needed
 from mydocker.network.membership import inside
 
+_PATIENCE = 10.0  # seconds for a server to listen
+
 Tell = Callable[[Step, str, str], None]
 
 
@@ -25,17 +27,13 @@ class Place:
         self.names = names
         self.pids: dict[str, int] = {}
         self.started: list[int] = []
-        self.work = ""
 
     def __enter__(self) -> Self:
-        import tempfile
-
         with hints({1: "New namespaces need root: use sudo"}):
             why = "a private machine for this rung"
             syscalls.unshare(syscalls.CLONE_NEWNET | syscalls.CLONE_NEWNS, why=why)
         private = syscalls.MS_REC | syscalls.MS_PRIVATE
         syscalls.mount("none", "/", None, private, why="what is mounted here stays here")
-        self.work = tempfile.mkdtemp(prefix="mydocker-ladder-")
         commands.ip_batch("link set dev lo up\n", why="its loopback")
         for name in self.names:
             self.pids[name] = self._container()
@@ -56,16 +54,15 @@ class Place:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        import shutil
-
         for pid in (*self.started, *self.pids.values()):
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-        shutil.rmtree(self.work, ignore_errors=True)
 
     def do(self, step: Step) -> tuple[str, str]:
         """Do one step: what was typed, and what came out. Raises Failure if it went otherwise."""
-        text = step.text.format(work=self.work, **self.pids)
+        text = step.text.replace("{here}", shlex.quote(os.path.dirname(__file__)))
+        for name, pid in self.pids.items():
+            text = text.replace(f"{{{name}}}", str(pid))
         actions: dict[str, Callable[[Step, str], str]] = {
             "ip": self._ip,
             "nft": self._nft,
@@ -89,10 +86,7 @@ class Place:
 
     def _write(self, step: Step, text: str) -> str:
         value, _, path = text.partition(" > ")
-        if path.startswith("/proc/"):
-            files.write(path, value, why=step.why)
-        else:
-            files.create(path, value + "\n", why=step.why)
+        files.write(path, value, why=step.why)
         return ""
 
     def _arguments(self, step: Step, text: str) -> list[str]:
@@ -108,11 +102,14 @@ class Place:
         null = subprocess.DEVNULL
         made = subprocess.Popen(self._arguments(step, text), stdin=null, stdout=null, stderr=null)
         self.started.append(made.pid)
-        time.sleep(0.2)  # until it listens; it does not say so
+        end = time.monotonic() + _PATIENCE
+        while made.poll() is None and time.monotonic() < end:
+            if _listens(made.pid):
+                return ""
+            time.sleep(0.01)
         if made.poll() is not None:
             self.started.remove(made.pid)
-            raise Failure(f"{text}: ended at once", "Is busybox-static installed?")
-        return ""
+        raise Failure(f"{text}: does not listen", "Is busybox-static installed?")
 
     def _look(self, step: Step, text: str) -> str:
         import subprocess
@@ -130,6 +127,18 @@ class Place:
                 f"ladder: '{text}' in {step.where} went otherwise than it should: {done.stdout}"
             )
         return done.stdout
+
+
+def _listens(pid: int) -> bool:
+    """True once a process has a socket that is bound to a port of its namespace."""
+    descriptors = f"/proc/{pid}/fd"
+    try:
+        files_ = {os.readlink(f"{descriptors}/{fd}") for fd in os.listdir(descriptors)}
+        tables = [files.read(f"/proc/{pid}/net/{kind}") for kind in ("tcp", "tcp6", "udp", "udp6")]
+    except (OSError, Failure):
+        return False
+    inodes = {line.split()[9] for table in tables for line in table.splitlines()[1:]}
+    return any(f"socket:[{inode}]" in files_ for inode in inodes)
 
 
 def climb(rung: Rung, tell: Tell) -> None:

@@ -90,7 +90,8 @@ _ROW, _TOP, _WIDTH = 46, 40, 760
 
 def svg(drawn: list[Drawn]) -> str:
     """As SVG: a box for each bridge, its containers beside it, a line for each cable."""
-    parts, y = [], _TOP
+    parts: list[str] = []
+    y = _TOP
     for one in drawn:
         rows = max(1, len(one.endpoints))
         parts += _svg_network(one, y, rows * _ROW - 10)

@@ -1,9 +1,9 @@
 """Eight rungs from an empty network namespace to a network, each by hand.
 
 Nothing here uses the rest of the layer: each rung is a list of what a student types, and what to
-look at. A rung stands on the ones below it, whose steps come first, unless they would be in the way.
-It happens in namespaces that end with it: the machine that is its "host" is a new network namespace
-too.
+look at. A rung stands on the ones below it, whose steps come first, unless they would be in the
+way. It happens in namespaces that end with it: the machine that is its "host" is a new network
+namespace too.
 """
 
 from dataclasses import dataclass
@@ -138,8 +138,12 @@ _ASK = (
 )
 
 _NAMES = (
-    Step(HOST, "write", "red 10.1.0.2 > {work}/names", "who is who"),
-    Step(HOST, "start", "busybox dnsd -i 10.1.0.1 -c {work}/names", "a server of names"),
+    Step(
+        HOST,
+        "start",
+        "python3 {here}/small_dns.py 10.1.0.1 red=10.1.0.2 blue=10.1.0.3",
+        "a server of names on the gateway: forty lines, read them",
+    ),
     Step(
         BLUE,
         "look",

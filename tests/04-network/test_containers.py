@@ -1,0 +1,245 @@
+"""Containers on networks, looked at by real packets from every side."""
+
+import json
+import subprocess
+
+import pytest
+from sandbox.launcher import Launcher, eventually
+from sandbox.wires import HOST, Wires
+
+pytestmark = pytest.mark.root
+
+
+def test_two_containers_reach_each_other_and_the_host(wires: Wires) -> None:
+    _, one = wires.container()
+    _, two = wires.container()
+    token = wires.serve(two, 7000)
+    assert wires.address(one) != wires.address(two)
+    assert wires.ping(one, wires.address(two))
+    assert wires.ask(one, wires.address(two), 7000) == token
+    assert wires.ask(one, wires.address(two), 7000, "udp") == token
+    assert wires.ask(HOST, wires.address(two), 7000) == token
+
+
+def test_the_outside_is_reached_with_the_hosts_address(wires: Wires) -> None:
+    outside = wires.outside()
+    token = wires.serve(outside, 80)
+    _, inside = wires.container()
+    assert wires.ask(inside, "203.0.113.9", 80) == token
+    assert wires.seen_as(inside, "203.0.113.9", 80) == "203.0.113.1"
+
+
+def test_a_published_port_is_reached_from_everywhere(wires: Wires) -> None:
+    outside = wires.outside()
+    _, server = wires.container("-p", "8080:80", "-p", "5300:53/udp")
+    _, neighbour = wires.container()
+    token = wires.serve(server, 80, 53)
+    for where, host in (
+        (outside, "203.0.113.1"),
+        (HOST, "203.0.113.1"),
+        (HOST, "127.0.0.1"),
+        (neighbour, "203.0.113.1"),
+        (server, "203.0.113.1"),
+    ):
+        assert wires.ask(where, host, 8080) == token, (where, host)
+    assert wires.ask(outside, "203.0.113.1", 5300, "udp") == token
+    assert wires.ask(HOST, "127.0.0.1", 5300, "udp") == token
+    assert wires.ask(outside, "203.0.113.1", 80) == ""
+    assert wires.ask(outside, "203.0.113.1", 5300) == ""
+    assert wires.seen_as(outside, "203.0.113.1", 8080) == "203.0.113.9"
+
+
+def test_a_port_for_one_address_is_reached_there_only(wires: Wires) -> None:
+    outside = wires.outside()
+    _, server = wires.container("-p", "127.0.0.1:8081:80", "-p", "203.0.113.1:8082:80")
+    token = wires.serve(server, 80)
+    assert wires.ask(HOST, "127.0.0.1", 8081) == token
+    assert wires.ask(outside, "203.0.113.1", 8081) == ""
+    assert wires.ask(outside, "203.0.113.1", 8082) == token
+    assert wires.ask(HOST, "127.0.0.1", 8082) == ""
+
+
+def test_the_outside_reaches_127_0_0_1_by_no_trick(wires: Wires) -> None:
+    outside = wires.outside()
+    _, server = wires.container("-p", "127.0.0.1:8081:80")
+    token = wires.serve(server, 80)
+    host_only = wires.serve(HOST, 7001)
+    wires.ip(outside, "route", "add", "127.0.0.1", "via", "203.0.113.1", "src", "203.0.113.9")
+    wires.do(outside, "ip", "rule", "add", "pref", "0", "table", "main")
+    wires.do(outside, "ip", "rule", "del", "pref", "0", "table", "local")
+    wires.do(server, "sysctl", "-qw", "net.ipv4.conf.eth0.route_localnet=1")
+    wires.do(server, "ip", "addr", "del", "127.0.0.1/8", "dev", "lo")
+    wires.do(server, "ip", "route", "add", "127.0.0.1", "via", "10.86.0.1", "dev", "eth0")
+    assert wires.ask(HOST, "127.0.0.1", 8081) == token
+    assert wires.ask(HOST, "127.0.0.1", 7001) == host_only
+    assert wires.ask(outside, "127.0.0.1", 8081) == ""
+    assert wires.ask(server, "127.0.0.1", 7001) == ""
+
+
+def test_nothing_but_published_ports_can_be_reached_from_outside(wires: Wires) -> None:
+    outside = wires.outside()
+    _, server = wires.container("-p", "8080:80")
+    wires.serve(server, 80, 81)
+    address = wires.address(server)
+    wires.ip(outside, "route", "add", "10.86.0.0/16", "via", "203.0.113.1")
+    assert not wires.ping(outside, address)
+    assert wires.ask(outside, address, 80) == ""
+    assert wires.ask(outside, address, 81) == ""
+
+
+def test_networks_do_not_reach_each_other(wires: Wires, network: Launcher) -> None:
+    network(4, "network", "create", "blue")
+    network(4, "network", "create", "red")
+    _, blue = wires.container("--net", "blue", "-p", "8080:80")
+    _, red = wires.container("--net", "red")
+    _, friend = wires.container("--net", "blue")
+    _, default = wires.container()
+    token = wires.serve(blue, 80)
+    address = wires.address(blue)
+    assert wires.ask(friend, address, 80) == token
+    for stranger in (red, default):
+        assert not wires.ping(stranger, address)
+        assert wires.ask(stranger, address, 80) == ""
+        assert wires.ask(stranger, address, 80, "udp") == ""
+
+
+def test_an_internal_network_has_no_way_out_and_none_in(wires: Wires, network: Launcher) -> None:
+    outside = wires.outside()
+    token = wires.serve(outside, 80)
+    host = wires.serve(HOST, 7002)
+    network(4, "network", "create", "--internal", "cell")
+    _, one = wires.container("--net", "cell", "-p", "8080:80")
+    _, two = wires.container("--net", "cell")
+    inner = wires.serve(one, 80)
+    gateway = json.loads(network(4, "network", "inspect", "cell").stdout)[0]["IPAM"]["Config"][0]
+    assert wires.ask(two, wires.address(one), 80) == inner
+    assert wires.ip(two, "route", "show", "default") == ""
+    # it may be root inside and help itself to a route
+    wires.ip(two, "route", "add", "default", "via", gateway["Gateway"])
+    assert wires.ask(two, "203.0.113.9", 80) == ""
+    assert not wires.ping(two, "203.0.113.9")
+    assert not wires.ping(two, "203.0.113.1"), "the host's other addresses"
+    assert wires.ask(two, "203.0.113.1", 7002) == ""
+    assert wires.ask(two, gateway["Gateway"], 7002) == host, "the host at its gateway"
+    assert wires.ask(outside, "203.0.113.1", 8080) == ""
+    wires.ip(outside, "route", "add", "10.0.0.0/8", "via", "203.0.113.1")
+    assert not wires.ping(outside, wires.address(one))
+    assert token
+
+
+def test_ipv6_where_it_is_asked_for(wires: Wires, network: Launcher) -> None:
+    outside = wires.outside()
+    network(4, "network", "create", "--ipv6", "six")
+    network(4, "network", "create", "--ipv6", "other")
+    _, one = wires.container("--net", "six", "-p", "8086:80")
+    _, two = wires.container("--net", "six")
+    _, stranger = wires.container("--net", "other")
+    address = wires.address(one, version=6)
+    token = wires.serve(one, 80)
+    there = wires.serve(outside, 80)
+    assert address.startswith("fd")
+    assert wires.ask(two, address, 80) == token
+    assert wires.ask(stranger, address, 80) == ""
+    assert wires.ask(two, "2001:db8::9", 80) == there
+    assert wires.seen_as(two, "2001:db8::9", 80) == "2001:db8::1"
+    assert wires.ask(outside, "2001:db8::1", 8086) == token
+    wires.ip(outside, "route", "add", "fd00::/8", "via", "2001:db8::1")
+    assert wires.ask(outside, address, 80) == ""
+
+
+def test_without_ipv6_there_is_none(wires: Wires) -> None:
+    _, inside = wires.container()
+    assert "inet6" not in wires.ip(inside, "addr", "show", "dev", "eth0")
+
+
+@pytest.mark.parametrize(
+    ("net", "links"), [("none", {"lo"}), ("bridge", {"lo", "eth0"}), ("host", None)]
+)
+def test_modes(wires: Wires, net: str, links: set[str] | None) -> None:
+    _, inside = wires.container("--net", net)
+    shown = {line.split()[0].partition("@")[0] for line in wires.ip(inside, "-br", "link").splitlines()}
+    own = {line.split()[0].partition("@")[0] for line in wires.ip(HOST, "-br", "link").splitlines()}
+    assert shown == (own if links is None else links)
+
+
+def test_another_containers_network(wires: Wires) -> None:
+    _, first = wires.container("--name", "first")
+    _, second = wires.container("--net", "container:first")
+    token = wires.serve(first, 7003)
+    assert wires.ask(second, "127.0.0.1", 7003) == token
+    assert wires.address(second) == wires.address(first)
+
+
+def test_what_was_asked_for_is_what_there_is(wires: Wires, network: Launcher) -> None:
+    network(4, "network", "create", "--subnet", "10.77.0.0/24", "-o", "mtu=1300", "blue")
+    _, inside = wires.container(
+        "--net", "blue", "--ip", "10.77.0.200", "--mac-address", "02:00:00:12:34:56"
+    )
+    assert wires.address(inside) == "10.77.0.200"
+    shown = wires.ip(inside, "link", "show", "dev", "eth0")
+    assert "02:00:00:12:34:56" in shown
+    assert "mtu 1300" in shown
+
+
+def test_a_container_on_two_networks(wires: Wires, network: Launcher) -> None:
+    network(4, "network", "create", "blue")
+    network(4, "network", "create", "--internal", "cell")
+    _, both = wires.container("--net", "cell", "--net", "blue")
+    _, blue = wires.container("--net", "blue")
+    _, cell = wires.container("--net", "cell")
+    token = wires.serve(both, 80)
+    assert wires.ask(cell, wires.address(both, "eth0"), 80) == token
+    assert wires.ask(blue, wires.address(both, "eth1"), 80) == token
+    assert "dev eth1" in wires.ip(both, "route", "show", "default")
+
+
+def test_packets_are_seen_on_the_bridge(wires: Wires) -> None:
+    _, one = wires.container()
+    _, two = wires.container()
+
+    def frames() -> int:
+        shown = json.loads(wires.ip(HOST, "-j", "-s", "link", "show", "dev", "mydocker0"))
+        return int(shown[0]["stats64"]["rx"]["packets"])
+
+    assert wires.ping(one, wires.address(two))
+    shown = wires.do(HOST, "bridge", "fdb", "show", "br", "mydocker0", "dynamic").stdout
+    for pid in (one, two):
+        mac = json.loads(wires.ip(pid, "-j", "link", "show", "dev", "eth0"))[0]["address"]
+        assert mac in shown, "the bridge has learnt where it is"
+    before = frames()
+    assert wires.ping(one, "10.86.0.1")
+    assert frames() > before
+
+
+def test_forwarding_is_on_meanwhile_and_the_machine_is_no_router_for_others(wires: Wires) -> None:
+    switch = "/proc/sys/net/ipv4/ip_forward"
+    outside = wires.outside()
+    third = wires.namespace()
+    wires.ip(HOST, "link", "add", "lan0", "type", "veth", "peer", "eth0", "netns", str(third))
+    wires._links.append("lan0")
+    wires.ip(HOST, "addr", "add", "198.51.100.1/24", "dev", "lan0")
+    wires.ip(HOST, "link", "set", "lan0", "up")
+    wires.ip(third, "addr", "add", "198.51.100.2/24", "dev", "eth0")
+    wires.ip(third, "link", "set", "eth0", "up")
+    wires.ip(third, "route", "add", "default", "via", "198.51.100.1")
+    wires.ip(outside, "route", "add", "default", "via", "203.0.113.1")
+    assert open(switch).read().strip() == "0"
+    container = wires.container()
+    assert open(switch).read().strip() == "1"
+    assert not wires.ping(third, "203.0.113.9"), "we would route between strangers"
+    wires.end(*container)
+    eventually(lambda: open(switch).read().strip() == "0", what="forwarding off again")
+
+
+def test_forwarding_that_was_on_stays_on(wires: Wires) -> None:
+    switch = "/proc/sys/net/ipv4/ip_forward"
+    try:
+        with open(switch, "w") as file:
+            file.write("1")
+        wires.end(*wires.container())
+        gone = ["ip", "link", "show", "mydocker0"]
+        eventually(lambda: subprocess.run(gone, capture_output=True).returncode != 0)
+        assert open(switch).read().strip() == "1"
+    finally:
+        with open(switch, "w") as file:
+            file.write("0")
