@@ -359,7 +359,9 @@ def stats_command(names: tuple[str, ...]) -> None:
     console = _console()
     for name in names or _all_ours():
         group = _readable(name)
-        table = _table(f"/{group.path}", "")
+        console.print(f"/{group.path}", style="bold", soft_wrap=True)
+        table = _table("", "")
+        table.show_header = False
         for row in _rows(statistics.of(group)):
             table.add_row(*row)
         console.print(table)
@@ -400,8 +402,8 @@ def _rows(stats: statistics.Statistics) -> Iterable[tuple[str, str]]:
         yield "read from disks", f"{size_text(stats.read_bytes)} in {stats.reads} requests"
         yield "written to disks", f"{size_text(stats.written_bytes)} in {stats.writes} requests"
     for line in stats.pressure:
-        averages = f"{line.ten:g} %, {line.sixty:g} %, {line.three_hundred:g} %"
-        yield f"{line.resource} pressure, {line.kind}", f"{averages} of 10, 60, 300 s"
+        averages = f"{line.ten:g}, {line.sixty:g}, {line.three_hundred:g} %"
+        yield f"{line.resource} pressure, {line.kind}", f"{averages} of the last 10, 60, 300 s"
 
 
 def _seconds(nanoseconds: int | None) -> str:
