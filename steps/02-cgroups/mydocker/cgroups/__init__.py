@@ -6,7 +6,8 @@
 ``controllers``   every subsystem: what it does, its files in v1 and v2, whether it is here
 ``limits``        limits as the reader says them (``300M``, ``0.5`` CPUs), checked
 ``settings``      a limit as the file and the value that v1, or v2, wants: pure data
-``cgroup``        one group in every hierarchy: create, attach, freeze, kill, remove
+``cgroup``        one group in every hierarchy: create, limit, join, remove
+``freezer``       stop all processes of a group, let them go on, kill them
 ``devices``       which device nodes may be opened: a list in v1, an eBPF program in v2
 ``ebpf``          that program, assembled by hand
 ``oom``           whether the OOM killer came, and what to say of it
