@@ -2,6 +2,7 @@
 
 import os
 
+import psutil
 import pytest
 from sandbox.launcher import Launcher
 
@@ -22,6 +23,12 @@ def test_all_namespaces_are_new(mydocker: Launcher) -> None:
     inside = namespaces(mydocker.inside(started, "sleep"))
     outside = namespaces("self")
     assert {kind for kind in inside if inside[kind] != outside[kind]} == set(NAMES.values())
+
+
+def test_the_init_is_in_all_of_them_too(mydocker: Launcher) -> None:
+    started = mydocker.start(1, "run", "--init", "sleep", "60")
+    inside = mydocker.inside(started, "sleep")
+    assert namespaces(inside) == namespaces(psutil.Process(inside).ppid())
 
 
 @pytest.mark.parametrize("option", NAMES)

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import termios
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pexpect
@@ -40,7 +41,8 @@ def spawn(mydocker: Launcher) -> Iterator[Spawn]:
     for child in started:
         if psutil.pid_exists(child.pid):
             for process in psutil.Process(child.pid).children(recursive=True):
-                process.kill()
+                with suppress(psutil.NoSuchProcess):  # with its PID 1, one after the other
+                    process.kill()
         child.close(force=True)
 
 
@@ -186,8 +188,12 @@ def read(child: "pexpect.spawn[str]") -> str:
         return ""
 
 
-def test_when_the_window_is_closed_the_container_ends(spawn: Spawn) -> None:
-    child = shell(spawn)
+@pytest.mark.parametrize("command", ["bash", "cat"])
+def test_when_the_window_is_closed_the_container_ends(spawn: Spawn, command: str) -> None:
+    """bash hears SIGHUP; cat, as PID 1, does not, and finds its input at an end."""
+    child = spawn("run", command)
+    below(child, command)
+    eventually(lambda: not termios.tcgetattr(child.child_fd)[3] & termios.ICANON)
     inside = psutil.Process(child.pid).children(recursive=True)
     program = psutil.Process(child.pid)
     child.ptyproc.fileobj.close()
