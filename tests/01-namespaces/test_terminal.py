@@ -3,13 +3,15 @@
 import fcntl
 import os
 import pty
+import re
 import signal
 import struct
 import subprocess
+import sys
 import termios
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import pexpect
 import psutil
@@ -39,7 +41,7 @@ def spawn(mydocker: Launcher) -> Iterator[Spawn]:
 
     yield start
     for child in started:
-        if psutil.pid_exists(child.pid):
+        if child.pid and psutil.pid_exists(child.pid):
             for process in psutil.Process(child.pid).children(recursive=True):
                 with suppress(psutil.NoSuchProcess):  # with its PID 1, one after the other
                     process.kill()
@@ -78,11 +80,38 @@ def test_the_size_is_there_from_the_start(spawn: Spawn) -> None:
     child.expect(pexpect.EOF)
 
 
+OPEN = """
+import os
+from mydocker.container import channel, child
+ours, theirs = channel.pair()
+os.setsid()
+child._open_terminal(theirs)
+print(*os.get_terminal_size(0), flush=True)
+_, master = ours.receive()
+os.write(REPORT, os.read(master, 99))
+"""
+
+
+def test_the_size_is_set_before_the_command_runs() -> None:
+    """The test above would mostly pass if the host's side set it: it is fast, too."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 31, 97, 0, 0))
+    read, write = os.pipe()
+    code = OPEN.replace("REPORT", str(write))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", code]
+    subprocess.run(command, stdin=slave, pass_fds=[write], env=environment, check=True, timeout=20)
+    assert os.read(read, 99).split() == [b"97", b"31"]
+    for descriptor in (master, slave, read, write):
+        os.close(descriptor)
+
+
 def test_a_terminal_of_its_own(spawn: Spawn) -> None:
     child = shell(spawn)
     child.sendline("tty; echo to-the-terminal >/dev/tty")
     child.expect(r"(/dev/pts/\d+)\r\n")
-    assert child.match and child.match[1] != os.ttyname(child.child_fd)
+    assert isinstance(child.match, re.Match)
+    assert child.match[1] != os.ttyname(child.child_fd)
     child.expect_exact("to-the-terminal\r\n")
 
 
@@ -196,7 +225,7 @@ def test_when_the_window_is_closed_the_container_ends(spawn: Spawn, command: str
     eventually(lambda: not termios.tcgetattr(child.child_fd)[3] & termios.ICANON)
     inside = psutil.Process(child.pid).children(recursive=True)
     program = psutil.Process(child.pid)
-    child.ptyproc.fileobj.close()
+    cast(Any, child).ptyproc.fileobj.close()
     eventually(lambda: program.status() == psutil.STATUS_ZOMBIE)
     assert not any(process.is_running() for process in inside)
 
