@@ -46,7 +46,7 @@ class Launcher:
             capture_output=True,
             text=True,
             timeout=timeout,
-            env=self._environment(env),
+            env=self.environment(env),
             **options,
         )
         if code is not None and done.returncode != code:
@@ -60,7 +60,12 @@ class Launcher:
         for stream in ("stdin", "stdout", "stderr"):
             options.setdefault(stream, subprocess.PIPE)
         argv = self.argv(step, *arguments)
-        started = subprocess.Popen(argv, text=True, env=self._environment(env), **options)
+        started = subprocess.Popen(argv, text=True, env=self.environment(env), **options)
+        self._started.append(started)
+        return started
+
+    def adopt(self, started: subprocess.Popen[str]) -> subprocess.Popen[str]:
+        """Let a program that the test started itself be ended after the test as ours are."""
         self._started.append(started)
         return started
 
@@ -98,7 +103,8 @@ class Launcher:
                     stream.close()
         self._started.clear()
 
-    def _environment(self, extra: dict[str, str] | None) -> dict[str, str]:
+    def environment(self, extra: dict[str, str] | None = None) -> dict[str, str]:
+        """The variables that our programs are given: the suite's, and ``extra``."""
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "COV"))}
         return clean | (extra or {})
 

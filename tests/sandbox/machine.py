@@ -31,7 +31,7 @@ class Sandbox:
         }
 
     def enter(self) -> None:
-        """Leave the machine's namespaces, if we have the rights; unprivileged tests go on without."""
+        """Leave the machine's namespaces if we have the rights; unprivileged tests go on without."""
         from mydocker.kernel import links, syscalls
         from mydocker.kernel.errors import KernelError
 

@@ -171,7 +171,9 @@ class Wires:
 
     def address(self, where: int, interface: str = "eth0", version: int = 4) -> str:
         """The address of an interface in a namespace."""
-        shown = self.ip(where, "-br", f"-{version}", "addr", "show", "dev", interface, "scope", "global")
+        shown = self.ip(
+            where, "-br", f"-{version}", "addr", "show", "dev", interface, "scope", "global"
+        )
         return shown.split()[2].partition("/")[0]
 
     def stop(self) -> None:

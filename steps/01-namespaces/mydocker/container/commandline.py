@@ -161,10 +161,12 @@ def _open_standard_streams() -> None:
 
 def _leave(code: int) -> NoReturn:
     """End now. Taking the interpreter apart would cost some milliseconds and do nothing for us."""
-    for action in _at_end:
-        action()
     try:
+        for action in _at_end:
+            action()
         sys.stdout.flush()
+    except Failure as failure:
+        code = code or _complain(str(failure))
     except BrokenPipeError:
         code = code or 141
     except OSError as error:

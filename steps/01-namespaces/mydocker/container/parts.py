@@ -29,7 +29,7 @@ class Part:
         """On the host, before the process exists."""
 
     def birthplace(self) -> str:
-        """Asked after ``prepare``: the directory of the v2 cgroup that the process is born in; ""."""
+        """After ``prepare``: the directory of the v2 cgroup that the process is born in, or ""."""
         return ""
 
     def attach(self, pid: int) -> None:

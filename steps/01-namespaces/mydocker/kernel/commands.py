@@ -15,7 +15,8 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # not ev
 _PACKAGES = {"ip": "iproute2", "nft": "nftables"}
 
 
-def _find(program: str) -> str:
+def find(program: str) -> str:
+    """The path of a program that the system's administrator uses. Raises Failure without it."""
     for directory in _PATH.split(":"):
         path = f"{directory}/{program}"
         if os.access(path, os.X_OK):
@@ -33,7 +34,7 @@ def _run(arguments: list[str], text: str) -> str:
         os.lseek(stdin, 0, os.SEEK_SET)
         actions = [(os.POSIX_SPAWN_DUP2, stdin, 0), (os.POSIX_SPAWN_DUP2, output, 1)]
         actions.append((os.POSIX_SPAWN_DUP2, output, 2))
-        pid = os.posix_spawn(_find(arguments[0]), arguments, {"PATH": _PATH}, file_actions=actions)
+        pid = os.posix_spawn(find(arguments[0]), arguments, {"PATH": _PATH}, file_actions=actions)
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         os.lseek(output, 0, os.SEEK_SET)
         with open(output, "rb", closefd=False) as file:

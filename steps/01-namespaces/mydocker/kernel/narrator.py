@@ -5,6 +5,7 @@ what to type to make the same by hand. Coloured on a terminal, plain in a pipe o
 """
 
 import os
+import re
 from typing import TextIO
 
 from mydocker.kernel import shell, words
@@ -13,6 +14,7 @@ from mydocker.kernel.trace import Event
 _COLOURS = {"host": "\033[36m", "container": "\033[33m", "error": "\033[31m", "dim": "\033[2m"}
 _PLAIN = "\033[0m"
 _INDENT = " " * 14
+_LONG_ID = re.compile(r"\b[0-9a-f]{64}\b")
 
 
 class Narrator:
@@ -21,8 +23,25 @@ class Narrator:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._colour = stream.isatty() and not os.environ.get("NO_COLOR")
+        self._names: dict[str, str] = {}
 
     def __call__(self, event: Event) -> None:
+        self._stream.write(self._shortened(self._told(event)))
+        self._stream.flush()
+
+    def _shortened(self, text: str) -> str:
+        """``text`` with each 64-digit id as a shell variable, which the first line that needs it
+        sets: the lines stay exact, can be typed, and can be read at 80 columns."""
+        definitions = ""
+        for identifier in _LONG_ID.findall(text):
+            if identifier not in self._names:
+                self._names[identifier] = f"ID{len(self._names) or ''}"
+                definitions += f"{_INDENT}$ {self._names[identifier]}={identifier}\n"
+        for identifier, name in self._names.items():
+            text = text.replace(identifier, f"${name}")
+        return definitions + text
+
+    def _told(self, event: Event) -> str:
         side = self._paint(event.side, f"{event.side:9}")
         request = words.call(event.call, event.arguments)
         text = f"{event.number:3} {side} {request}{self._answer(event)}\n"
@@ -31,8 +50,7 @@ class Narrator:
         for number, line in enumerate(shell.line(event).splitlines()):
             prompt = "" if line.startswith("#") else "> " if number else "$ "
             text += f"{_INDENT}{prompt}{line}\n"
-        self._stream.write(text)
-        self._stream.flush()
+        return text
 
     def _answer(self, event: Event) -> str:
         if event.error:

@@ -16,8 +16,10 @@ in:
 
 import re
 import sys
+from collections.abc import Callable
 
-from mydocker.kernel import shell, syscalls
+from mydocker.kernel import commands, shell, syscalls
+from mydocker.kernel.errors import KernelError
 from mydocker.kernel.trace import CONTAINER, Event
 
 
@@ -34,6 +36,7 @@ class Script:
         self._command = ""
         self._pid = 0
         self._identity: list[str] = []
+        self._pivoted = False
 
     def __call__(self, event: Event) -> None:
         if event.error:
@@ -59,14 +62,14 @@ class Script:
             self._before += lines
         elif not self._command:
             self._attach += lines
-        elif (
-            event.call != "pidfd_send_signal"
-        ):  # a signal is what happened to it, not how it is built
+        elif event.call != "pidfd_send_signal":  # signals are not how it is built
             self._release += lines
 
     def _with_pid(self, event: Event) -> list[str]:
         """The lines of a host's event, the process's pid replaced by the script's variable."""
         text, pid = shell.line(event), self._pid
+        if event.call == "mkdir":  # what the first container ever made is there for the script
+            text = text.replace("mkdir ", "mkdir -p ", 1)
         if not pid:
             return [text]
         text = re.sub(rf"/proc/{pid}/(\S+)", r'"/proc/$pid/\1"', text)
@@ -91,8 +94,16 @@ class Script:
             self._wrapper(event)
         else:
             self._flush_identity()
+            self._pivoted = self._pivoted or event.call == "pivot_root"
             self._stages[-1] += [f"# {event.why}"] if event.why else []
-            self._stages[-1].append(shell.line(event))
+            self._stages[-1].append(self._whole_program(event))
+
+    def _whole_program(self, event: Event) -> str:
+        """The line for a request inside; busybox's own ip can do less than the real one."""
+        text = shell.line(event)
+        if event.call in ("ip", "nft"):
+            text = text.replace(event.call, commands.find(event.call), 1)
+        return text
 
     def _wrapper(self, event: Event) -> None:
         """A request whose place in a script is around the command."""
@@ -117,19 +128,18 @@ class Script:
         self._stages.append([])
 
     def _flush_identity(self) -> None:
-        if self._identity:
+        if self._identity and not self._pivoted:  # inside an image there is no setpriv: see _end
             program, self._identity = f"setpriv {' '.join(self._identity)}", []
             self._start_stage(program, "become that user; the rest runs as it")
 
     def _end(self, event: Event) -> None:
-        path, arguments, environment = event.arguments
+        _, arguments, environment = event.arguments
         assert isinstance(arguments, list) and isinstance(environment, dict)
         if self._identity:
-            self._stages[-1].append(
-                f"# setpriv {' '.join(self._identity)}: not in the image; as root"
-            )
+            lost = f"# setpriv {' '.join(self._identity)}: an image has no setpriv(1), so not done"
+            self._stages[-1].append(lost)
         variables = [shell.word(f"{name}={value}") for name, value in environment.items()]
-        words = [shell.word(str(path)), *(shell.word(str(a)) for a in arguments[1:])]
+        words = [shell.word(str(argument)) for argument in arguments]
         self._stages[-1] += [f"# {event.why}"]
         self._command = " ".join(["exec", *self._wrap, "env", "-i", *variables, *words])
         self._stages[-1].append(self._command)
@@ -175,29 +185,25 @@ class Script:
         return ["--keep-caps"] if "--user" in self._unshare else []
 
     def _cleanup(self) -> list[str]:
-        lines = [f"    {line}" for entry in self._release for line in entry.splitlines()]
-        return [
-            "cleanup() {",
-            "    set +e",
-            *lines,
-            '    rm -rf "$work"',
-            "}",
-            "trap cleanup EXIT",
-            "",
-        ]
+        # Not indented: the END of a batch must begin its line
+        begin, end = ["cleanup() {", "set +e"], ['rm -rf "$work"', "}", "trap cleanup EXIT", ""]
+        return [*begin, *self._release, *end]
 
     def write(self, path: str = "") -> None:
         """Write the script to ``path``, or to standard error if there is none."""
         if not self._command:
             return
         if path:
-            with open(path, "w") as file:
-                file.write(self.text())
+            try:
+                with open(path, "w") as file:
+                    file.write(self.text())
+            except OSError as error:
+                raise KernelError("open", (path,), error.errno or 0) from None
         else:
             sys.stderr.write(self.text())
 
 
-_IDENTITY = {
+_IDENTITY: dict[str, Callable[..., list[str]]] = {
     "setresuid": lambda ruid, euid, suid: [f"--reuid={euid}"],
     "setresgid": lambda rgid, egid, sgid: [f"--regid={egid}", "--keep-groups"],
     "setgroups": lambda *groups: [

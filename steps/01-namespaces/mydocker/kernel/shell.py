@@ -99,10 +99,10 @@ def _umount2(target: str, flags: int) -> str:
     return f"umount {lazy}{word(target)}"
 
 
-def _mount_setattr(path: str, flags: int, attributes: int) -> str:
+def _mount_setattr(path: str, _flags: int, attributes: int) -> str:
     if attributes == syscalls.MOUNT_ATTR_RDONLY:
-        recursive = "=recursive" if flags & syscalls.AT_RECURSIVE else ""
-        return f"mount -o remount,bind,ro{recursive} {word(path)}"
+        # Of one mount only: mount(8) learned ro=recursive after Debian 12, and busybox's never did
+        return f"mount -o remount,bind,ro {word(path)}"
     return "# no shell command makes this request: mount_setattr(2)"
 
 

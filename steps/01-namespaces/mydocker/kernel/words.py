@@ -1,4 +1,4 @@
-"""A request in the words of its man page: ``mount("proc", "/proc", "proc", MS_NOSUID|MS_NODEV, "")``.
+"""A request in the words of its man page: ``mount("proc", "/proc", "proc", MS_NOSUID)``.
 
 Loaded only to show something to a person: for ``--explain``, and for an error's message.
 """
