@@ -19,8 +19,13 @@ def wires(mydocker: Launcher) -> Iterator[Wires]:
 @pytest.fixture
 def network(wires: Wires, mydocker: Launcher) -> Iterator[Launcher]:
     """For tests that make networks: removes them afterwards."""
+    # not above: this file is read before the steps are on the import path
+    from mydocker.container import leftovers
+    from mydocker.container.commandline import default_run
+
     yield mydocker
     wires.stop()
+    leftovers.prune(default_run())
     mydocker(4, "network", "prune", "-f")
 
 

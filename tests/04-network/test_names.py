@@ -1,0 +1,217 @@
+"""Containers find each other by name; the three files in /etc."""
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+from sandbox.launcher import Launcher, eventually
+from sandbox.wires import HOST, Wires
+
+from mydocker.network import names
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def blue(network: Launcher) -> str:
+    """A network called blue, and its gateway, where the server of names is."""
+    network(4, "network", "create", "--subnet", "10.77.0.0/24", "blue")
+    return "10.77.0.1"
+
+
+def read(pid: int, path: str) -> str:
+    """A file as a container sees it."""
+    with open(f"/proc/{pid}/root{path}") as file:
+        return file.read()
+
+
+def test_names_and_aliases(wires: Wires, blue: str) -> None:
+    _, web = wires.container("--net", "blue", "--name", "web", "--network-alias", "www")
+    _, other = wires.container("--net", "blue", "--name", "Other", "--network-alias", "www")
+    _, asking = wires.container("--net", "blue")
+    assert read(asking, "/etc/resolv.conf").splitlines()[0] == f"nameserver {blue}"
+    assert wires.resolve(asking, blue, "web") == [wires.address(web)]
+    assert wires.resolve(asking, blue, "WEB.blue") == [wires.address(web)]
+    assert wires.resolve(asking, blue, "other") == [wires.address(other)]
+    assert wires.resolve(asking, blue, "www") == sorted(map(wires.address, (web, other)))
+    token = wires.serve(web, 80)
+    # and not only by a program that asks DNS: the C library's resolver, as everybody's
+    inside = ["nsenter", "-t", str(asking), "-n", "-m", "-p", "--", "busybox", "ping", "-c1", "web"]
+    assert wires.do(HOST, *inside).returncode == 0
+    assert token
+
+
+def test_names_go_with_their_container(wires: Wires, blue: str) -> None:
+    web = wires.container("--net", "blue", "--name", "web")
+    _, asking = wires.container("--net", "blue")
+    assert wires.resolve(asking, blue, "web") == [wires.address(web[1])]
+    wires.end(*web)
+    assert wires.resolve(asking, blue, "web") == []
+
+
+def test_names_of_other_networks_are_not_told(
+    wires: Wires, blue: str, network: Launcher
+) -> None:
+    network(4, "network", "create", "--subnet", "10.78.0.0/24", "red")
+    _, web = wires.container("--net", "blue", "--name", "web")
+    _, both = wires.container("--net", "red", "--net", "blue", "--name", "both")
+    _, asking = wires.container("--net", "red")
+    assert wires.resolve(asking, "10.78.0.1", "web") == []
+    assert wires.resolve(asking, "10.78.0.1", "both") == [wires.address(both, "eth0")]
+    assert wires.resolve(both, "10.78.0.1", "web") == [wires.address(web)]
+    assert wires.resolve(web, blue, "both") == [wires.address(both, "eth1")]
+    assert wires.resolve(asking, blue, "web") == [], "another network's server"
+    assert wires.resolve(HOST, blue, "web") == [], "not for the host"
+
+
+def ptr(wires: Wires, where: int, server: str, address: str) -> list[str]:
+    name = ".".join(reversed(address.split("."))) + ".in-addr.arpa"
+    shown = wires.do(where, "busybox", "nslookup", "-type=ptr", name, server).stdout
+    return [line.split()[-1] for line in shown.splitlines() if "name = " in line]
+
+
+def test_addresses_have_names(wires: Wires, blue: str) -> None:
+    _, web = wires.container("--net", "blue", "--name", "web")
+    assert ptr(wires, web, blue, wires.address(web)) == ["web.blue"]
+
+
+@pytest.fixture
+def upstream(wires: Wires) -> Iterator[str]:
+    """A name server outside that answers 192.0.2.7 to everything, over UDP and TCP."""
+    outside = wires.outside()
+    here = os.open("/proc/self/ns/net", os.O_RDONLY)
+    there = os.open(f"/proc/{outside}/ns/net", os.O_RDONLY)
+    ready, stop = threading.Event(), threading.Event()
+
+    def serve() -> None:
+        import ctypes
+
+        ctypes.CDLL(None).setns(there, 0)  # only this thread moves
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        udp.bind(("203.0.113.9", 53))
+        tcp = socket.create_server(("203.0.113.9", 53))
+        udp.settimeout(0.05)
+        tcp.settimeout(0.05)
+        ready.set()
+        while not stop.is_set():
+            try:
+                message, client = udp.recvfrom(4096)
+                udp.sendto(answer(message), client)
+            except TimeoutError:
+                pass
+            try:
+                connection, _ = tcp.accept()
+                with connection:
+                    data = connection.recv(4096)
+                    said = answer(data[2:])
+                    connection.sendall(len(said).to_bytes(2, "big") + said)
+            except TimeoutError:
+                pass
+        udp.close()
+        tcp.close()
+
+    def answer(message: bytes) -> bytes:
+        question = names.parse(message)
+        assert question is not None
+        return names.answer(question, ["192.0.2.7"], tcp=True)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    ready.wait()
+    yield "203.0.113.9"
+    stop.set()
+    thread.join()
+    os.close(here)
+    os.close(there)
+
+
+def test_the_rest_is_asked_of_others(wires: Wires, blue: str, upstream: str) -> None:
+    _, asking = wires.container("--net", "blue", "--dns", upstream)
+    assert wires.resolve(asking, blue, "example.com") == ["192.0.2.7"]
+    query = b"\x12\x34\x01\x00\0\x01\0\0\0\0\0\0\x07example\x03com\0\0\x01\0\x01"
+    program = (
+        "import socket,sys;s=socket.create_connection((sys.argv[1],53),3);"
+        "q=bytes.fromhex(sys.argv[2]);s.sendall(len(q).to_bytes(2,'big')+q);"
+        "print(s.recv(4096)[2:].hex())"
+    )
+    shown = wires.do(asking, "python3", "-c", program, blue, query.hex()).stdout
+    assert bytes.fromhex(shown.strip()).endswith(bytes([192, 0, 2, 7]))
+
+
+def test_an_internal_network_asks_nobody(
+    wires: Wires, network: Launcher, upstream: str
+) -> None:
+    network(4, "network", "create", "--internal", "--subnet", "10.79.0.0/24", "cell")
+    _, asking = wires.container("--net", "cell", "--dns", upstream, "--name", "me")
+    assert wires.resolve(asking, "10.79.0.1", "me") == [wires.address(asking)]
+    assert wires.resolve(asking, "10.79.0.1", "example.com") == []
+
+
+def processes(name: str) -> list[int]:
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/comm") as comm, open(f"/proc/{pid}/stat") as stat:
+                same_place = os.readlink(f"/proc/{pid}/ns/net") == os.readlink("/proc/self/ns/net")
+                if comm.read().strip() == name and same_place and ") Z" not in stat.read():
+                    found.append(int(pid))
+        except OSError:
+            continue
+    return found
+
+
+def test_one_server_for_all_and_none_for_nobody(
+    wires: Wires, blue: str, network: Launcher
+) -> None:
+    network(4, "network", "create", "red")
+    assert processes("mydocker-dns") == []
+    one, two = wires.container("--net", "blue"), wires.container("--net", "red")
+    assert len(processes("mydocker-dns")) == 1
+    wires.end(*one)
+    assert len(processes("mydocker-dns")) == 1
+    wires.end(*two)
+    assert processes("mydocker-dns") == []
+
+
+def test_the_server_ends_though_nobody_tells_it(wires: Wires, blue: str) -> None:
+    started, _ = wires.container("--net", "blue")
+    assert processes("mydocker-dns")
+    started.kill()  # the kernel kills the container with it, and no release happens
+    started.wait()
+    eventually(lambda: not processes("mydocker-dns"), what="the end of the server")
+
+
+def test_a_server_that_was_killed_is_started_again(wires: Wires, blue: str) -> None:
+    _, web = wires.container("--net", "blue", "--name", "web")
+    os.kill(processes("mydocker-dns")[0], 9)
+    _, asking = wires.container("--net", "blue")
+    assert wires.resolve(asking, blue, "web") == [wires.address(web)]
+
+
+def test_the_three_files(wires: Wires) -> None:
+    _, inside = wires.container(
+        *("--hostname", "box", "--add-host", "db:10.1.2.3", "--add-host", "gw:host-gateway"),
+        *("--dns", "192.0.2.53", "--dns-search", "example.org", "--dns-option", "ndots:3"),
+    )
+    address = wires.address(inside)
+    hosts = read(inside, "/etc/hosts").splitlines()
+    assert {"127.0.0.1\tlocalhost", "10.1.2.3\tdb", "10.86.0.1\tgw", f"{address}\tbox"} <= set(hosts)
+    assert read(inside, "/etc/hostname") == "box\n"
+    expected = "nameserver 192.0.2.53\nsearch example.org\noptions ndots:3\n"
+    assert read(inside, "/etc/resolv.conf") == expected
+    mounts = read(inside, f"/proc/{1}/mounts")
+    assert all(f" /etc/{name} " in mounts for name in ("hosts", "hostname", "resolv.conf"))
+
+
+def test_connecting_tells_the_new_names(wires: Wires, blue: str, network: Launcher) -> None:
+    _, web = wires.container("--net", "blue", "--name", "web")
+    _, late = wires.container("--name", "late")
+    network(4, "network", "connect", "--alias", "newcomer", "blue", "late")
+    assert wires.resolve(late, blue, "web") == [wires.address(web)]
+    assert wires.resolve(web, blue, "newcomer") == [wires.address(late, "eth1")]
+    assert read(late, "/etc/resolv.conf").splitlines()[0] == f"nameserver {blue}"
+    assert wires.address(late, "eth1") in read(late, "/etc/hosts")
+    network(4, "network", "disconnect", "blue", "late")
+    assert wires.resolve(web, blue, "newcomer") == []
