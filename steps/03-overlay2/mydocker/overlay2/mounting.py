@@ -12,7 +12,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mydocker.kernel import files, syscalls
 from mydocker.kernel.errors import Failure, KernelError
@@ -42,8 +42,7 @@ _NO_UPPER = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class OverlayMount:
+class OverlayMount(NamedTuple):
     """One overlay: what lies below, nearest first, what is written to, and where it appears.
 
     Paths are relative to ``directory``. ``volatile``: the upper layer will be thrown away, so the

@@ -16,7 +16,7 @@ import errno
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from mydocker.kernel import files, syscalls
 from mydocker.kernel.errors import Failure, KernelError, hints
@@ -25,8 +25,7 @@ from mydocker.overlay2.volumes import BIND, Volume
 _SAFE = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
 
 
-@dataclass(frozen=True, slots=True)
-class Filesystem:
+class Filesystem(NamedTuple):
     """One filesystem to mount at ``target`` in the container.
 
     ``host`` is the host's own directory of the kind, bound read-only where the kernel refuses a new
@@ -116,7 +115,7 @@ def filesystems(unified: bool, tty_group: bool) -> tuple[Filesystem, ...]:
     one here and let it go again would end the hierarchy for the whole machine if it has no groups.
     ``tty_group``: group 5, which owns terminals, exists in this user namespace.
     """
-    pts = PTS if tty_group else replace(PTS, data=PTS.data.removesuffix(",gid=5"))
+    pts = PTS if tty_group else PTS._replace(data=PTS.data.removesuffix(",gid=5"))
     plan = (PROC, DEV, pts, SHM, MQUEUE, SYS)
     return (*plan, CGROUP2) if unified else plan
 

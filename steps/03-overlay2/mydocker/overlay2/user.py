@@ -8,6 +8,7 @@ import errno
 import os
 import stat
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mydocker.container.parts import Part
 from mydocker.kernel import files, syscalls
@@ -17,8 +18,7 @@ _MAX_ID = 2**31 - 1
 _MAX_FILE = 4 << 20  # the image is not ours: a passwd file without end shall not fill our memory
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """Numbers of a user: uid, gid, the supplementary groups, and the home directory."""
 
     uid: int

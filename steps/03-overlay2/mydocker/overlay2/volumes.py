@@ -6,7 +6,7 @@ What the three options accept, and how it becomes one kind of thing: a :class:`V
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mydocker.kernel import files, syscalls
 from mydocker.kernel.errors import Failure
@@ -29,8 +29,7 @@ _TMPFS_DATA = ("size", "mode", "uid", "gid", "nr_inodes", "nr_blocks")
 _SAFE = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
 
 
-@dataclass(frozen=True, slots=True)
-class Volume:
+class Volume(NamedTuple):
     """Something mounted at ``target`` in the container.
 
     ``kind`` is "bind", of the host's ``source``, or "tmpfs", with ``flags`` and ``data`` for
