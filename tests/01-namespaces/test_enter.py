@@ -4,6 +4,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
@@ -123,6 +124,24 @@ def test_the_root_directory_of_the_process(mydocker: Launcher, sandbox: Sandbox)
     target = mydocker.inside(mydocker.start(1, "run", "--mount", *busybox), "busybox")
     entered = mydocker(1, "enter", str(target), "/bin/busybox", "ls", "/")
     assert entered.stdout == "bin\n"
+
+
+GET_DUMPABLE = """
+import ctypes, sys
+from mydocker.kernel import syscalls
+from mydocker.namespaces import joining
+joining.Joined(joining.find(int(sys.argv[1])), 0, syscalls.CLONE_NEWUTS).enter()
+print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))
+"""
+
+
+def test_those_inside_cannot_trace_who_comes_in(target: int, sandbox: Sandbox) -> None:
+    """What is between setns(2) and execve(2) is a process of the host, in the container's reach."""
+    path = str(sandbox.steps / "01-namespaces")
+    command = [sys.executable, "-c", GET_DUMPABLE, str(target)]
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    assert done.stdout == "0\n"
 
 
 # ---------------------------------------------------------------- without root

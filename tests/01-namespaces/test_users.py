@@ -95,6 +95,13 @@ def test_without_root_seen_from_outside(mydocker: Launcher, as_nobody: dict[str,
     assert os.stat(f"/proc/{pid}").st_uid == NOBODY
 
 
+def test_without_root_clocks_can_be_moved(mydocker: Launcher, as_nobody: dict[str, Any]) -> None:
+    started = mydocker.start(1, "run", "--boottime", "123456", "sleep", "60", **as_nobody)
+    pid = mydocker.inside(started, "sleep")
+    offsets = Path(f"/proc/{pid}/timens_offsets").read_text().split()
+    assert offsets[offsets.index("boottime") + 1] == "123456"
+
+
 def test_for_root_setgroups_stays_allowed(mydocker: Launcher) -> None:
     started = mydocker.start(1, "run", "sleep", "60")
     pid = mydocker.inside(started, "sleep")

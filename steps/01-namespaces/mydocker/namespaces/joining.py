@@ -94,7 +94,13 @@ class Joined(Part):
             self._setns(self.early, "our next child will be in it")
 
     def enter(self) -> None:
-        """In the child: all the others, then the root directory, then who we are there."""
+        """In the child: all the others, then the root directory, then who we are there.
+
+        Those who are inside already may be hostile, and until execve(2) we are a process of the
+        host with its descriptors and its memory: nobody shall trace us, or look into our /proc.
+        """
+        why = "not to be traced, nor our files in /proc opened, by those who are inside already"
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0, why=why)
         if self.flags:
             self._setns(self.flags, "all at once: the kernel finds the order")
         if self.flags & syscalls.CLONE_NEWNS:

@@ -56,7 +56,10 @@ class UserMaps(Part):
             files.write(f"/proc/{pid}/gid_map", text["gid_map"], why="the same for groups")
 
     def enter(self) -> None:
-        become(_first(self.uids), _first(self.gids))
+        if become(_first(self.uids), _first(self.gids)):
+            # Nobody else is in here yet, so nobody is kept out by it.
+            why = "a change of user closed our files in /proc; open them again (proc(5))"
+            syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1, why=why)
 
 
 def _first(mappings: tuple[Mapping, ...]) -> int:
@@ -64,15 +67,18 @@ def _first(mappings: tuple[Mapping, ...]) -> int:
     return min(mapping.inside for mapping in mappings)
 
 
-def become(uid: int, gid: int) -> None:
-    """Be somebody whom the user namespace that we are in knows: ids without a map are nobody."""
+def become(uid: int, gid: int) -> bool:
+    """Be somebody whom the user namespace that we are in knows: ids without a map are nobody.
+
+    True if the user id changed.
+    """
     why = "be somebody of this user namespace: an id without a map has no name inside"
     if os.getgid() != gid:
         syscalls.setresgid(gid, gid, gid, why=why)
-    if os.getuid() != uid:
-        syscalls.setresuid(uid, uid, uid, why=why)
-        why = "a change of user closed our files in /proc; open them again (proc(5))"
-        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1, why=why)
+    if os.getuid() == uid:
+        return False
+    syscalls.setresuid(uid, uid, uid, why=why)
+    return True
 
 
 def parse_map(text: str) -> tuple[Mapping, ...]:
