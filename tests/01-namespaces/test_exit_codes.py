@@ -93,6 +93,14 @@ def test_options_of_the_command_are_its_own(mydocker: Launcher) -> None:
     assert mydocker(1, "run", "echo", "--help", "-t", "--").stdout == "--help -t --\n"
 
 
+def test_explain_does_not_take_the_command_for_its_value(mydocker: Launcher) -> None:
+    told = mydocker(1, "run", "--explain", "echo", "--explain", "x")
+    assert told.stdout == "--explain x\n"
+    assert "clone3(" in told.stderr
+    refused = mydocker(1, "run", "--explain=nonsense", "true", code=125)
+    assert "--explain=script[:FILE]" in refused.stderr
+
+
 def test_the_record_directory_is_not_even_made(mydocker: Launcher, sandbox: Sandbox) -> None:
     """Nothing of step 01 outlives its process, so there is nothing to write down."""
     run = sandbox.directory / f"run-{secrets.token_hex(4)}"

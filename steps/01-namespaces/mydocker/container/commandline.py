@@ -47,6 +47,23 @@ def default_run() -> str:
     return os.environ.get("MYDOCKER_RUN") or "/run/mydocker"
 
 
+class _JoinedOption(click.Option):
+    """An option whose value can only be joined to it: ``--explain sh`` runs sh, and explains it.
+
+    To click an option with an optional value takes the next word for it, here the command.
+    """
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        super().add_to_parser(parser, ctx)
+        match = parser._match_long_opt  # where click has cut --explain=script in two
+
+        def match_joined(opt: str, explicit_value: str | None, state: Any) -> None:
+            alone = opt in self.opts and explicit_value is None
+            match(opt, self.flag_value if alone else explicit_value, state)
+
+        parser._match_long_opt = match_joined
+
+
 def explain_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--explain``: tell every request to the kernel; ``--explain=script``: write them down."""
 
@@ -56,6 +73,7 @@ def explain_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
     option = click.option(
         "--explain",
+        cls=_JoinedOption,
         is_flag=False,
         flag_value="narration",
         metavar="[script[:FILE]]",
