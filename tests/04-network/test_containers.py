@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
 from sandbox.launcher import Launcher, eventually
@@ -157,7 +158,9 @@ def test_without_ipv6_there_is_none(wires: Wires) -> None:
 )
 def test_modes(wires: Wires, net: str, links: set[str] | None) -> None:
     _, inside = wires.container("--net", net)
-    shown = {line.split()[0].partition("@")[0] for line in wires.ip(inside, "-br", "link").splitlines()}
+    shown = {
+        line.split()[0].partition("@")[0] for line in wires.ip(inside, "-br", "link").splitlines()
+    }
     own = {line.split()[0].partition("@")[0] for line in wires.ip(HOST, "-br", "link").splitlines()}
     assert shown == (own if links is None else links)
 
@@ -211,8 +214,13 @@ def test_packets_are_seen_on_the_bridge(wires: Wires) -> None:
     assert frames() > before
 
 
+def switched(version: int) -> str:
+    """The kernel's switch for forwarding."""
+    path = {4: "ipv4/ip_forward", 6: "ipv6/conf/all/forwarding"}[version]
+    return Path(f"/proc/sys/net/{path}").read_text().strip()
+
+
 def test_forwarding_is_on_meanwhile_and_the_machine_is_no_router_for_others(wires: Wires) -> None:
-    switch = "/proc/sys/net/ipv4/ip_forward"
     outside = wires.outside()
     third = wires.namespace()
     wires.ip(HOST, "link", "add", "lan0", "type", "veth", "peer", "eth0", "netns", str(third))
@@ -223,23 +231,21 @@ def test_forwarding_is_on_meanwhile_and_the_machine_is_no_router_for_others(wire
     wires.ip(third, "link", "set", "eth0", "up")
     wires.ip(third, "route", "add", "default", "via", "198.51.100.1")
     wires.ip(outside, "route", "add", "default", "via", "203.0.113.1")
-    assert open(switch).read().strip() == "0"
+    assert switched(4) == "0"
     container = wires.container()
-    assert open(switch).read().strip() == "1"
+    assert switched(4) == "1"
     assert not wires.ping(third, "203.0.113.9"), "we would route between strangers"
     wires.end(*container)
-    eventually(lambda: open(switch).read().strip() == "0", what="forwarding off again")
+    eventually(lambda: switched(4) == "0", what="forwarding off again")
 
 
 def test_forwarding_that_was_on_stays_on(wires: Wires) -> None:
-    switch = "/proc/sys/net/ipv4/ip_forward"
+    switch = Path("/proc/sys/net/ipv4/ip_forward")
     try:
-        with open(switch, "w") as file:
-            file.write("1")
+        switch.write_text("1")
         wires.end(*wires.container())
         gone = ["ip", "link", "show", "mydocker0"]
         eventually(lambda: subprocess.run(gone, capture_output=True).returncode != 0)
-        assert open(switch).read().strip() == "1"
+        assert switched(4) == "1"
     finally:
-        with open(switch, "w") as file:
-            file.write("0")
+        switch.write_text("0")

@@ -51,9 +51,7 @@ def test_names_go_with_their_container(wires: Wires, blue: str) -> None:
     assert wires.resolve(asking, blue, "web") == []
 
 
-def test_names_of_other_networks_are_not_told(
-    wires: Wires, blue: str, network: Launcher
-) -> None:
+def test_names_of_other_networks_are_not_told(wires: Wires, blue: str, network: Launcher) -> None:
     network(4, "network", "create", "--subnet", "10.78.0.0/24", "red")
     _, web = wires.container("--net", "blue", "--name", "web")
     _, both = wires.container("--net", "red", "--net", "blue", "--name", "both")
@@ -140,9 +138,7 @@ def test_the_rest_is_asked_of_others(wires: Wires, blue: str, upstream: str) -> 
     assert bytes.fromhex(shown.strip()).endswith(bytes([192, 0, 2, 7]))
 
 
-def test_an_internal_network_asks_nobody(
-    wires: Wires, network: Launcher, upstream: str
-) -> None:
+def test_an_internal_network_asks_nobody(wires: Wires, network: Launcher, upstream: str) -> None:
     network(4, "network", "create", "--internal", "--subnet", "10.79.0.0/24", "cell")
     _, asking = wires.container("--net", "cell", "--dns", upstream, "--name", "me")
     assert wires.resolve(asking, "10.79.0.1", "me") == [wires.address(asking)]
@@ -162,9 +158,7 @@ def processes(name: str) -> list[int]:
     return found
 
 
-def test_one_server_for_all_and_none_for_nobody(
-    wires: Wires, blue: str, network: Launcher
-) -> None:
+def test_one_server_for_all_and_none_for_nobody(wires: Wires, blue: str, network: Launcher) -> None:
     network(4, "network", "create", "red")
     assert processes("mydocker-dns") == []
     one, two = wires.container("--net", "blue"), wires.container("--net", "red")
@@ -197,7 +191,9 @@ def test_the_three_files(wires: Wires) -> None:
     )
     address = wires.address(inside)
     hosts = read(inside, "/etc/hosts").splitlines()
-    assert {"127.0.0.1\tlocalhost", "10.1.2.3\tdb", "10.86.0.1\tgw", f"{address}\tbox"} <= set(hosts)
+    assert {"127.0.0.1\tlocalhost", "10.1.2.3\tdb", "10.86.0.1\tgw", f"{address}\tbox"} <= set(
+        hosts
+    )
     assert read(inside, "/etc/hostname") == "box\n"
     expected = "nameserver 192.0.2.53\nsearch example.org\noptions ndots:3\n"
     assert read(inside, "/etc/resolv.conf") == expected

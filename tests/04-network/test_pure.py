@@ -65,7 +65,9 @@ def test_the_chosen_one_jumps_over_what_is_in_the_way() -> None:
         addresses.choose([Taken(Subnet.parse("0.0.0.0/0"), "x")])
 
 
-@pytest.mark.parametrize("text", ["", "x", "10.0.0.0", "10.0.0.0/33", "10.0.0.0/-1", "1.2.3/8", "/8"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "10.0.0.0", "10.0.0.0/33", "10.0.0.0/-1", "1.2.3/8", "/8"]
+)
 def test_what_is_no_subnet(text: str) -> None:
     with pytest.raises(Failure):
         Subnet.parse(text)
@@ -114,7 +116,9 @@ def test_the_address_of_one_who_is_gone_is_free(tmp_path: Path) -> None:
     for i in range(5):
         reserve(tmp_path, f"c{i}")
     assert reserve(tmp_path, "new", exists=lambda owner: owner != "c3") == "10.0.0.5"
-    assert reserve(tmp_path, "me", exists=lambda owner: owner != "c0", wanted="10.0.0.2") == "10.0.0.2"
+    assert (
+        reserve(tmp_path, "me", exists=lambda owner: owner != "c0", wanted="10.0.0.2") == "10.0.0.2"
+    )
     with pytest.raises(Failure, match="in use by container new"):
         reserve(tmp_path, "you", wanted="10.0.0.5")
 
@@ -277,7 +281,9 @@ def test_nft_accepts_every_ruleset() -> None:
     from dataclasses import replace
 
     six = replace(BLUE, id="ef" * 32, bridge="bridge", subnet6="fd00::/64", gateway6="fd00::1")
-    web = replace(WEB, network=six.id, address6="fd00::2", ports=(*WEB.ports, Published("::1", 1, 1, "tcp")))
+    web = replace(
+        WEB, network=six.id, address6="fd00::2", ports=(*WEB.ports, Published("::1", 1, 1, "tcp"))
+    )
     for text in (firewall.ruleset([BLUE, six], [WEB, web], [4, 6]), firewall.ruleset([], [])):
         done = subprocess.run(
             ["unshare", "-n", "nft", "-f", "-"], input=text, text=True, capture_output=True

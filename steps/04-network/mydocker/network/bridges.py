@@ -83,9 +83,12 @@ def heal(store: Store) -> None:
             bring_up(store, network)
 
 
-def apply(store: Store) -> None:
-    """Give the firewall the table that the store describes, in place of the one that is there."""
-    networks = store.up()
+def apply(store: Store, *, without: str = "") -> None:
+    """Give the firewall the table that the store describes, in place of the one that is there.
+
+    ``without`` is the id of a network that is about to go.
+    """
+    networks = [network for network in store.up() if network.id != without]
     endpoints = [endpoint for network in networks for endpoint in store.endpoints(network)]
     text = firewall.ruleset(networks, endpoints, forwarding.switched_on(store))
     commands.nft(text, why="one table: published ports, masquerade, networks kept apart")
@@ -126,10 +129,16 @@ def take_down(store: Store, network: Network, also: list[str] | None = None) -> 
         return
     why = f"nobody uses network '{network.name}' any more"
     delete_links([*(also or []), network.bridge], why=why)
+    # Noted last: whoever cleans up after a kill or a failure in between does all of this again.
+    if any(other.id != network.id for other in store.up()):
+        apply(store, without=network.id)
+    else:
+        remove_table(store)
     store.mark_down(network)
-    if store.up():
-        apply(store)
-        return
+
+
+def remove_table(store: Store) -> None:
+    """Remove what only a machine with networks needs: our table, and the forwarding we began."""
     if firewall.present():
         commands.nft(firewall.removed(), why="the last network is gone, and our table with it")
     forwarding.restore(store)

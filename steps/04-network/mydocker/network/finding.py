@@ -1,10 +1,9 @@
-"""Find a running container by its name or the beginning of its id, from the networks' own records.
+"""Find a running container by its name or the beginning of its id, from its record.
 
 Step 05 has containers with a life of their own, and finds them there; here only the running ones
 are known, by their records below the run directory.
 """
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,8 @@ from mydocker.container import state
 from mydocker.kernel.errors import Failure
 from mydocker.network.options import Shared, check_host_name
 from mydocker.network.store import Store
+
+_PART = "mydocker.network.part:NetworkPart"  # as a record names it
 
 
 def name_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -32,9 +33,10 @@ def name_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def find_container(store: Store, word: str) -> str:
     """The id of the running container called ``word``, or whose id begins so. Raises Failure."""
-    endpoints = [e for network in store.up() for e in store.endpoints(network)]
-    named = {e.container for e in endpoints if e.name == word}
-    found = named or {c for c in running(store) if word and c.startswith(word)}
+    names = running(store)
+    found = {c for c, name in names.items() if name == word} or {
+        c for c in names if word and c.startswith(word)
+    }
     if len(found) == 1:
         return found.pop()
     if found:
@@ -42,10 +44,15 @@ def find_container(store: Store, word: str) -> str:
     raise Failure(f"container '{word}': no such container is running")
 
 
-def running(store: Store) -> list[str]:
-    """The ids of the containers that have a record."""
-    found = state.identifiers(store.run)
-    return [name for name in found if os.path.exists(f"{store.run}/{name}/state.json")]
+def running(store: Store) -> dict[str, str]:
+    """The containers that have a record, and the name that each was given ("" without networks)."""
+    found = {}
+    for identifier in state.identifiers(store.run):
+        record = state.read(store.run, identifier)
+        if record is not None:
+            names = [part["fields"]["name"] for part in record.parts if part["part"] == _PART]
+            found[identifier] = names[0] if names else ""
+    return found
 
 
 def find_shared(root: str, run: str) -> Callable[[str], Shared]:
