@@ -1,0 +1,177 @@
+"""The other tools that we are measured beside: each made ready in the benchmark's private place.
+
+Everything runs in a mount and a network namespace of its own, with data below one temporary
+directory, so that neither a dockerd that runs on this machine nor anything of ours is touched.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class Peer:
+    """A tool, by the words of its ``run``. ``command`` is what comes before them."""
+
+    name = ""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.command: list[str] = []
+
+    def available(self) -> bool:
+        """Is it installed here?"""
+        return shutil.which(self.name, path=PATH) is not None
+
+    def start(self, rootfs: Path, stack: ExitStack) -> None:
+        """Make it ready, with an image ``busybox`` made from the directory ``rootfs``."""
+
+    def run(self, *, network: bool, detach: bool = False) -> list[str] | None:
+        """The command that runs ``true``; None if the tool has no such thing."""
+        mode = [] if network else ["--net", "none"]
+        kind = ["-d"] if detach else ["--rm"]
+        return [*self.command, "run", *kind, *mode, "busybox", "true"]
+
+    def load(self, archive: Path) -> list[str] | None:
+        """The command that imports a root file system from a tar archive."""
+        return [*self.command, "import", str(archive), "big"]
+
+    def call(self, *arguments: str) -> str:
+        """Run one of its commands and give back what it prints."""
+        done = subprocess.run(
+            [*self.command, *arguments], capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+
+class Mydocker(Peer):
+    """Ours."""
+
+    name = "mydocker"
+
+    def __init__(self, place: Path) -> None:
+        super().__init__(place)
+        self.command = [str(Path(__file__).parents[1] / "mydocker")]
+
+    def available(self) -> bool:
+        return True
+
+    def start(self, rootfs: Path, stack: ExitStack) -> None:
+        self.call("run", "--rm", "--net", "none", "busybox", "true")  # makes its own image
+
+
+class Docker(Peer):
+    """Debian's dockerd with its own data-root and socket."""
+
+    name = "dockerd"
+
+    def start(self, rootfs: Path, stack: ExitStack) -> None:
+        socket = f"unix://{self.place}/docker.sock"
+        self.command = ["docker", "-H", socket]
+        log = stack.enter_context((self.place / "dockerd.log").open("wb"))
+        options = {"--data-root": "docker", "--exec-root": "docker-exec", "--pidfile": "docker.pid"}
+        given = [
+            word for option, name in options.items() for word in (option, f"{self.place}/{name}")
+        ]
+        daemon = subprocess.Popen(["dockerd", "-H", socket, *given], stdout=log, stderr=log)
+        stack.callback(daemon.wait, 30)
+        stack.callback(daemon.terminate)
+        _wait_for(lambda: self.call("version"))
+        _import(self.command, rootfs)
+
+
+class Podman(Peer):
+    """Podman with its own storage."""
+
+    name = "podman"
+
+    def start(self, rootfs: Path, stack: ExitStack) -> None:
+        options = {"--root": "podman", "--runroot": "podman-run", "--tmpdir": "podman-tmp"}
+        given = [
+            word for option, name in options.items() for word in (option, f"{self.place}/{name}")
+        ]
+        self.command = [
+            "podman",
+            *given,
+            "--cgroup-manager",
+            "cgroupfs",
+            "--events-backend",
+            "none",
+        ]
+        _import(self.command, rootfs)
+
+
+class Runc(Peer):
+    """runc alone, with a bundle: no image, no network."""
+
+    name = "runc"
+
+    def start(self, rootfs: Path, stack: ExitStack) -> None:
+        bundle = self.place / "bundle"
+        bundle.mkdir()
+        subprocess.run(["cp", "-a", rootfs, bundle / "rootfs"], check=True)
+        subprocess.run([self.name, "spec"], cwd=bundle, check=True)
+        config = json.loads((bundle / "config.json").read_text())
+        config["process"] |= {"terminal": False, "args": ["true"], "rlimits": []}
+        (bundle / "config.json").write_text(json.dumps(config))
+        self.command = [self.name, "--root", f"{self.place}/{self.name}"]
+
+    def run(self, *, network: bool, detach: bool = False) -> list[str] | None:
+        if network or detach:
+            return None
+        return [*self.command, "run", "-b", str(self.place / "bundle"), "benchmark"]
+
+    def load(self, archive: Path) -> list[str] | None:
+        return None
+
+
+class Crun(Runc):
+    """crun: the same in C."""
+
+    name = "crun"
+
+    def start(self, rootfs: Path, stack: ExitStack) -> None:
+        bundle = self.place / "bundle"
+        if not bundle.exists():
+            super().start(rootfs, stack)
+        self.command = [self.name, "--root", f"{self.place}/{self.name}"]
+
+
+PEERS: tuple[type[Peer], ...] = (Mydocker, Docker, Podman, Runc, Crun)
+
+
+def _import(command: list[str], rootfs: Path) -> None:
+    tar = subprocess.Popen(["tar", "-C", rootfs, "-c", "."], stdout=subprocess.PIPE)
+    subprocess.run(
+        [*command, "import", "-", "busybox"],
+        stdin=tar.stdout,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    tar.wait()
+
+
+def _wait_for(attempt: object, patience: float = 30) -> None:
+    end = time.monotonic() + patience
+    while True:
+        try:
+            assert callable(attempt)
+            attempt()
+            return
+        except subprocess.CalledProcessError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
+
+
+def quiet_environment() -> dict[str, str]:
+    """Our variables without those of Python and of other containers' tools."""
+    kept = {
+        k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "DOCKER", "MYDOCKER"))
+    }
+    return kept | {"PATH": PATH}

@@ -1,0 +1,171 @@
+#!/usr/bin/env python3
+"""Measure mydocker beside docker, podman, runc and crun, where they are installed.
+
+    sudo benchmarks/run.py [--rounds N] [--only start|import] [--json FILE]
+
+Whole processes, from start to end, all tools in turn in each round, so that a slow moment of the
+machine hits all alike; shown are medians in milliseconds. Nothing stays on the machine.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "steps"))
+from layers import stack as stack_layers  # noqa: E402
+
+stack_layers(3)
+
+from peers import PEERS, Mydocker, Peer, quiet_environment  # noqa: E402
+
+from mydocker.kernel import links, syscalls  # noqa: E402
+
+Row = dict[str, float | None]
+
+
+def enter_private_place() -> None:
+    """Own mount and network namespaces."""
+    syscalls.unshare(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWNET)
+    syscalls.mount("none", "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
+    links.set_up("lo")
+    syscalls.mount("tmpfs", "/run", "tmpfs", 0, "mode=755")  # no socket of a tool that runs here
+
+
+def milliseconds(command: list[str]) -> float:
+    """How long one run of ``command`` takes."""
+    begin = time.perf_counter()
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}: exit code {done.returncode}")
+    return (time.perf_counter() - begin) * 1000
+
+
+def measure(commands: dict[str, list[str] | None], rounds: int) -> Row:
+    """The median of each tool, all in turn in each round; the first round is not counted."""
+    times: dict[str, list[float]] = {name: [] for name in commands}
+    for turn in range(rounds + 1):
+        for name, command in commands.items():
+            if command is not None:
+                taken = milliseconds(command)
+                times[name] += [taken] if turn else []
+    return {name: statistics.median(taken) if taken else None for name, taken in times.items()}
+
+
+def starts(peers: list[Peer], rounds: int) -> dict[str, Row]:
+    """``true`` in a container, and what of it is Python's start."""
+    python = [sys.executable, "-ESs"]
+    rows = {"python3 -c pass": measure({"mydocker": [*python, "-c", "pass"]}, rounds)}
+    for number, words in ((1, ["true"]), (2, ["true"]), (3, ["busybox", "true"])):
+        (main,) = (ROOT / "steps").glob(f"{number:02d}-*/main.py")
+        command = [*python, str(main), "run", *words]
+        rows[f"step {number:02d}: main.py run {' '.join(words)}"] = measure(
+            {"mydocker": command}, rounds
+        )
+    for title, network in (("run, no network", False), ("run, on a bridge", True)):
+        commands = {peer.name: peer.run(network=network) for peer in peers}
+        rows[title] = measure(commands, rounds)
+    return rows
+
+
+def imports(peers: list[Peer], rounds: int, place: Path) -> dict[str, Row]:
+    """A root file system of 500 MB in 12,000 files, from a tar archive; and the memory it takes."""
+    archive = make_archive(place)
+    commands = {peer.name: peer.load(archive) for peer in peers}
+    rows = {"import, 500 MB": measure(commands, max(1, rounds // 10))}
+    ours = commands[Mydocker.name]
+    if ours:
+        rows["… peak memory, MiB"] = {Mydocker.name: peak_memory(ours)}
+    return rows
+
+
+def make_archive(place: Path) -> Path:
+    """12,000 files of 40 KiB, half random and half zeros, in 120 directories."""
+    tree, archive = place / "big", place / "big.tar"
+    for directory in range(120):
+        (tree / f"d{directory}").mkdir(parents=True)
+        for number in range(100):
+            content = os.urandom(21_000) + bytes(21_000)
+            (tree / f"d{directory}" / f"f{number}").write_bytes(content)
+    subprocess.run(["tar", "-C", tree, "-cf", archive, "."], check=True)
+    return archive
+
+
+def peak_memory(command: list[str]) -> float:
+    """The largest resident size of ``command``, in MiB (getrusage(2))."""
+    pid = os.posix_spawn(command[0], command, dict(os.environ))
+    _, _, usage = os.wait4(pid, 0)
+    return usage.ru_maxrss / 1024
+
+
+def show(rows: dict[str, Row], names: list[str]) -> None:
+    """One table, milliseconds unless the row says otherwise."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", *names, title="medians, ms", title_justify="left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for title, row in rows.items():
+        shown = [row.get(name) for name in names]
+        table.add_row(title, *("" if value is None else f"{value:.0f}" for value in shown))
+    Console().print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--only", choices=["start", "import"])
+    parser.add_argument(
+        "--peers", default="docker,podman,runc,crun", help="which others to measure"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
+    given = parser.parse_args()
+    os.environ.clear()
+    os.environ.update(quiet_environment())
+    place = Path(tempfile.mkdtemp(prefix="mydocker-benchmark-", dir="/var/tmp"))
+    pid = os.fork()
+    if pid == 0:
+        enter_private_place()
+        run_benches(place, given)
+        os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    # Here, outside: the mounts that a tool left inside are gone with their namespace.
+    subprocess.run(["rm", "-rf", "--one-file-system", str(place)])
+    raise SystemExit(os.waitstatus_to_exitcode(status))
+
+
+def run_benches(place: Path, given: argparse.Namespace) -> None:
+    """Start all tools, measure, show."""
+    os.environ |= {"MYDOCKER_ROOT": f"{place}/root", "MYDOCKER_RUN": f"{place}/run"}
+    wanted = {"mydocker", *given.peers.replace("docker", "dockerd").split(",")}
+    with ExitStack() as stack:
+        peers = [kind(place) for kind in PEERS if kind.name in wanted]
+        peers = [peer for peer in peers if peer.available()]
+        peers[0].start(place, stack)
+        rootfs = next((place / "root" / "overlay2").glob("*/diff"))
+        for peer in peers[1:]:
+            peer.start(rootfs, stack)
+        benches: dict[str, Callable[[], dict[str, Row]]] = {
+            "start": lambda: starts(peers, given.rounds),
+            "import": lambda: imports(peers, given.rounds, place),
+        }
+        rows: dict[str, Row] = {}
+        for name, bench in benches.items():
+            if given.only in (None, name):
+                rows |= bench()
+        show(rows, [peer.name for peer in peers])
+        if given.json:
+            Path(given.json).write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
