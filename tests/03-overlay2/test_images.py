@@ -285,6 +285,16 @@ def test_half_an_archive_changes_nothing(store: ImageStore, tmp_path: Path, form
     assert store.leftovers() == []
 
 
+@pytest.mark.parametrize("form", ["gzip", "bzip2", "xz", "zstd"])
+def test_a_compressed_archive_cut_after_the_tar_is_refused(
+    store: ImageStore, tmp_path: Path, form: str
+) -> None:
+    path = tmp_path / "cut"
+    path.write_bytes(packed(form, Tar().add("x", b"x").bytes())[:-1])
+    with pytest.raises(Failure, match=f"the {form} data"):
+        import_archive(store, str(path), "box")
+
+
 @pytest.mark.parametrize(
     ("path", "expected"),
     [("/nowhere/x.tar", "/nowhere/x.tar: No such file"), ("/etc", "/etc: it is a directory")],
