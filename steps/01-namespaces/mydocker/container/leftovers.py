@@ -10,22 +10,37 @@ from mydocker.container.running import release_all
 from mydocker.kernel.errors import Failure
 
 
+def dead(run: str) -> list[str]:
+    """The ids of the containers below ``run`` that nobody looks after: their owner is dead."""
+    return [identifier for identifier in state.identifiers(run) if not _owned(run, identifier)]
+
+
+def _owned(run: str, identifier: str) -> bool:
+    record = state.read(run, identifier)
+    return record is not None and record.owner.alive()
+
+
 def prune(run: str) -> tuple[list[str], list[Failure]]:
-    """Release every container below ``run`` whose owner is dead: ``(their ids, what went wrong)``.
+    """Release every container of :func:`dead`: ``(their ids, what went wrong)``.
 
     A container that is still in use is left alone. Needs the privileges that its parts needed.
     """
     gone, failures = [], []
-    for identifier in state.identifiers(run):
-        record = state.read(run, identifier)
-        if record is not None and record.owner.alive():
-            continue
-        found = _release(record) if record is not None else []
+    for identifier in dead(run):
+        found = release(run, identifier)
         failures += found
         if not found:
-            state.remove(run, identifier)
             gone.append(identifier)
     return gone, failures
+
+
+def release(run: str, identifier: str) -> list[Failure]:
+    """Release one container of :func:`dead` and forget it, if nothing went wrong; the failures."""
+    record = state.read(run, identifier)
+    if record is not None and (failures := _release(record)):
+        return failures
+    state.remove(run, identifier)
+    return []
 
 
 def _release(record: state.State) -> list[Failure]:

@@ -11,6 +11,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mydocker.container.processes import Identity
+from mydocker.kernel.errors import KernelError
+
+_NEW = ".new"
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,25 @@ def path(run: str, identifier: str) -> str:
 
 
 def write(run: str, state: State) -> None:
-    """Write the record whole or not at all: to a file of another name, then renamed."""
+    """Write the record whole or not at all: to a file of another name, then renamed.
+
+    The first time, that is done with the whole directory: one without a record is a leftover, never
+    a container that is about to begin.
+    """
     directory = path(run, state.id)
-    os.makedirs(directory, mode=0o711, exist_ok=True)
-    with open(f"{directory}/state.json.new", "w") as file:
+    if os.path.isdir(directory):
+        _dump(f"{directory}/state.json.new", state)
+        os.rename(f"{directory}/state.json.new", f"{directory}/state.json")
+        return
+    new = f"{run}/{state.owner.pid}-{state.owner.start_time}{_NEW}"
+    os.makedirs(new, mode=0o711, exist_ok=True)
+    _dump(f"{new}/state.json", state)
+    os.rename(new, directory)
+
+
+def _dump(path: str, state: State) -> None:
+    with open(path, "w") as file:
         json.dump(asdict(state), file)
-    os.rename(f"{directory}/state.json.new", f"{directory}/state.json")
 
 
 def read(run: str, identifier: str) -> State | None:
@@ -69,3 +85,28 @@ def identifiers(run: str) -> list[str]:
     except FileNotFoundError:
         return []
     return sorted(name for name in found if not name.strip("0123456789abcdef"))
+
+
+def abandoned(run: str) -> list[str]:
+    """Directories of records that were never finished, for their writers are dead."""
+    try:
+        names = [name for name in os.listdir(run) if name.endswith(_NEW)]
+    except FileNotFoundError:
+        return []
+    return [f"{run}/{name}" for name in sorted(names) if not _writer(name).alive()]
+
+
+def _writer(name: str) -> Identity:
+    """Who writes ``PID-START.new``; nobody for a name of another form."""
+    pid, _, start = name.removesuffix(_NEW).partition("-")
+    return Identity(int(pid), int(start)) if pid.isdigit() and start.isdigit() else Identity(0, 0)
+
+
+def discard(directory: str) -> None:
+    """Remove one of :func:`abandoned`. May be called twice."""
+    try:
+        for name in os.listdir(directory):
+            os.unlink(f"{directory}/{name}")
+        os.rmdir(directory)
+    except FileNotFoundError:
+        return

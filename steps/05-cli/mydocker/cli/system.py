@@ -2,9 +2,9 @@
 
 import click
 
-from mydocker.container.commandline import default_root, default_run
-from mydocker.container.leftovers import prune as prune_containers
+from mydocker.container.commandline import default_run, explain_option
 from mydocker.kernel.errors import Failure
+from mydocker.overlay2.root_option import root_option
 
 
 @click.group()
@@ -13,13 +13,19 @@ def system() -> None:
 
 
 @system.command()
-def prune() -> None:
-    """Release what killed runs left behind: cgroups, mounts, links, layers of theirs.
+@root_option
+@explain_option
+def prune(root: str) -> None:
+    """Release what killed commands left behind: cgroups, mounts, links, rules, half-made layers.
 
-    A container that is in use is left alone.
+    A container that is in use is left alone, and so is what a container without --rm wrote.
     """
-    gone, failures = prune_containers(default_run())
-    for identifier in gone:
-        click.echo(f"released: {identifier[:12]}")
-    if failures:
-        raise Failure("; ".join(str(failure) for failure in failures))
+    from mydocker.engine import pruning
+    from mydocker.overlay2.listing import size
+
+    pruned = pruning.prune(pruning.Place(root, default_run()))
+    for leftover in pruned.released:
+        click.echo(f"released: {leftover}")
+    click.echo(f"Total reclaimed space: {size(pruned.space)}")
+    if pruned.failures:
+        raise Failure("; ".join(str(failure) for failure in pruned.failures))
