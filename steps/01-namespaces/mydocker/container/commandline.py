@@ -129,6 +129,9 @@ def main(command: click.Command, name: str = "mydocker") -> NoReturn:
         code = end.exit_code
     except click.Abort:
         code = 130
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message())  # as docker does it: help, and no failure
+        code = 0
     except click.ClickException as error:
         code = _complain(_usage(error, name))
     except Failure as failure:
