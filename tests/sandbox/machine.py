@@ -7,9 +7,13 @@ of a test becomes is our child (a subreaper), so that the contract sees it.
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+
+_PREFIX = "mydocker-test-"
 
 
 class Sandbox:
@@ -19,9 +23,10 @@ class Sandbox:
         self.steps = steps
         self.private = False
         # On the disk and not on a tmpfs: readers keep their images on a disk too.
-        self.directory = Path(tempfile.mkdtemp(prefix="mydocker-test-", dir="/var/tmp"))
+        prefix = f"{_PREFIX}{os.getpid()}-"
+        self.directory = Path(tempfile.mkdtemp(prefix=prefix, dir="/var/tmp"))
         self.directory.chmod(0o755)  # for tests that run as another user
-        self.cgroup_parent = f"mydocker-test-{os.getpid()}"
+        self.cgroup_parent = f"{_PREFIX}{os.getpid()}"
         self.root = self.directory / "root"
         self.run = self.directory / "run"
         self.environment = {
@@ -35,6 +40,7 @@ class Sandbox:
         from mydocker.kernel import links, syscalls
         from mydocker.kernel.errors import KernelError
 
+        sweep()
         os.environ.update(self.environment)
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         try:
@@ -62,3 +68,42 @@ class Sandbox:
     def leave(self) -> None:
         """Remove the temporary place. The namespaces end with the last process in them."""
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def sweep() -> None:
+    """Take away what suites left behind that were killed: groups with their processes, files."""
+    for tree in Path("/sys/fs/cgroup").glob("*/"):
+        for group in [
+            *tree.glob(f"{_PREFIX}*"),
+            *([tree] if tree.name.startswith(_PREFIX) else []),
+        ]:
+            if _owner_is_dead(group):
+                _remove_group(group)
+    for directory in Path("/var/tmp").glob(f"{_PREFIX}*"):
+        if _owner_is_dead(directory):
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _owner_is_dead(path: Path) -> bool:
+    """Names are mydocker-test-PID, and more after a further dash."""
+    pid = path.name.removeprefix(_PREFIX).partition("-")[0]
+    return pid.isdigit() and not Path(f"/proc/{pid}").exists()
+
+
+def _remove_group(top: Path) -> None:
+    for directory, _, _ in os.walk(top, topdown=False):
+        for pid in _processes(Path(directory)):
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        for thaw in ("freezer.state", "cgroup.freeze"):  # what is frozen does not die
+            with suppress(OSError):
+                Path(directory, thaw).write_text("THAWED" if thaw == "freezer.state" else "0")
+        with suppress(OSError):  # those that are dying still go at the next sweep
+            os.rmdir(directory)
+
+
+def _processes(group: Path) -> list[int]:
+    try:
+        return [int(pid) for pid in (group / "cgroup.procs").read_text().split()]
+    except OSError:
+        return []
