@@ -129,25 +129,35 @@ def three_below(pid: int) -> list[psutil.Process]:
     return found if len([p for p in found if p.name() == "sleep"]) == 2 else []
 
 
-ORPHAN = "(sh -c 'sleep 0.2; : >{file}' &) ; exec sleep 60"
+# It waits until the file is there: its parent, the brackets, is gone long before.
+ORPHAN = "(sh -c 'while [ ! -e {file} ]; do sleep 0.02; done' &) ; exec sleep 60"
+
+
+def orphan_of(first: psutil.Process) -> psutil.Process | None:
+    """The orphan, once it is a child of the container's first process."""
+    found = [child for child in first.children() if child.name() == "sh"]
+    return found[0] if found else None
 
 
 @pytest.mark.parametrize("options", [["--init"], ["--uts", "--init"]], ids=" ".join)
 def test_init_collects_orphans(mydocker: Launcher, sandbox: Sandbox, options: list[str]) -> None:
     file = sandbox.directory / f"orphan-{os.urandom(4).hex()}"
     started = mydocker.start(1, "run", *options, "sh", "-c", ORPHAN.format(file=file))
-    eventually(file.exists)
-    (init,) = psutil.Process(started.pid).children()
-    eventually(lambda: [p.name() for p in init.children(recursive=True)] == ["sleep"])
+    (init,) = eventually(lambda: psutil.Process(started.pid).children())
+    orphan = eventually(lambda: orphan_of(init))
+    file.touch()
+    eventually(lambda: not psutil.pid_exists(orphan.pid))
+    eventually(lambda: [child.name() for child in init.children(recursive=True)] == ["sleep"])
 
 
 def test_without_init_an_orphan_stays_a_zombie(mydocker: Launcher, sandbox: Sandbox) -> None:
     file = sandbox.directory / f"orphan-{os.urandom(4).hex()}"
     started = mydocker.start(1, "run", "sh", "-c", ORPHAN.format(file=file))
-    eventually(file.exists)
-    (first,) = psutil.Process(started.pid).children()
-    zombies = lambda: [p for p in first.children() if p.status() == psutil.STATUS_ZOMBIE]  # noqa: E731
-    assert len(eventually(zombies)) == 1
+    (first,) = eventually(lambda: psutil.Process(started.pid).children())
+    eventually(lambda: first.name() == "sleep")
+    orphan = eventually(lambda: orphan_of(first))
+    file.touch()
+    eventually(lambda: orphan.status() == psutil.STATUS_ZOMBIE)
 
 
 def test_init_does_not_wait_for_the_rest(mydocker: Launcher) -> None:

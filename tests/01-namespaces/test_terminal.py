@@ -200,6 +200,28 @@ def test_ctrl_c_with_init_stops_a_plain_command(spawn: Spawn, init: list[str]) -
             sleep.wait(0.3)
 
 
+COUNT = """
+import signal, time
+counted = []
+signal.signal(signal.SIGINT, lambda number, frame: counted.append(number))
+print("set", flush=True)
+while not counted:
+    time.sleep(0.01)
+time.sleep(0.2)
+print("counted", len(counted), flush=True)
+"""
+
+
+@INIT
+def test_ctrl_c_comes_once(spawn: Spawn, init: list[str]) -> None:
+    """And not from the terminal and from the init as well."""
+    child = spawn("run", *init, sys.executable, "-c", COUNT)
+    child.expect_exact("set")
+    eventually(lambda: not termios.tcgetattr(child.child_fd)[3] & termios.ICANON)
+    child.sendintr()
+    child.expect_exact("counted 1\r\n")
+
+
 def test_much_output(spawn: Spawn) -> None:
     script = "head -c 3000000 /dev/zero | tr '\\0' x; echo; echo end"
     child = spawn("run", "sh", "-c", script, maxread=65536)
