@@ -92,6 +92,9 @@ class Script:
             "TIOCSCTTY",
         ):
             self._wrapper(event)
+        elif event.call in _CONFINING:
+            # An image has no program for it, and before pivot_root we need what it takes away
+            self._stages[-1].append(f"# not done here: {shell.line(event)}")
         else:
             self._flush_identity()
             self._pivoted = self._pivoted or event.call == "pivot_root"
@@ -203,6 +206,8 @@ class Script:
             sys.stderr.write(self.text())
 
 
+# What takes powers from a process for good
+_CONFINING = ("capset", "keyctl", "seccomp", "setrlimit")
 _IDENTITY: dict[str, Callable[..., list[str]]] = {
     "setresuid": lambda ruid, euid, suid: [f"--reuid={euid}"],
     "setresgid": lambda rgid, egid, sgid: [f"--regid={egid}", "--keep-groups"],

@@ -130,14 +130,24 @@ def _mknod(path: str, mode: int, device: int) -> str:
     return f"mknod {given} {word(path)} {kind}{numbers}"
 
 
-def _prctl(option: int, value: int) -> str:
+def _prctl(option: int, value: int | list[int]) -> str:
+    if isinstance(value, list):
+        dropped = ",".join(f"-cap_{number}" for number in value)
+        return f"setpriv --bounding-set {dropped} COMMAND" if value else "# nothing to take away"
     if option == syscalls.PR_SET_PDEATHSIG:
         return f"unshare --kill-child={signal.Signals(value).name} COMMAND"
     if option == syscalls.PR_SET_NO_NEW_PRIVS:
         return "setpriv --no-new-privs COMMAND"
+    if option == syscalls.PR_SET_KEEPCAPS:
+        return "capsh --keep=1 -- -c COMMAND"
     if option == syscalls.PR_SET_DUMPABLE:
         return "# a shell gets this by the exec of setpriv"
     return "# no shell command makes this request: prctl(2)"
+
+
+def _setrlimit(name: str, soft: int, hard: int) -> str:
+    soft_, hard_ = ("unlimited" if value == -1 else str(value) for value in (soft, hard))
+    return f"prlimit --{name.lower()}={soft_}:{hard_} COMMAND"
 
 
 def _setgroups(*groups: int) -> str:
@@ -174,6 +184,9 @@ _TRANSLATORS: dict[str, Callable[..., str]] = {
     "sethostname": lambda name: f"hostname {word(name)}",
     "setdomainname": lambda name: f"echo {word(name)} > /proc/sys/kernel/domainname",
     "prctl": _prctl,
+    "capset": lambda *_: "setpriv --inh-caps=-all COMMAND  # an exec takes what is not in bounding",
+    "keyctl": lambda _, name: f"keyctl session {word(name)} COMMAND",
+    "setrlimit": _setrlimit,
     "setsid": lambda: "setsid COMMAND",
     "setresuid": lambda ruid, euid, suid: f"setpriv --reuid {euid} COMMAND",
     "setresgid": lambda rgid, egid, sgid: f"setpriv --regid {egid} COMMAND",

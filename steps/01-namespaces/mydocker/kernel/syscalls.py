@@ -69,12 +69,16 @@ RESOLVE_IN_ROOT = 0x10
 # <linux/prctl.h>, <linux/close_range.h>
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
+PR_SET_KEEPCAPS = 8
 PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
-PR_CAP_AMBIENT = 47
-PR_CAP_AMBIENT_CLEAR_ALL = 4
 CLOSE_RANGE_CLOEXEC = 4
+
+# <linux/capability.h>, <linux/keyctl.h>, <linux/seccomp.h>
+_LINUX_CAPABILITY_VERSION_3 = 0x20080522
+KEYCTL_JOIN_SESSION_KEYRING = 1
+SECCOMP_SET_MODE_FILTER = 1
 
 # <linux/bpf.h>
 BPF_PROG_LOAD = 5
@@ -97,6 +101,8 @@ SYS_close_range = 436
 SYS_openat2 = 437
 SYS_pidfd_getfd = 438
 SYS_mount_setattr = 442
+SYS_seccomp = {"x86_64": 317, "aarch64": 277}.get(platform.machine(), -1)
+SYS_keyctl = {"x86_64": 250, "aarch64": 219}.get(platform.machine(), -1)
 SYS_bpf = {"x86_64": 321, "aarch64": 280}.get(platform.machine(), -1)
 SYS_pivot_root = {"x86_64": 155, "aarch64": 41}.get(platform.machine(), -1)
 
@@ -136,6 +142,12 @@ class mount_attr(ctypes.Structure):
     ]
 
 
+class sock_fprog(ctypes.Structure):
+    """struct sock_fprog of <linux/filter.h>: a program in classic BPF."""
+
+    _fields_ = [("len", ctypes.c_ushort), ("filter", c_void_p)]
+
+
 def _check(result: int, function: object, arguments: object) -> int:
     """What every call has in common: -1 means refused, and errno says why."""
     if result == -1:
@@ -160,6 +172,8 @@ _setns = _prototype("setns", c_int, c_int)
 _sethostname = _prototype("sethostname", c_char_p, c_size_t)
 _setdomainname = _prototype("setdomainname", c_char_p, c_size_t)
 _prctl = _prototype("prctl", c_int, c_ulong, c_ulong, c_ulong, c_ulong)
+_capget = _prototype("capget", c_void_p, c_void_p)
+_capset = _prototype("capset", c_void_p, c_void_p)
 _syscall = _prototype("syscall", restype=c_long)  # variadic: callers wrap each argument
 _number = c_long
 
@@ -264,6 +278,72 @@ def setdomainname(name: str, *, why: str = "") -> None:
 def prctl(option: int, value: int = 0, third: int = 0, *, why: str = "") -> int:
     """Set one property of this process (prctl(2))."""
     return _make("prctl", (option, value), why, _prctl, option, value, third, 0, 0)
+
+
+def capget() -> tuple[int, int, int]:
+    """The ``(effective, permitted, inheritable)`` capabilities of this process, each a set of bits.
+
+    capget(2). Changes nothing: no event.
+    """
+    header = (ctypes.c_uint32 * 2)(_LINUX_CAPABILITY_VERSION_3, 0)
+    data = (ctypes.c_uint32 * 6)()
+    _capget(header, data)
+    effective, permitted, inheritable = (data[n] | data[n + 3] << 32 for n in range(3))
+    return effective, permitted, inheritable
+
+
+def capset(effective: int, permitted: int, inheritable: int, *, why: str = "") -> None:
+    """Set the capabilities of this process, each argument a set of bits (capset(2)).
+
+    Nothing can be had that is not permitted already.
+    """
+    sets = (effective, permitted, inheritable)
+    header = (ctypes.c_uint32 * 2)(_LINUX_CAPABILITY_VERSION_3, 0)
+    data = (ctypes.c_uint32 * 6)(*(s & 0xFFFFFFFF for s in sets), *(s >> 32 for s in sets))
+    _make("capset", sets, why, _capset, header, data)
+
+
+def capbset_drop(numbers: Sequence[int], *, why: str = "") -> None:
+    """Take capabilities out of the bounding set: one prctl(2) for each, told as one request.
+
+    Needs CAP_SETPCAP.
+    """
+
+    def drop() -> int:
+        for number in numbers:
+            _prctl(PR_CAPBSET_DROP, number, 0, 0, 0)
+        return 0
+
+    _make("prctl", (PR_CAPBSET_DROP, list(numbers)), why, drop)
+
+
+def seccomp(program: bytes, *, why: str = "") -> None:
+    """Put a filter in front of all system calls to come, 8 bytes an instruction (seccomp(2)).
+
+    Needs no_new_privs, or CAP_SYS_ADMIN in its user namespace. It can never be taken away.
+    """
+    code = ctypes.create_string_buffer(program, len(program))
+    filter_ = sock_fprog(len(program) // 8, ctypes.addressof(code))
+    raw = (_number(SYS_seccomp), c_uint(SECCOMP_SET_MODE_FILTER), c_uint(0), ctypes.byref(filter_))
+    told = ("SECCOMP_SET_MODE_FILTER", f"{len(program) // 8} instructions")
+    _make("seccomp", told, why, _syscall, *raw)
+
+
+def join_session_keyring(name: str, *, why: str = "") -> None:
+    """Leave the session keyring for a new one called ``name`` (keyctl_join_session_keyring(3))."""
+    raw = (_number(SYS_keyctl), c_int(KEYCTL_JOIN_SESSION_KEYRING), c_char_p(_bytes(name)))
+    _make("keyctl", ("KEYCTL_JOIN_SESSION_KEYRING", name), why, _syscall, *raw)
+
+
+def setrlimit(resource: int, soft: int, hard: int, *, shown: str = "", why: str = "") -> None:
+    """Set one limit of this process, -1 for none (setrlimit(2)); ``shown`` is its name.
+
+    To raise ``hard`` needs CAP_SYS_RESOURCE.
+    """
+    from resource import setrlimit
+
+    told = (shown or resource, soft, hard)
+    trace.request("setrlimit", told, why, setrlimit, resource, (soft, hard))
 
 
 def chdir(path: str, *, why: str = "") -> None:

@@ -5,9 +5,12 @@ from typing import Any
 import click
 
 from mydocker.cgroups.options import cgroups_options, cgroups_parts
+from mydocker.cli.security_options import security_options
 from mydocker.container.commandline import default_run, explain_option, finish
 from mydocker.container.running import new_identifier
 from mydocker.container.running import run as run_container
+from mydocker.engine.security.assembly import confined
+from mydocker.engine.security.settings import from_options
 from mydocker.namespaces.options import clone_flags, namespace_parts, process_options
 from mydocker.network.finding import find_shared, name_option
 from mydocker.network.options import network_flags, network_options, network_parts
@@ -28,6 +31,7 @@ from mydocker.overlay2.options import (
 @name_option
 @network_options
 @process_options
+@security_options
 @explain_option
 @click.argument("image", metavar="IMAGE")
 @click.argument("command", nargs=-1)
@@ -58,6 +62,7 @@ def run(image: str, command: tuple[str, ...], **options: Any) -> None:
         *network,
         *inside,
     ]
+    parts = confined(parts, from_options(options), identifier)
     ended = run_container(
         process, clone_flags(flags), parts, run_directory=run_directory, identifier=identifier
     )
