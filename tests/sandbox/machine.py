@@ -36,7 +36,7 @@ class Sandbox:
         }
 
     def enter(self) -> None:
-        """Leave the machine's namespaces if we have the rights; unprivileged tests go on without."""
+        """Leave the machine's namespaces; without the rights, unprivileged tests go on."""
         from mydocker.kernel import links, syscalls
         from mydocker.kernel.errors import KernelError
 
