@@ -65,12 +65,11 @@ def test_the_outside_reaches_127_0_0_1_by_no_trick(wires: Wires) -> None:
     _, server = wires.container("-p", "127.0.0.1:8081:80")
     token = wires.serve(server, 80)
     host_only = wires.serve(HOST, 7001)
-    wires.ip(outside, "route", "add", "127.0.0.1", "via", "203.0.113.1", "src", "203.0.113.9")
-    wires.do(outside, "ip", "rule", "add", "pref", "0", "table", "main")
-    wires.do(outside, "ip", "rule", "del", "pref", "0", "table", "local")
-    wires.do(server, "sysctl", "-qw", "net.ipv4.conf.eth0.route_localnet=1")
-    wires.do(server, "ip", "addr", "del", "127.0.0.1/8", "dev", "lo")
-    wires.do(server, "ip", "route", "add", "127.0.0.1", "via", "10.86.0.1", "dev", "eth0")
+    for attacker, gateway in ((outside, "203.0.113.1"), (server, "10.86.0.1")):
+        # who is root there can send packets to 127.0.0.1 on the wire
+        wires.do(attacker, "sysctl", "-qw", "net.ipv4.conf.eth0.route_localnet=1")
+        wires.do(attacker, "ip", "addr", "del", "127.0.0.1/8", "dev", "lo")
+        wires.ip(attacker, "route", "add", "127.0.0.1", "via", gateway, "dev", "eth0")
     assert wires.ask(HOST, "127.0.0.1", 8081) == token
     assert wires.ask(HOST, "127.0.0.1", 7001) == host_only
     assert wires.ask(outside, "127.0.0.1", 8081) == ""
@@ -89,6 +88,7 @@ def test_nothing_but_published_ports_can_be_reached_from_outside(wires: Wires) -
 
 
 def test_networks_do_not_reach_each_other(wires: Wires, network: Launcher) -> None:
+    outside = wires.outside()
     network(4, "network", "create", "blue")
     network(4, "network", "create", "red")
     _, blue = wires.container("--net", "blue", "-p", "8080:80")
@@ -102,6 +102,8 @@ def test_networks_do_not_reach_each_other(wires: Wires, network: Launcher) -> No
         assert not wires.ping(stranger, address)
         assert wires.ask(stranger, address, 80) == ""
         assert wires.ask(stranger, address, 80, "udp") == ""
+        assert wires.ask(stranger, "203.0.113.1", 8080) == "", "nor by its published port"
+    assert wires.ask(outside, "203.0.113.1", 8080) == token
 
 
 def test_an_internal_network_has_no_way_out_and_none_in(wires: Wires, network: Launcher) -> None:
@@ -109,6 +111,7 @@ def test_an_internal_network_has_no_way_out_and_none_in(wires: Wires, network: L
     token = wires.serve(outside, 80)
     host = wires.serve(HOST, 7002)
     network(4, "network", "create", "--internal", "cell")
+    wires.container()  # of the default network: with it, the machine forwards
     _, one = wires.container("--net", "cell", "-p", "8080:80")
     _, two = wires.container("--net", "cell")
     inner = wires.serve(one, 80)
@@ -117,15 +120,40 @@ def test_an_internal_network_has_no_way_out_and_none_in(wires: Wires, network: L
     assert wires.ip(two, "route", "show", "default") == ""
     # it may be root inside and help itself to a route
     wires.ip(two, "route", "add", "default", "via", gateway["Gateway"])
+    received = wires.received(outside)
     assert wires.ask(two, "203.0.113.9", 80) == ""
     assert not wires.ping(two, "203.0.113.9")
+    assert wires.ask(two, "203.0.113.9", 80, "udp") == ""
+    assert wires.received(outside) == received, "not one packet gets out, answered or not"
     assert not wires.ping(two, "203.0.113.1"), "the host's other addresses"
     assert wires.ask(two, "203.0.113.1", 7002) == ""
     assert wires.ask(two, gateway["Gateway"], 7002) == host, "the host at its gateway"
     assert wires.ask(outside, "203.0.113.1", 8080) == ""
     wires.ip(outside, "route", "add", "10.0.0.0/8", "via", "203.0.113.1")
     assert not wires.ping(outside, wires.address(one))
+    # a rule of somebody else that leads in
+    rule = f"tcp dport 9000 dnat to {wires.address(one)}:80"
+    chain = "type nat hook prerouting priority -101"
+    foreign = f"table ip foreign {{\nchain x {{\n{chain}\n{rule}\n}}\n}}\n"
+    subprocess.run(["nft", "-f", "-"], input=foreign, text=True, check=True)
+    try:
+        assert wires.ask(outside, "203.0.113.1", 9000) == ""
+    finally:
+        subprocess.run(["nft", "delete", "table", "ip", "foreign"], check=True)
     assert token
+
+
+def test_a_port_goes_with_its_container(wires: Wires) -> None:
+    outside = wires.outside()
+    wires.container()
+    web = wires.container("-p", "8080:80")
+    address = wires.address(web[1])
+    wires.end(*web)
+    _, heir = wires.container()
+    assert wires.address(heir) == address, "the address is free again"
+    wires.serve(heir, 80)
+    assert wires.ask(outside, "203.0.113.1", 8080) == ""
+    assert wires.ask(HOST, "127.0.0.1", 8080) == ""
 
 
 def test_ipv6_where_it_is_asked_for(wires: Wires, network: Launcher) -> None:

@@ -115,7 +115,7 @@ def test_a_fault_at_every_request(
             assert done.returncode in (-9, 0)
         clean_up(sandbox)
         eventually(lambda: not remains(sandbox), 5, f"nothing left after {kind}:{k}: {done.stderr}")
-    assert reached >= 7
+    assert reached >= 5
 
 
 def test_a_kill_while_a_network_is_made(sandbox: Sandbox, mydocker: Launcher) -> None:
@@ -253,7 +253,7 @@ def test_a_foreign_bridge_is_left_alone(wires: Wires, mydocker: Launcher) -> Non
 
 
 def test_rules_of_others_are_never_touched(wires: Wires) -> None:
-    foreign = "table ip docker { chain x { type filter hook forward priority 0; policy accept; } }"
+    foreign = "table ip docker {\nchain x {\ntype filter hook forward priority 0\naccept\n}\n}\n"
     subprocess.run(["nft", "-f", "-"], input=foreign, text=True, check=True)
     try:
         before = output("nft", "list", "table", "ip", "docker")

@@ -149,6 +149,7 @@ def test_connect_and_disconnect(wires: Wires, network: Launcher) -> None:
     assert "already" in network(4, "network", "connect", "blue", "web", code=125).stderr
     network(4, "network", "disconnect", "bridge", "web")
     assert wires.ask(HOST, "127.0.0.1", 8080) == ""
+    assert "8080" not in wires.do(HOST, "nft", "list", "table", "inet", "mydocker").stdout
     assert "eth0" not in wires.ip(inside, "link")
     assert "dev eth1" in wires.ip(inside, "route", "show", "default")
     network(4, "network", "disconnect", "blue", "web")

@@ -130,6 +130,23 @@ def test_nobody_frees_what_is_anothers(tmp_path: Path) -> None:
     assert ipam.holder(str(tmp_path), address) == "mine"
 
 
+def _take_many(directory: Path, owner: str) -> list[str]:
+    subnet = Subnet.parse("10.0.0.0/24")
+    return [
+        ipam.reserve(str(directory), subnet, "10.0.0.1", f"{owner}{i}", lambda o: True)
+        for i in range(30)
+    ]
+
+
+def test_many_at_once_get_different_addresses(tmp_path: Path) -> None:
+    from concurrent.futures import ProcessPoolExecutor
+
+    with ProcessPoolExecutor(8) as pool:
+        results = pool.map(_take_many, [tmp_path] * 8, [f"p{i}-" for i in range(8)])
+        found = [address for addresses_ in results for address in addresses_]
+    assert len(set(found)) == 240
+
+
 def test_a_range(tmp_path: Path) -> None:
     ip_range = Subnet.parse("10.0.0.4/31")
     assert [reserve(tmp_path, c, ip_range=ip_range) for c in "ab"] == ["10.0.0.4", "10.0.0.5"]

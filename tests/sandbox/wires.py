@@ -107,6 +107,12 @@ class Wires:
         done = self.do(where, "busybox", "ping", *six, "-c1", "-W1", address)
         return done.returncode == 0
 
+    def received(self, where: int) -> int:
+        """The IP packets that a namespace has received, as its own kernel counts them."""
+        with open(f"/proc/{where}/net/snmp") as file:
+            _, values = [line.split() for line in file if line.startswith("Ip:")]
+        return int(values[3])
+
     def resolve(self, where: int, server: str, name: str, kind: str = "a") -> list[str]:
         """The addresses (or names) that a DNS server knows for a name."""
         done = self.do(where, "busybox", "nslookup", f"-type={kind}", name, server)

@@ -92,6 +92,10 @@ class NetworkPart(Part):
             batch = inside_batch(self._plan)
             commands.ip_batch(batch, why="addresses, and a default route to the gateway")
 
+    def descriptors(self) -> list[int]:
+        """The sockets that keep the published ports."""
+        return [socket.fileno() for socket in self._reservations.sockets]
+
     def release(self) -> None:
         """Undo all that :meth:`prepare` and :meth:`attach` made, whoever made it."""
         self._reservations.close()
