@@ -15,6 +15,7 @@ and so sees the steps 1 to 3, and nothing of what is built later.
 This runs at every start: nothing is imported here that Python has not already imported.
 """
 
+import _signal  # type: ignore[import-not-found]  # built in: signal would be an import
 import os
 import sys
 
@@ -25,6 +26,9 @@ NEEDED = ("click", "rich", "psutil")
 
 def stack(last: int) -> None:
     """Put the steps 1..`last`, and the packages that they need, on the import path."""
+    # Ctrl-C while the rest is imported just ends us, without a traceback. `main` undoes this.
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     venv = os.environ.get("MYDOCKER_VENV") or os.path.join(ROOT, ".venv")
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
     layers = [

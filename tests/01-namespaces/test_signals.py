@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from subprocess import Popen
@@ -101,6 +103,35 @@ def test_exit_codes_though_our_caller_ignores_sigchld(mydocker: Launcher) -> Non
         mydocker(1, "run", *init, "sh", "-c", "exit 45", code=45, preexec_fn=ignore)
 
 
+EARLY = """
+import os, signal, sys
+sys.path.insert(0, STEPS)
+from layers import stack
+stack(1)
+os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+def test_ctrl_c_before_all_is_imported_needs_no_traceback(sandbox: Sandbox) -> None:
+    command = [sys.executable, "-ESs", "-c", EARLY.replace("STEPS", repr(str(sandbox.steps)))]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, **FOREGROUND)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+
+
+LATER = """
+import click
+from mydocker.container.commandline import main
+main(click.command()(lambda: signal.raise_signal(signal.SIGINT)))
+"""
+
+
+def test_ctrl_c_later_is_130(sandbox: Sandbox) -> None:
+    code = EARLY.replace("STEPS", repr(str(sandbox.steps))).rpartition("os.kill")[0] + LATER
+    command = [sys.executable, "-ESs", "-c", code]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, **FOREGROUND)
+    assert (done.returncode, done.stderr.strip()) == (130, "")  # click ends the line of the ^C
+
+
 # ---------------------------------------------------------------- the ends
 
 
@@ -144,6 +175,7 @@ def test_init_collects_orphans(mydocker: Launcher, sandbox: Sandbox, options: li
     file = sandbox.directory / f"orphan-{os.urandom(4).hex()}"
     started = mydocker.start(1, "run", *options, "sh", "-c", ORPHAN.format(file=file))
     (init,) = eventually(lambda: psutil.Process(started.pid).children())
+    eventually(lambda: ["sleep", "60"] in [child.cmdline() for child in init.children()])
     orphan = eventually(lambda: orphan_of(init))
     file.touch()
     eventually(lambda: not psutil.pid_exists(orphan.pid))
@@ -154,7 +186,7 @@ def test_without_init_an_orphan_stays_a_zombie(mydocker: Launcher, sandbox: Sand
     file = sandbox.directory / f"orphan-{os.urandom(4).hex()}"
     started = mydocker.start(1, "run", "sh", "-c", ORPHAN.format(file=file))
     (first,) = eventually(lambda: psutil.Process(started.pid).children())
-    eventually(lambda: first.name() == "sleep")
+    eventually(lambda: first.cmdline() == ["sleep", "60"])
     orphan = eventually(lambda: orphan_of(first))
     file.touch()
     eventually(lambda: orphan.status() == psutil.STATUS_ZOMBIE)

@@ -7,6 +7,7 @@ our code).
 
 import errno
 import os
+import signal
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -116,6 +117,8 @@ def main(command: click.Command, name: str = "mydocker") -> NoReturn:
     """Run a click command as the program: errors in one line, exit codes as Docker's."""
     code = CANNOT_RUN
     _open_standard_streams()
+    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # since layers.py; else it is ignored
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         result = command.main(prog_name=name, standalone_mode=False)
         code = result if isinstance(result, int) else 0
