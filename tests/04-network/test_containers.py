@@ -136,8 +136,10 @@ def test_an_internal_network_has_no_way_out_and_none_in(wires: Wires, network: L
     chain = "type nat hook prerouting priority -101"
     foreign = f"table ip foreign {{\nchain x {{\n{chain}\n{rule}\n}}\n}}\n"
     subprocess.run(["nft", "-f", "-"], input=foreign, text=True, check=True)
+    received = wires.received(one)
     try:
         assert wires.ask(outside, "203.0.113.1", 9000) == ""
+        assert wires.received(one) == received
     finally:
         subprocess.run(["nft", "delete", "table", "ip", "foreign"], check=True)
     assert token

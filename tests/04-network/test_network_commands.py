@@ -141,6 +141,7 @@ def test_a_hundred_networks(wires: Wires, network: Launcher) -> None:
 
 def test_connect_and_disconnect(wires: Wires, network: Launcher) -> None:
     network(4, "network", "create", "blue")
+    wires.container()  # stays on the default network, which so stays up
     _, inside = wires.container("--name", "web", "-p", "8080:80")
     _, other = wires.container("--net", "blue")
     token = wires.serve(inside, 80)
