@@ -6,14 +6,9 @@ K walks from 1 until nothing is left to be hit.
 """
 
 import os
-import random
 import re
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 from sandbox import contract
