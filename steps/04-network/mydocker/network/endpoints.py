@@ -14,6 +14,7 @@ from mydocker.network.store import DEFAULT, Endpoint, Network, Published, Store
 # kernel takes them away in 50 to 100 ms, and makes them in 15: for containers that are run one
 # after the other, that would be most of each one's start and end.
 LINGER = 0.3
+_MOST = 16  # networks of one container: the name of a link has one hexadecimal digit for it
 
 
 @dataclass
@@ -88,40 +89,62 @@ def inside_batch(plan: list[tuple[Network, Endpoint]]) -> str:
     return "".join(lines)
 
 
-def leave_all(store: Store, container: str, *, linger: bool = False) -> None:
+def leave_all(store: Store, container: str, *, aside: bool = False) -> None:
     """Take a container off all its networks. Called with the store's lock held.
 
-    ``linger`` leaves the default network's bridge for a moment when this was its last container.
+    ``aside`` leaves what takes long to a process beside us: see :func:`_end_aside`.
     """
     attached = store.attached(container)
     for _, endpoint in attached:
         bridges.withdraw(endpoint)
-    loose = [endpoint.link for _, endpoint in attached]
     for network, endpoint in attached:
         store.drop(endpoint)
         for address in endpoint.addresses:
             ipam.free(store.state(network.id, "addresses"), address, container)
-    default = store.named(DEFAULT)
-    if default and store.is_up(default) and not store.endpoints(default):
-        if linger:
-            _close_later(store, default)
-        else:
-            bridges.take_down(store, default, loose)
-    bridges.delete_links(loose, why="the veth pair, both ends")
+    loose = [endpoint.link for _, endpoint in attached]
+    if aside and loose:
+        _end_aside(store, loose)
+    else:
+        _end(store, loose)
     if any(not network.default for network, _ in attached):
         dns.look(store)
 
 
-def _close_later(store: Store, network: Network) -> None:
-    """Take the default network down in a moment, beside us, unless somebody has come by then."""
+def _end(store: Store, loose: list[str]) -> None:
+    """Delete links, and the default network if nobody is on it. With the store's lock held."""
+    default = store.named(DEFAULT)
+    if default and store.is_up(default) and not store.endpoints(default):
+        bridges.take_down(store, default, loose)
+    bridges.delete_links(loose, why="the veth pair, both ends")
 
-    def close(ready: int) -> None:
+
+def _end_aside(store: Store, loose: list[str]) -> None:
+    """The same beside us, and later.
+
+    The kernel is taking the container's namespace apart now, and the veth pair with it; a request
+    to delete the pair would wait for that, 10 to 30 ms. Only if somebody else holds the namespace,
+    the pair stays, and has to be deleted. And the default network stays for a moment, see
+    ``LINGER``.
+    """
+
+    def end(ready: int) -> None:
+        bridges.delete_links(loose, why="the veth pair, both ends")
         time.sleep(LINGER)
         with store.lock():
-            if not store.endpoints(network):
-                bridges.take_down(store, network)
+            _end(store, [])
 
-    os.close(background.begin("mydocker-net", close))
+    os.close(background.begin("mydocker-net", end))
+
+
+def wait_until_gone(store: Store, container: str) -> None:
+    """Wait until nothing of a released container's links is left, for at most two seconds.
+
+    Its release leaves that to the kernel and to a process beside it. For ``rm``, which promises.
+    """
+    names = [links.host_name(container, index) for index in range(_MOST)]
+    end = time.monotonic() + 2
+    while any(host.has_link(name) for name in names) and time.monotonic() < end:
+        time.sleep(0.002)
 
 
 def published(store: Store, container: str) -> list[Published]:

@@ -102,8 +102,8 @@ class NetworkPart(Part):
         if not os.path.isdir(self.store.state()):
             return
         # Who cleans up after another, or is watched, does all of it now and before our eyes.
-        linger = bool(self._plan) and not trace.observed()
+        aside = bool(self._plan) and not trace.observed()
         with self.store.lock():
-            leave_all(self.store, self.container, linger=linger)
+            leave_all(self.store, self.container, aside=aside)
             for network in self.store.up():
                 ipam.free_all(self.store.state(network.id, "addresses"), self.container)
