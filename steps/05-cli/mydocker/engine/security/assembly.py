@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mydocker.container.parts import Part
-from mydocker.engine.security import capabilities, guard
-from mydocker.engine.security.settings import Security
+from mydocker.engine.security import capabilities, guard, seccomp
+from mydocker.engine.security.settings import UNCONFINED, Security
 from mydocker.overlay2.user import UserPart
 
 
@@ -35,7 +35,12 @@ def confined(parts: Sequence[Part], security: Security, keyring: str) -> list[Pa
 
 def _last(security: Security) -> list[Part]:
     names = security.capabilities
-    return [capabilities.Ceiling(names), capabilities.Capabilities(names)]
+    parts: list[Part] = [capabilities.Ceiling(names)]
+    if security.no_new_privileges:
+        parts.append(seccomp.NoNewPrivileges())
+    if security.seccomp != UNCONFINED:
+        parts.append(seccomp.Filter(seccomp.program(security.seccomp, names)))
+    return [*parts, capabilities.Capabilities(names)]
 
 
 def all_capabilities(security: Security) -> Security:

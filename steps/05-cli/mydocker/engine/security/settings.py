@@ -1,5 +1,6 @@
 """What was asked for: ``--privileged``, ``--cap-add``, ``--security-opt``, …, read and checked."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,8 @@ from mydocker.engine.security import capabilities
 from mydocker.kernel.errors import Failure
 
 UNCONFINED = "unconfined"
+_BUILTIN = "builtin"  # Docker's word for the default profile
+_LARGEST = 1 << 20  # bytes of a profile
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,25 @@ def _security_opts(texts: tuple[str, ...]) -> tuple[bool, str]:
         if name == "no-new-privileges" and value in ("", "true", "false"):
             no_new_privileges = value != "false"
         elif name == "seccomp" and value:
-            seccomp = value
+            seccomp = "" if value == _BUILTIN else value
         else:
             hint = "Known: no-new-privileges, seccomp=unconfined, seccomp=FILE"
             raise Failure(f"invalid --security-opt: {text!r}", hint)
     return no_new_privileges, seccomp
+
+
+def read_profile(text: str) -> str:
+    """A text of ``--security-opt`` with the profile itself in the place of its file's name.
+
+    So what is kept of a container does not change with the file. Raises Failure.
+    """
+    name, _, path = text.partition("=")
+    if name != "seccomp" or path in ("", UNCONFINED, _BUILTIN) or path.startswith("{"):
+        return text
+    try:
+        with open(path, encoding="utf-8") as file:
+            return f"seccomp={file.read(_LARGEST)}"
+    except (OSError, UnicodeDecodeError) as error:
+        said = os.strerror(error.errno or 0) if isinstance(error, OSError) else "not UTF-8 text"
+        hint = "seccomp=FILE names a profile in JSON; seccomp=unconfined is without"
+        raise Failure(f"--security-opt seccomp={path}: {said}", hint) from None
