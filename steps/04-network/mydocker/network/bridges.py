@@ -128,7 +128,8 @@ def take_down(store: Store, network: Network, also: list[str] | None = None) -> 
     if not store.is_up(network):
         return
     why = f"nobody uses network '{network.name}' any more"
-    delete_links([*(also or []), network.bridge], why=why)
+    # The bridge first: a veth that its namespace takes along just now would end the batch.
+    delete_links([network.bridge, *(also or [])], why=why)
     # Noted last: whoever cleans up after a kill or a failure in between does all of this again.
     if any(other.id != network.id for other in store.up()):
         apply(store, without=network.id)

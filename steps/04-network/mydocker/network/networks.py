@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from mydocker.kernel.errors import Failure
-from mydocker.network import addresses, bridges, host, ipam
+from mydocker.network import addresses, bridges, host
 from mydocker.network.addresses import Subnet, Taken
+from mydocker.network.leftovers import remove_leftovers
 from mydocker.network.store import DEFAULT, DEFAULT_BRIDGE, Endpoint, Network, Store
 
 BUILT_IN = (DEFAULT, "host", "none")  # there are networks of these names without being made
@@ -271,9 +272,9 @@ def remove(store: Store, word: str) -> Network:
     """Remove a network nobody is attached to. Raises Failure if somebody is, or it is built in."""
     if word in BUILT_IN:
         raise Failure(f"network '{word}': built in, cannot be removed")
+    remove_leftovers(store)
     with store.lock():
         network = store.find(word)
-        _forget_the_dead(store, network)
         users = store.endpoints(network)
         if users:
             names = ", ".join(e.name for e in users[:5]) + (" …" if len(users) > 5 else "")
@@ -289,9 +290,9 @@ def remove(store: Store, word: str) -> Network:
 def prune(store: Store) -> list[Network]:
     """Remove all networks nobody is attached to, and what was left behind; heal the others."""
     removed = []
+    remove_leftovers(store)
     with store.lock():
         for network in store.networks():
-            _forget_the_dead(store, network)
             if store.endpoints(network):
                 continue
             bridges.take_down(store, network)
@@ -300,16 +301,3 @@ def prune(store: Store) -> list[Network]:
                 removed.append(network)
         bridges.heal(store)
     return removed
-
-
-def _forget_the_dead(store: Store, network: Network) -> None:
-    """Endpoints and addresses of containers that are no longer there."""
-    for endpoint in store.endpoints(network):
-        if not store.exists(endpoint.container):
-            bridges.withdraw(endpoint)
-            bridges.delete_links([endpoint.link], why="its container is gone")
-            store.drop(endpoint)
-    directory = store.state(network.id, "addresses")
-    if os.path.isdir(directory):
-        for address in ipam.orphans(directory, store.exists):
-            ipam.free(directory, address, ipam.holder(directory, address))
