@@ -76,7 +76,10 @@ class ContentStore:
 
     def write(self, value: Json) -> Json:
         """Keep a JSON object as a blob; its descriptor, without a media type."""
-        data = encode(value)
+        return self.put(encode(value))
+
+    def put(self, data: bytes) -> Json:
+        """Keep some bytes as a blob; its descriptor, without a media type."""
         digest = digests.of(data)
         if not self.has(digest):
             self.found()
@@ -157,8 +160,11 @@ def encode(value: Json) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
-def replace(path: str, data: bytes) -> None:
-    """Write a file so that, after a crash or on a full disk, it is whole or as it was before."""
+def replace(path: str, data: bytes, *, durable: bool = True) -> None:
+    """Write a file so that, after a crash or on a full disk, it is whole or as it was before.
+
+    Without ``durable`` this holds for a killed process but not for a power cut.
+    """
     draft = f"{path}.{os.getpid()}.new"
     try:
         fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
@@ -166,7 +172,8 @@ def replace(path: str, data: bytes) -> None:
             rest = memoryview(data)
             while rest:
                 rest = rest[os.write(fd, rest) :]
-            os.fsync(fd)  # else the new name may reach the disk before the new content
+            if durable:
+                os.fsync(fd)  # else the new name may reach the disk before the new content
         finally:
             os.close(fd)
         os.rename(draft, path)

@@ -166,7 +166,7 @@ def import_command(file: str, name: str, change: Sequence[str], message: str, ro
     from mydocker.overlay2.importing import import_archive
 
     config = apply(ImageConfig(), change)
-    with _bar(f"importing {file}") as progress:
+    with byte_bar(f"importing {file}") as progress:
         image = import_archive(
             ImageStore(root), file, name, config=config, message=message, progress=progress
         )
@@ -174,7 +174,7 @@ def import_command(file: str, name: str, change: Sequence[str], message: str, ro
 
 
 @contextmanager
-def _bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
+def byte_bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
     """A bar for bytes, on a terminal; nothing elsewhere."""
     if not sys.stderr.isatty():
         yield None

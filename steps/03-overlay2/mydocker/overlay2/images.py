@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from mydocker.kernel.errors import Failure
 from mydocker.overlay2 import digest as digests
 from mydocker.overlay2 import workspace
-from mydocker.overlay2.content import CONFIG, LAYER, MANIFEST, ContentStore, Json, Named
+from mydocker.overlay2.content import CONFIG, LAYER, MANIFEST, ContentStore, Json, Named, encode
 from mydocker.overlay2.layerdb import LayerDB, Registered
 from mydocker.overlay2.layers import LayerStore
 
@@ -222,13 +222,20 @@ class ImageStore:
     # ------------------------------------------------------------ change
 
     def commit(
-        self, work: str, document: Json, layers: Sequence[NewLayer], names: Iterable[str] = ()
+        self,
+        work: str,
+        document: Json,
+        layers: Sequence[NewLayer],
+        names: Iterable[str] = (),
+        *,
+        raw: bytes = b"",
     ) -> Image:
         """Make an image of new layers, all in the workspace ``work``, and give it ``names``.
 
         ``document`` is the image's configuration; its ``rootfs.diff_ids`` may begin with layers
         that the store has already and must end with the new ones. A layer that is there is not
-        added again. Raises Failure for a name that is none.
+        added again. ``raw`` is the document as somebody else wrote it: only the same bytes give the
+        same id. Raises Failure for a name that is none.
         """
         from mydocker.overlay2.reference import parse
 
@@ -240,13 +247,13 @@ class ImageStore:
             for number, diff_id in enumerate(document["rootfs"]["diff_ids"]):
                 if diff_id in new:
                     self._add_layer(work, chain[: number + 1], new[diff_id])
-                size = os.stat(self.content.blob(diff_id)).st_size
+                size = self._blob_size(diff_id)
                 descriptors.append({"mediaType": LAYER, "digest": diff_id, "size": size})
             manifest = self.content.write(
                 {
                     "schemaVersion": 2,
                     "mediaType": MANIFEST,
-                    "config": {"mediaType": CONFIG} | self.content.write(document),
+                    "config": {"mediaType": CONFIG} | self.content.put(raw or encode(document)),
                     "layers": descriptors,
                 }
             )
@@ -254,6 +261,15 @@ class ImageStore:
             index = self._named(self.content.index(), entry, tags)
             self.content.write_index(index)
             return self._image(entry.digest, index)
+
+    def _blob_size(self, diff_id: str) -> int:
+        try:
+            return os.stat(self.content.blob(diff_id)).st_size
+        except FileNotFoundError:
+            raise Failure(
+                f"the layer {diff_id} below is not in the store any more",
+                "Its image was removed; export the container instead",
+            ) from None
 
     def _add_layer(self, work: str, chain: list[str], layer: NewLayer) -> None:
         if not self.content.has(layer.diff_id):

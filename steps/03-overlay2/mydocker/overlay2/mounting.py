@@ -45,8 +45,9 @@ _NO_UPPER = {
 class OverlayMount(NamedTuple):
     """One overlay: what lies below, nearest first, what is written to, and where it appears.
 
-    Paths are relative to ``directory``. ``volatile``: the upper layer will be thrown away, so the
-    kernel need not write it to the disk when it is unmounted (Linux 5.10).
+    Paths are relative to ``directory``. Without ``upper`` and ``work`` it can only be read, and
+    takes at least two layers. ``volatile``: the upper layer will be thrown away, so the kernel
+    need not write it to the disk when it is unmounted (Linux 5.10).
     """
 
     directory: str
@@ -59,7 +60,9 @@ class OverlayMount(NamedTuple):
     @property
     def options(self) -> str:
         """All options as mount(8)'s ``-o`` takes them."""
-        text = f"lowerdir={':'.join(self.lower)},upperdir={self.upper},workdir={self.work}"
+        text = f"lowerdir={':'.join(self.lower)}"
+        if self.upper:
+            text += f",upperdir={self.upper},workdir={self.work}"
         return f"{text},volatile" if self.volatile else text
 
     @property
@@ -95,7 +98,8 @@ def _mount_one_by_one(overlay: OverlayMount) -> None:
     context = syscalls.fsopen("overlay", why=why)
     try:
         settings = [("lowerdir+", lower) for lower in overlay.lower]
-        settings += [("upperdir", overlay.upper), ("workdir", overlay.work)]
+        if overlay.upper:
+            settings += [("upperdir", overlay.upper), ("workdir", overlay.work)]
         for key, value in settings:
             syscalls.fsconfig(context, syscalls.FSCONFIG_SET_STRING, key, value, why="a layer")
         if overlay.volatile:

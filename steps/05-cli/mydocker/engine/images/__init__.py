@@ -1,0 +1,1 @@
+"""Images made, taken apart and moved: commit, export, save, load, history."""

@@ -1,0 +1,42 @@
+"""``export``: the files of a container as one tar archive, as if all layers were one.
+
+Whatever the image was made of, its history, its layers, its configuration, is not in there; nor is
+what is mounted in the container, volumes above all.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+
+from mydocker.engine.images.layertar import pack_tree
+from mydocker.engine.images.view import container_root
+from mydocker.engine.store import Store
+
+Progress = Callable[[int], None]
+
+
+def export(
+    store: Store, word: str, fd: int, *, sparse: bool = False, progress: Progress | None = None
+) -> None:
+    """Write the files of the container ``word`` to the descriptor ``fd``.
+
+    ``sparse``: holes are written as GNU tar -S does. Raises NoSuchContainer; the OSError of a full
+    disk or a closed pipe is the caller's.
+    """
+    identifier = store.find(word)
+    root = container_root(store.root, identifier)
+    try:
+        write_pieces(fd, pack_tree(root, sparse=sparse), progress)
+    finally:
+        os.close(root)
+
+
+def write_pieces(fd: int, pieces: Iterable[bytes], progress: Progress | None = None) -> None:
+    """Write all pieces; ``progress`` is told the bytes that are written."""
+    done = 0
+    for piece in pieces:
+        rest = memoryview(piece)
+        while rest:
+            rest = rest[os.write(fd, rest) :]
+        done += len(piece)
+        if progress:
+            progress(done)

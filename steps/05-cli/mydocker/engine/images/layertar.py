@@ -1,0 +1,357 @@
+"""A directory as a tar archive: the root of a container for ``export``, a layer for ``commit``.
+
+The same files give the same bytes: names are sorted, and what belongs to this machine and not to
+the files (inode numbers, access times, names of users) is left out. In each directory its files
+come first and then the directories in it, so that one directory at a time has to be open, however
+deep the tree is.
+
+A layer on disk has overlayfs's notes in it; in the archive they become names (OCI image
+specification, "Whiteouts"): a character device 0/0 called ``x`` becomes ``.wh.x``, a directory with
+``trusted.overlay.opaque`` gets a file ``.wh..wh..opq``.
+
+The tree may belong to a running container, so whatever is opened is opened below the root's
+descriptor and through no symbolic link (openat2(2)).
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+
+from mydocker.engine.images import tarheader
+from mydocker.kernel import syscalls
+from mydocker.kernel.errors import Failure, KernelError
+from mydocker.overlay2.archive import OPAQUE, WHITEOUT
+from mydocker.overlay2.tarformat import (
+    BLOCK_DEVICE,
+    CHARACTER,
+    DIRECTORY,
+    FIFO,
+    FILE,
+    HARD_LINK,
+    SYMLINK,
+    Entry,
+)
+
+PIECE = 1 << 20
+_NOTES = ("trusted.overlay.", "user.overlay.")  # overlayfs's own attributes
+_OF_THE_MACHINE = ("security.selinux", "security.ima", "security.evm")
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_STAY = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_SYMLINKS
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+_KINDS = {
+    stat.S_IFREG: FILE,
+    stat.S_IFLNK: SYMLINK,
+    stat.S_IFCHR: CHARACTER,
+    stat.S_IFBLK: BLOCK_DEVICE,
+    stat.S_IFIFO: FIFO,
+    stat.S_IFDIR: DIRECTORY,
+}
+
+
+def pack_tree(root: int, *, sparse: bool = False) -> Iterator[bytes]:
+    """All below the directory ``root``, an open descriptor, as an archive in pieces of some MiB.
+
+    ``sparse``: files with holes are written as GNU tar -S does, instead of with zeros. Not for
+    layers: what Docker loads it must be able to write again, and it cannot write this.
+    """
+    return _Packing(root, sparse=sparse).pieces()
+
+
+def pack_layer(upper: int, lower: Sequence[str], merged: Callable[[], int]) -> Iterator[bytes]:
+    """The layer ``upper`` (the descriptor of its ``diff``) on top of the directories ``lower``.
+
+    ``merged`` gives a descriptor of the root as the container sees it: asked for only if a part of
+    the layer cannot be told without what lies below. Nothing at all changed: an empty archive.
+    """
+    return _Packing(upper, lower=lower, merged=merged).pieces()
+
+
+class _Packing:
+    def __init__(
+        self,
+        root: int,
+        *,
+        sparse: bool = False,
+        lower: Sequence[str] | None = None,
+        merged: Callable[[], int] | None = None,
+    ) -> None:
+        self._root = root
+        self._sparse = sparse
+        self._lower = lower  # None: a plain tree, in which a device 0/0 is nothing special
+        self._merged = merged
+        self._first: dict[tuple[int, int], bytes] = {}  # of files with several names: inode, name
+        self._waiting: list[bytes] = []
+        self._size = 0
+
+    def pieces(self) -> Iterator[bytes]:
+        yield from self._entries()
+        self._waiting.append(tarheader.END)
+        yield b"".join(self._waiting)
+
+    # ------------------------------------------------------------ the walk
+
+    def _entries(self) -> Iterator[bytes]:
+        yield from self._top()
+        pending = [(self._root, b"")]
+        while pending:
+            root, path = pending.pop()
+            fd = self._open(root, path)
+            if fd is None:
+                continue
+            try:
+                below = []
+                for name in sorted(map(os.fsencode, os.listdir(fd))):
+                    full = b"%s/%s" % (path, name) if path else name
+                    try:
+                        status = os.lstat(name, dir_fd=fd)
+                    except FileNotFoundError:
+                        continue  # removed by the container meanwhile
+                    if stat.S_ISDIR(status.st_mode):
+                        below.append((full, name, status))
+                    else:
+                        yield from self._other(root, fd, full, name, status)
+                found = []
+                for full, name, status in below:
+                    found.append((self._directory(root, fd, full, name, status), full))
+                    yield from self._full()
+            finally:
+                os.close(fd)
+            pending += reversed(found)
+
+    def _open(self, root: int, path: bytes) -> int | None:
+        try:
+            return syscalls.openat2(root, path or b".", _DIRECTORY, _STAY)
+        except KernelError as error:
+            if error.errno in _GONE and path:
+                return None
+            raise Failure(f"{os.fsdecode(path)!r} cannot be read: {error.strerror}") from None
+
+    def _top(self) -> Iterator[bytes]:
+        """The root itself, if it is not what everybody makes it: root's, 755, no attributes."""
+        status = os.fstat(self._root)
+        attributes = self._attributes(f"/proc/self/fd/{self._root}", follow=True)
+        if (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) != (0o755, 0, 0) or (
+            attributes
+        ):
+            self._header(self._entry(b".", DIRECTORY, status, attributes))
+        yield from self._full()
+
+    def _header(self, entry: Entry) -> None:
+        self._put(tarheader.encode(entry))
+
+    def _put(self, data: bytes) -> None:
+        self._waiting.append(data)
+        self._size += len(data)
+
+    def _full(self) -> Iterator[bytes]:
+        """What is waiting, once it is enough for one write."""
+        if self._size >= PIECE:
+            yield b"".join(self._waiting)
+            self._waiting, self._size = [], 0
+
+    # ------------------------------------------------------------ entries
+
+    def _entry(
+        self, name: bytes, kind: bytes, status: os.stat_result, xattrs: dict[bytes, bytes]
+    ) -> Entry:
+        device = (os.major(status.st_rdev), os.minor(status.st_rdev))
+        mode, mtime = stat.S_IMODE(status.st_mode), status.st_mtime_ns
+        return Entry(
+            name, kind, mode, status.st_uid, status.st_gid, 0, mtime, b"", device, xattrs
+        )  # fmt: skip
+
+    def _directory(
+        self, root: int, fd: int, full: bytes, name: bytes, status: os.stat_result
+    ) -> int:
+        """One directory's own entry; the root below which its content is to be read."""
+        path = f"/proc/self/fd/{fd}/{os.fsdecode(name)}"
+        self._header(self._entry(full, DIRECTORY, status, self._attributes(path)))
+        if self._lower is None or root != self._root:
+            return root
+        if _note(path, "redirect") is not None:
+            # Renamed: what it brought along lies below under another name. It is told in full.
+            self._opaque(full)
+            assert self._merged
+            return self._merged()
+        if _note(path, "opaque") == b"y" and self._covers(full):
+            self._opaque(full)
+        return root
+
+    def _opaque(self, full: bytes) -> None:
+        self._header(_mark(full + b"/" + OPAQUE))
+
+    def _covers(self, path: bytes) -> bool:
+        """True if a lower layer has anything there. overlayfs marks every new directory, to save
+        itself the question."""
+        return any(os.path.lexists(os.fsencode(top) + b"/" + path) for top in self._lower or ())
+
+    def _other(
+        self, root: int, fd: int, full: bytes, name: bytes, status: os.stat_result
+    ) -> Iterator[bytes]:
+        layer = self._lower is not None and root == self._root
+        if layer and self._is_whiteout(fd, name, status):
+            head, slash, tail = full.rpartition(b"/")
+            self._header(_mark(head + slash + WHITEOUT + tail))
+            yield from self._full()
+            return
+        if self._lower is not None and name.startswith(WHITEOUT):
+            raise Failure(
+                f"{os.fsdecode(full)!r}: in a layer a name that begins with .wh. means that a file"
+                " was deleted",
+                "Rename the file, or export the container instead",
+            )
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode))
+        if kind is None:
+            return  # a socket: it means nothing without the program that listens
+        inode = (status.st_dev, status.st_ino)
+        if status.st_nlink > 1 and inode in self._first:
+            entry = self._entry(full, HARD_LINK, status, {})
+            entry.linkname = self._first[inode]
+            self._header(entry)
+        elif kind == FILE:
+            yield from self._file(root, fd, full, name)
+            if status.st_nlink > 1:
+                self._first[inode] = full
+        else:
+            path = f"/proc/self/fd/{fd}/{os.fsdecode(name)}"
+            entry = self._entry(full, kind, status, self._attributes(path))
+            if kind == SYMLINK:
+                entry.mode = 0o777
+                entry.linkname = os.readlink(name, dir_fd=fd)
+            self._header(entry)
+            if status.st_nlink > 1:
+                self._first[inode] = full
+        yield from self._full()
+
+    def _is_whiteout(self, fd: int, name: bytes, status: os.stat_result) -> bool:
+        if stat.S_ISCHR(status.st_mode):
+            return status.st_rdev == 0
+        if not stat.S_ISREG(status.st_mode) or status.st_size:
+            return False
+        return _note(f"/proc/self/fd/{fd}/{os.fsdecode(name)}", "whiteout") is not None
+
+    # ------------------------------------------------------------ files
+
+    def _file(self, root: int, fd: int, full: bytes, name: bytes) -> Iterator[bytes]:
+        try:
+            file = os.open(name, _FILE, dir_fd=fd)
+        except OSError as error:
+            if error.errno in _GONE:
+                return
+            raise Failure(f"{os.fsdecode(full)!r} cannot be read: {error.strerror}") from None
+        try:
+            attributes = self._attributes(file, follow=True)
+            if self._lower is not None and root == self._root and self._below(file):
+                yield from self._data_below(full)
+                return
+            status = os.fstat(file)
+            if not stat.S_ISREG(status.st_mode):
+                return  # replaced meanwhile
+            entry = self._entry(full, FILE, status, attributes)
+            entry.size = entry.stored = status.st_size
+            holes = 0 < status.st_blocks * 512 < status.st_size or (
+                status.st_blocks == 0 and status.st_size > 0
+            )
+            if holes:
+                yield from self._holey(file, entry)
+            else:
+                self._header(entry)
+                yield from self._data(file, 0, entry.size)
+            self._put(tarheader.padding(entry.stored))
+        finally:
+            os.close(file)
+
+    def _below(self, file: int) -> bool:
+        return _note(file, "metacopy") is not None
+
+    def _data_below(self, full: bytes) -> Iterator[bytes]:
+        """Only owner or mode were changed, and the data still lies below: as the container sees
+        it."""
+        assert self._merged
+        root = self._merged()
+        parent = self._open(root, full.rpartition(b"/")[0])
+        if parent is not None:
+            try:
+                yield from self._file(root, parent, full, full.rpartition(b"/")[2])
+            finally:
+                os.close(parent)
+
+    def _data(self, file: int, offset: int, size: int) -> Iterator[bytes]:
+        """``size`` bytes from ``offset`` on; zeros for what the container cut off meanwhile."""
+        while size:
+            data = os.pread(file, min(size, PIECE), offset) or bytes(min(size, PIECE))
+            self._put(data)
+            yield from self._full()
+            offset, size = offset + len(data), size - len(data)
+
+    def _holey(self, file: int, entry: Entry) -> Iterator[bytes]:
+        """Holes are not read; they are written as zeros, or, if ``sparse``, as a map."""
+        pieces = list(_islands(file, entry.size))
+        if self._sparse:
+            entry.holes_between = pieces or [(entry.size, 0)]
+            entry.stored = sum(length for _, length in pieces)
+        self._header(entry)
+        end = 0
+        for offset, length in [*pieces, (entry.size, 0)]:
+            if not self._sparse:
+                yield from self._zeros(offset - end)
+            yield from self._data(file, offset, length)
+            end = offset + length
+
+    def _zeros(self, count: int) -> Iterator[bytes]:
+        while count:
+            self._put(bytes(min(count, PIECE)))
+            count -= min(count, PIECE)
+            yield from self._full()
+
+    # ------------------------------------------------------------ attributes
+
+    def _attributes(self, file: int | str, follow: bool = False) -> dict[bytes, bytes]:
+        """The extended attributes that belong to the file, and not to overlayfs or this machine."""
+        try:
+            names = os.listxattr(file) if follow else os.listxattr(file, follow_symlinks=False)
+            return {
+                os.fsencode(name): os.getxattr(file, name)
+                if follow
+                else os.getxattr(file, name, follow_symlinks=False)
+                for name in names
+                if not name.startswith(_NOTES) and name not in _OF_THE_MACHINE
+            }
+        except OSError as error:
+            if error.errno in (errno.ENOTSUP, errno.ENODATA, *_GONE):
+                return {}
+            raise
+
+
+def _note(file: int | str, name: str) -> bytes | None:
+    """One of overlayfs's attributes; None if it is not there."""
+    for prefix in _NOTES:
+        try:
+            if isinstance(file, int):
+                return os.getxattr(file, prefix + name)
+            return os.getxattr(file, prefix + name, follow_symlinks=False)
+        except OSError:
+            continue
+    return None
+
+
+def _mark(name: bytes) -> Entry:
+    """An empty file whose name is all that counts."""
+    return Entry(name, FILE, 0, 0, 0, 0, 0, b"", (0, 0))
+
+
+def _islands(file: int, size: int) -> Iterator[tuple[int, int]]:
+    """``(offset, length)`` of what is not a hole (lseek(2), SEEK_DATA)."""
+    end = 0
+    while end < size:
+        try:
+            start = os.lseek(file, end, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            return  # nothing but a hole from here on
+        end = min(os.lseek(file, start, os.SEEK_HOLE), size)
+        if end > start:
+            yield start, end - start
