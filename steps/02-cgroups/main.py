@@ -49,7 +49,9 @@ def run_command(command: tuple[str, ...], **options: Any) -> None:
         *proc_parts(flags),
     ]
     process = process_from_here(options, command)
-    finish(run(process, clone_flags(flags), parts, run_directory=default_run()))
+    run_directory = default_run()
+    flags = clone_flags(flags)
+    finish(run(process, flags, parts, run_directory=run_directory, identifier=identifier))
 
 
 if __name__ == "__main__":

@@ -63,7 +63,9 @@ def run_command(name: str, command: tuple[str, ...], **options: Any) -> None:
         *namespace_parts(options, flags, identifier),
         *overlay2_parts(options, root, identifier, image),
     ]
-    finish(run(process, clone_flags(flags), parts, run_directory=default_run()))
+    run_directory = default_run()
+    flags = clone_flags(flags)
+    finish(run(process, flags, parts, run_directory=run_directory, identifier=identifier))
 
 
 if __name__ == "__main__":

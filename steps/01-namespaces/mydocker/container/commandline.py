@@ -77,12 +77,13 @@ def explain_option(command: Callable[..., Any]) -> Callable[..., Any]:
         cls=_JoinedOption,
         is_flag=False,
         flag_value="narration",
-        metavar="[script[:FILE]]",
+        metavar="[script|json[:FILE]]",
         expose_value=False,
         is_eager=True,
         callback=start,
         help="Tell each request to the kernel: where, what, why, and what to type by hand. "
-        "--explain=script writes a shell script that builds the same container.",
+        "--explain=script writes a shell script that builds the same container, --explain=json one "
+        "JSON object for each request.",
     )
     return option(command)
 
@@ -99,8 +100,13 @@ def _explain(value: str) -> None:
         script = Script()
         trace.listen(script)
         _at_end.append(lambda: script.write(file))
+    elif kind == "json":
+        from mydocker.kernel.recorder import Recorder
+
+        trace.listen(Recorder(file))
     else:
-        raise click.UsageError(f"--explain={value}: write --explain or --explain=script[:FILE]")
+        hint = "write --explain, --explain=script[:FILE] or --explain=json[:FILE]"
+        raise click.UsageError(f"--explain={value}: {hint}")
 
 
 _at_end: list[Callable[[], None]] = []

@@ -170,10 +170,14 @@ class Container:
         """End the process now, if there is one. May be called twice."""
         if self.pid <= 0:
             return
-        with suppress(ProcessLookupError):
-            os.kill(
-                self.pid, signal.SIGKILL
-            )  # ours, not yet waited for: the pid cannot be another's
+        try:
+            why = "end the container's first process, and with it all others"
+            syscalls.pidfd_send_signal(self.pidfd, signal.SIGKILL, pid=self.pid, why=why)
+        except Failure:
+            # Whatever the reason, it has to end now. It is ours, and not yet waited for: the pid
+            # cannot be another's.
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
         self.pid = 0
 
