@@ -38,6 +38,10 @@ class Part:
     def enter(self) -> None:
         """Inside the process, before it becomes the command."""
 
+    def descriptors(self) -> list[int]:
+        """Asked after ``prepare``: files that must stay open as long as the process runs."""
+        return []
+
     def epitaph(self) -> str:
         """On the host, after the process ended and before ``release``: a line to tell of its end.
 

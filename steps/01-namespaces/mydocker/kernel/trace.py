@@ -91,6 +91,11 @@ def hush() -> None:
     _listeners.clear()
 
 
+def report_to(listener: Listener) -> None:
+    """From now on tell every event to ``listener`` alone: another process tells the reader."""
+    _listeners[:] = [listener]
+
+
 def become_container(start: int, report: Listener | None, kill: Callable[[], None]) -> None:
     """From now on this process is the container's side: its events go to ``report``.
 

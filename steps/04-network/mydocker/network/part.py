@@ -2,14 +2,18 @@
 
 import os
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from mydocker.container.parts import Part
 from mydocker.container.processes import identify
 from mydocker.kernel import commands, trace
+from mydocker.kernel.errors import Failure
 from mydocker.network import bridges, dns, firewall, ipam, networks
 from mydocker.network.endpoints import Attachment, inside_batch, leave_all, plug_in, reserve
-from mydocker.network.ports import Reservations, Wish, parse, parse_exposed
-from mydocker.network.store import Endpoint, Network, Store
+from mydocker.network.store import Endpoint, Network, Published, Store
+
+if TYPE_CHECKING:  # imported where it is needed: most containers publish nothing
+    from mydocker.network.ports import Reservations, Wish
 
 
 @dataclass
@@ -37,7 +41,7 @@ class NetworkPart(Part):
         ]
         # Not fields, and so not saved: the plan is read from the store, and sockets live with us
         self._plan: list[tuple[Network, Endpoint]] = []
-        self._reservations = Reservations()
+        self._reservations: Reservations | None = None
 
     @property
     def store(self) -> Store:
@@ -45,13 +49,13 @@ class NetworkPart(Part):
 
     def prepare(self) -> None:
         """Reserve addresses and ports, and make ready what the networks need of the machine."""
-        wishes = [wish for written in self.publish for wish in parse(written)]
-        if self.publish_all:
-            wishes += [parse_exposed(written) for written in self.exposed]
+        wishes = self._wishes()
         with self.store.lock():
             fresh = False
             for index, attachment in enumerate(self.attachments):
                 network = networks.to_join(self.store, attachment.network)
+                if self.store.endpoint(network, self.container):
+                    raise Failure(f"--net {attachment.network}: the container is on it already")
                 fresh |= bridges.claim(self.store, network)
                 endpoint = reserve(
                     self.store, network, attachment, self.container, self.name, index
@@ -61,20 +65,33 @@ class NetworkPart(Part):
                 self._plan.append((network, endpoint))
             self._publish(wishes, fresh)
 
-    def _publish(self, wishes: list[Wish], fresh: bool) -> None:
+    def _wishes(self) -> "list[Wish]":
+        exposed = self.exposed if self.publish_all else []
+        if not (self.publish or exposed):
+            return []
+        from mydocker.network.ports import parse, parse_exposed
+
+        asked = [wish for written in self.publish for wish in parse(written)]
+        return asked + [parse_exposed(written) for written in exposed]
+
+    def _publish(self, wishes: "list[Wish]", fresh: bool) -> None:
         """Keep the ports, and let them in: with all the rest if the table has to be made."""
         index = next((i for i, (network, _) in enumerate(self._plan) if not network.internal), None)
         if wishes and index is not None:
             network, endpoint = self._plan[index]
-            ipv6 = bool(endpoint.address6)
-            ports = self._reservations.fulfil(wishes, self.store.ports(), ipv6)
-            endpoint = replace(endpoint, ports=tuple(ports))
+            endpoint = replace(endpoint, ports=self._reserved(wishes, bool(endpoint.address6)))
             self._plan[index] = network, endpoint
             self.store.put(endpoint)
         if fresh or (self._plan and not firewall.present()):
             bridges.apply(self.store)
         elif wishes and index is not None:
-            bridges.publish(self._plan[index][1])
+            bridges.publish(self.store, self._plan[index][1])
+
+    def _reserved(self, wishes: "list[Wish]", ipv6: bool) -> tuple[Published, ...]:
+        from mydocker.network.ports import Reservations
+
+        self._reservations = Reservations()
+        return tuple(self._reservations.fulfil(wishes, self.store.ports, ipv6))
 
     def attach(self, pid: int) -> None:
         """Make each veth pair, its far end in the namespace of the waiting process."""
@@ -94,11 +111,13 @@ class NetworkPart(Part):
 
     def descriptors(self) -> list[int]:
         """The sockets that keep the published ports."""
-        return [socket.fileno() for socket in self._reservations.sockets]
+        sockets = self._reservations.sockets if self._reservations else []
+        return [socket.fileno() for socket in sockets]
 
     def release(self) -> None:
         """Undo all that :meth:`prepare` and :meth:`attach` made, whoever made it."""
-        self._reservations.close()
+        if self._reservations:
+            self._reservations.close()
         if not os.path.isdir(self.store.state()):
             return
         # Who cleans up after another, or is watched, does all of it now and before our eyes.

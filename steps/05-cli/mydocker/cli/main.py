@@ -27,22 +27,41 @@ namespace = LazyGroup(
     },
 )
 
+_CHANGING = "start stop kill restart pause unpause wait rm rename update"
+
+container_commands = {
+    **{name: f"mydocker.cli.containers:{name}" for name in _CHANGING.split()},
+    "create": "mydocker.cli.run:create",
+    "diff": "mydocker.overlay2.commands:diff",
+    "inspect": "mydocker.cli.inspect:inspect",
+    "logs": "mydocker.cli.logs:logs",
+    "ls": "mydocker.cli.ps:ps",
+    "port": "mydocker.network.commands:port",
+    "run": "mydocker.cli.run:run",
+}
+
+container = LazyGroup(
+    "container", help="Everything that is done with containers.", lazy=container_commands
+)
+
 group = LazyGroup(
     "mydocker",
     help=_HELP,
     lazy={
+        **{name: place for name, place in container_commands.items() if name != "ls"},
         "cgroup": "mydocker.cli.main:cgroup",
-        "diff": "mydocker.overlay2.commands:diff",
+        "commit": "mydocker.cli.images:commit",
+        "container": "mydocker.cli.main:container",
         "doctor": "mydocker.cli.doctor:doctor",
+        "export": "mydocker.cli.images:export",
         "image": "mydocker.overlay2.image_commands:image",
         "images": "mydocker.overlay2.image_commands:images",
         "import": "mydocker.overlay2.image_commands:import_command",
         "layers": "mydocker.overlay2.commands:layers",
         "namespace": "mydocker.cli.main:namespace",
         "network": "mydocker.network.commands:network",
-        "port": "mydocker.network.commands:port",
+        "ps": "mydocker.cli.ps:ps",
         "rmi": "mydocker.overlay2.image_commands:rmi",
-        "run": "mydocker.cli.run:run",
         "system": "mydocker.cli.system:system",
         "tag": "mydocker.overlay2.image_commands:tag",
         "trace-file": "mydocker.overlay2.commands:trace_file",

@@ -1,0 +1,173 @@
+"""Commands that change containers: start, stop, kill, restart, pause, wait, rm, rename, update."""
+
+from typing import Any
+
+import click
+
+from mydocker.cli.store import containers, for_each
+from mydocker.container.commandline import explain_option
+
+_SEVERAL = click.argument("names", nargs=-1, required=True, metavar="CONTAINER…")
+_TIME = click.option("-t", "--time", "--timeout", "timeout", type=int, metavar="SECONDS",
+                     help="Seconds to wait before killing it; -1: for ever.")  # fmt: skip
+
+
+@click.command()
+@click.option("-a", "--attach", is_flag=True, help="Stay with it, and end as it ends.")
+@click.option("-i", "--interactive", is_flag=True, help="Hand standard input on.")
+@click.option("--detach-keys", default="ctrl-p,ctrl-q", metavar="KEYS", help="To leave it.")
+@explain_option
+@_SEVERAL
+def start(names: tuple[str, ...], attach: bool, interactive: bool, detach_keys: str) -> int:
+    """Start containers that were stopped, or only created."""
+    from mydocker.engine import lifecycle
+
+    store = containers()
+    if attach or interactive:
+        from mydocker.cli.run import attach_from_start
+        from mydocker.engine.attaching import Manner, check_input, parse_keys
+        from mydocker.engine.errors import Refused
+
+        if len(names) > 1:
+            raise Refused("you cannot start and attach multiple containers at once")
+        config = store.config(store.find(names[0]))
+        types = interactive and config.input
+        check_input(types, config.terminal)
+        attach_from_start(store, config, Manner(types, config.terminal, parse_keys(detach_keys)))
+        return 0
+
+    def one(name: str) -> None:
+        if socket := lifecycle.start(store, store.find(name)):
+            socket.close()
+
+    return for_each(names, one)
+
+
+@click.command()
+@_TIME
+@click.option("-s", "--signal", "written", metavar="SIGNAL", help="Instead of its stop signal.")
+@explain_option
+@_SEVERAL
+def stop(names: tuple[str, ...], timeout: int | None, written: str | None) -> int:
+    """Stop containers: the stop signal, and SIGKILL after a grace period."""
+    from mydocker.engine import lifecycle
+    from mydocker.engine.creation import signal_number
+
+    number = signal_number(written) if written else None
+    store = containers()
+    return for_each(names, lambda name: lifecycle.stop(store, name, timeout, number))
+
+
+@click.command()
+@click.option("-s", "--signal", "written", default="KILL", metavar="SIGNAL", help="Not SIGKILL.")
+@explain_option
+@_SEVERAL
+def kill(names: tuple[str, ...], written: str) -> int:
+    """Kill containers, or send them another signal."""
+    from mydocker.engine import lifecycle
+    from mydocker.engine.creation import signal_number
+
+    number, store = signal_number(written), containers()
+    return for_each(names, lambda name: lifecycle.kill(store, name, number))
+
+
+@click.command()
+@_TIME
+@explain_option
+@_SEVERAL
+def restart(names: tuple[str, ...], timeout: int | None) -> int:
+    """Stop containers and start them again."""
+    from mydocker.engine import lifecycle
+
+    store = containers()
+    return for_each(names, lambda name: lifecycle.restart(store, name, timeout))
+
+
+@click.command()
+@explain_option
+@_SEVERAL
+def pause(names: tuple[str, ...]) -> int:
+    """Freeze all processes of containers where they are."""
+    from mydocker.engine import lifecycle
+
+    store = containers()
+    return for_each(names, lambda name: lifecycle.pause(store, name))
+
+
+@click.command()
+@explain_option
+@_SEVERAL
+def unpause(names: tuple[str, ...]) -> int:
+    """Let the processes of paused containers go on."""
+    from mydocker.engine import lifecycle
+
+    store = containers()
+    return for_each(names, lambda name: lifecycle.unpause(store, name))
+
+
+@click.command()
+@_SEVERAL
+def wait(names: tuple[str, ...]) -> int:
+    """Wait until containers have ended; prints their exit codes."""
+    from mydocker.engine import lifecycle
+    from mydocker.engine.errors import REFUSED
+    from mydocker.kernel.errors import Failure
+
+    store, code = containers(), 0
+    for name in names:
+        try:
+            click.echo(lifecycle.wait(store, name))
+        except Failure as failure:
+            click.echo(f"mydocker: {failure}", err=True)
+            code = REFUSED
+    return code
+
+
+@click.command()
+@click.option("-f", "--force", is_flag=True, help="Kill it first, if it runs.")
+@click.option("-v", "--volumes", is_flag=True, help="Its anonymous volumes too.")
+@explain_option
+@_SEVERAL
+def rm(names: tuple[str, ...], force: bool, volumes: bool) -> int:
+    """Remove containers."""
+    from mydocker.engine.removal import remove
+
+    store = containers()
+    return for_each(names, lambda name: remove(store, name, force=force))
+
+
+@click.command()
+@click.argument("container")
+@click.argument("name", metavar="NEW_NAME")
+def rename(container: str, name: str) -> None:
+    """Give a container another name."""
+    from mydocker.engine import lifecycle
+
+    lifecycle.rename(containers(), container, name)
+
+
+def _update() -> click.Command:
+    from mydocker.cgroups.options import limit_options
+
+    @click.command()
+    @limit_options
+    @click.option("--restart", "policy", metavar="POLICY", help="A new restart policy.")
+    @explain_option
+    @_SEVERAL
+    def update(names: tuple[str, ...], policy: str | None, **limits: Any) -> int:
+        """Change the limits and the restart policy of containers, while they run too."""
+        from mydocker.engine import lifecycle
+        from mydocker.engine.creation import parse_restart
+
+        restart = parse_restart(policy) if policy else None
+        store = containers()
+        return for_each(names, lambda name: lifecycle.update(store, name, limits, restart))
+
+    return update
+
+
+def __getattr__(name: str) -> click.Command:
+    """``update`` is made when it is asked for: its options cost imports that others do not need."""
+    if name == "update":
+        return _update()
+    raise AttributeError(name)

@@ -1,0 +1,48 @@
+"""``mydocker logs``: what a container wrote."""
+
+import sys
+
+import click
+
+from mydocker.cli.store import containers
+
+
+@click.command()
+@click.option("-f", "--follow", is_flag=True, help="And what it will write, until it ends.")
+@click.option("-n", "--tail", default="all", metavar="N", help="Only the last N lines.")
+@click.option("--since", metavar="TIME", help="From then on: a time, or 10m for ten minutes ago.")
+@click.option("--until", metavar="TIME", help="Up to then.")
+@click.option("-t", "--timestamps", is_flag=True, help="When each line was written.")
+@click.option("--details", is_flag=True, hidden=True)
+@click.argument("container")
+def logs(
+    container: str,
+    follow: bool,
+    tail: str,
+    since: str | None,
+    until: str | None,
+    timestamps: bool,
+    details: bool,
+) -> None:
+    """Show what a container wrote to its standard output and error.
+
+    Example: mydocker logs -f --tail 20 --since 10m web
+    """
+    from mydocker.engine import logs as reading
+    from mydocker.engine.times import moment
+
+    count = int(tail) if tail.isdecimal() else -1
+    lines = reading.read(
+        containers(),
+        container,
+        tail=count,
+        since=moment(since) if since else 0,
+        until=moment(until) if until else 0,
+        follow=follow,
+    )
+    for line in lines:
+        stream = sys.stderr if line.stream == "stderr" else sys.stdout
+        text = f"{line.time} {line.text}" if timestamps else line.text
+        stream.buffer.write(text.encode(errors="surrogateescape"))
+        if follow:
+            stream.flush()

@@ -1,0 +1,60 @@
+"""How lists are printed: Docker's tables, templates, JSON lines."""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+Row = Mapping[str, Any]
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Columns as wide as their longest word, three spaces apart, as Docker sets them."""
+    lines = [list(titles), *(list(row) for row in rows)]
+    widths = [max(map(len, column)) + 3 for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = [cell.ljust(width) for cell, width in zip(line[:-1], widths, strict=False)]
+        sys.stdout.write("".join([*cells, line[-1]]).rstrip(" ") + "\n")
+
+
+def formatted(
+    form: str, rows: Iterable[Row], titles: Mapping[str, str], columns: Sequence[str]
+) -> None:
+    """Print ``rows`` as ``--format`` says: empty for the table of ``columns``, ``json``, a
+    template, or ``table`` and a template, whose fields become the columns."""
+    if form in ("", "table"):
+        names = [titles[column] for column in columns]
+        table(names, ([str(row[column]) for column in columns] for row in rows))
+        return
+    from mydocker.engine.templates import Template
+
+    if form == "json":
+        form = "{{json .}}"
+    head, _, rest = form.partition(" ")
+    as_table = head == "table"
+    template = Template(_unescaped(rest if as_table else form))
+    if not as_table:
+        for row in rows:
+            sys.stdout.write(template(_plain(row)) + "\n")
+        return
+    lines = [template(_titles(titles)).split("\t")]
+    lines += [template(row).split("\t") for row in rows]
+    width = max(map(len, lines))
+    table(lines[0] + [""] * (width - len(lines[0])), lines[1:])
+
+
+def _plain(row: Row) -> Row:
+    return row if isinstance(row, dict) else dict(row)
+
+
+def _titles(titles: Mapping[str, str]) -> dict[str, Any]:
+    return {**titles, "Label": lambda name: name.rpartition(".")[2]}
+
+
+def _unescaped(text: str) -> str:
+    r"""``\t`` and ``\n`` as they are typed in a shell."""
+    return text.replace("\\t", "\t").replace("\\n", "\n")
+
+
+def shorten(text: str, width: int) -> str:
+    """``text`` in at most ``width`` characters, with an ellipsis if it was longer."""
+    return text if len(text) <= width else text[: width - 1] + "…"

@@ -1,0 +1,103 @@
+"""What happened to containers: ``<root>/events.json``, one line of JSON for each event.
+
+Lines are only ever appended, each in one write(2), so that readers need no lock. A full file is
+renamed to ``events.json.1``, and a new one begun.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from mydocker.engine.config import Config
+from mydocker.engine.store import Store
+
+_FULL = 4 << 20  # bytes
+
+
+def path(store: Store) -> str:
+    """Where the events are."""
+    return f"{store.root}/events.json"
+
+
+def tell(store: Store, config: Config, action: str, **attributes: str) -> None:
+    """Write down that ``action`` happened to a container."""
+    named = {"image": config.image, "name": config.name, **config.labels, **attributes}
+    now = time.time_ns()
+    event = {
+        "status": action,
+        "id": config.id,
+        "from": config.image,
+        "Type": "container",
+        "Action": action,
+        "Actor": {"ID": config.id, "Attributes": dict(sorted(named.items()))},
+        "scope": "local",
+        "time": now // 10**9,
+        "timeNano": now,
+    }
+    line = json.dumps(event, separators=(",", ":")).encode() + b"\n"
+    file = path(store)
+    try:
+        fd = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if os.fstat(fd).st_size > _FULL:
+                os.rename(file, f"{file}.1")
+            os.write(fd, line)
+        finally:
+            os.close(fd)
+    except OSError:
+        return  # a full disk shall not stop a container from ending
+
+
+def read(
+    store: Store, since: int, until: int, stop: Callable[[], bool] = lambda: False
+) -> Iterator[dict[str, Any]]:
+    """The events between two moments (nanoseconds), the old ones and those to come until then."""
+    file = path(store)
+    for name in (f"{file}.1", file):
+        if os.path.exists(name) and os.stat(name).st_mtime_ns >= since:
+            yield from _between(_lines(name), since, until)
+    if until > time.time_ns():
+        yield from _between(_coming(file, until, stop), since, until)
+
+
+def _lines(name: str) -> Iterator[bytes]:
+    with open(name, "rb") as file:
+        yield from file
+
+
+def _coming(file: str, until: int, stop: Callable[[], bool]) -> Iterator[bytes]:
+    """Lines that are appended from now on."""
+    position = os.path.getsize(file) if os.path.exists(file) else 0
+    inode = os.stat(file).st_ino if os.path.exists(file) else 0
+    rest = b""
+    while time.time_ns() < until and not stop():
+        if os.path.exists(file):
+            if inode and os.stat(file).st_ino != inode:  # a new file was begun
+                yield from _lines_from(f"{file}.1", position)
+                position = 0
+            inode = os.stat(file).st_ino
+            with open(file, "rb") as opened:
+                opened.seek(position)
+                data = rest + opened.read()
+                position = opened.tell()
+            *whole, rest = data.split(b"\n")
+            yield from whole
+        time.sleep(0.05)
+
+
+def _lines_from(name: str, position: int) -> Iterator[bytes]:
+    with open(name, "rb") as file:
+        file.seek(position)
+        yield from file
+
+
+def _between(lines: Iterator[bytes], since: int, until: int) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue  # the last line before a power cut
+        if since <= event["timeNano"] <= until:
+            yield event

@@ -1,0 +1,304 @@
+"""What can be done with a container that is there: start, stop, kill, pause, wait, and so on.
+
+Each function takes the store and the container's name or id, and returns its id or what was asked.
+They raise NoSuchContainer, NotRunning, or another Failure.
+"""
+
+import _socket
+import os
+import signal
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
+
+from mydocker.engine import connection, events, names
+from mydocker.engine.config import Config, Restart
+from mydocker.engine.errors import NotRunning, Refused
+from mydocker.engine.state import DEAD, PAUSED, RESTARTING, RUNNING, State
+from mydocker.engine.store import Store
+from mydocker.engine.truth import look, look_locked
+from mydocker.kernel import syscalls
+from mydocker.kernel.errors import Failure
+
+_PATIENCE = 60.0  # seconds for what follows a SIGKILL: the parts are released
+
+
+def start(
+    store: Store, identifier: str, *, types: bool = False, reads: bool = False
+) -> _socket.socket | None:
+    """Start a container. The connection of a client who ``types`` and ``reads``, to be closed.
+
+    None if it runs already. A container with ``--rm`` that cannot be started is removed.
+    """
+    from mydocker.engine import monitor
+
+    with store.lock(identifier) as lock:
+        state = look_locked(store, identifier)
+        if state.status == PAUSED:
+            raise Refused("cannot start a paused container, try unpause instead")
+        if state.active:
+            return None
+        if state.status == DEAD:
+            raise Refused("container is marked for removal and cannot be started")
+        config = store.config(identifier)
+        try:
+            return monitor.launch(store, config, lock, types=types, reads=reads)
+        except Failure:
+            if config.auto_remove:
+                from mydocker.engine.removal import forget
+
+                forget(store, config)
+            raise
+
+
+def _mark_stopped(store: Store, identifier: str) -> State:
+    """From now on no restart policy starts it again."""
+    with store.lock(identifier):
+        state = look_locked(store, identifier)
+        if state.active and not state.stopped:
+            state = replace(state, stopped=True)
+            store.write_state(store.config(identifier), state)
+        return state
+
+
+def stop(
+    store: Store, word: str, timeout: int | None = None, stop_signal: int | None = None
+) -> str:
+    """Ask it to end by its stop signal; after ``timeout`` seconds (-1: never) kill it."""
+    identifier = store.find(word)
+    config = store.config(identifier)
+    seconds = config.stop_timeout if timeout is None else timeout
+    if not look(store, identifier).active:
+        return identifier
+    end(store, identifier, stop_signal or config.stop_signal, seconds)
+    events.tell(store, config, "stop")
+    return identifier
+
+
+def end(store: Store, identifier: str, number: int = signal.SIGKILL, seconds: float = 0.0) -> None:
+    """End a container and wait until it is cleaned up; SIGKILL if ``seconds`` were not enough."""
+    socket = connection.connect(store, identifier)
+    state = _mark_stopped(store, identifier)
+    if socket is None:
+        look(store, identifier)  # no monitor: its state is mended, and it has ended
+        return
+    with closing(socket):
+        try:
+            socket.send(b"s", _socket.MSG_NOSIGNAL)
+        except OSError:
+            pass  # it ends already
+        _signal(store, identifier, state, number)
+        done = None
+        if number != signal.SIGKILL:
+            done = connection.wait_end(socket, None if seconds < 0 else seconds)
+        if done is None and look(store, identifier).active:
+            _signal(store, identifier, store.state(identifier), signal.SIGKILL)
+            connection.wait_end(socket, _PATIENCE)
+    if identifier in store.ids() and look(store, identifier).active:
+        raise Failure(
+            f"tried to kill container {identifier[:12]}, but did not receive an exit event",
+            "A process of it may wait for a disk or another machine (state D in ps)",
+        )
+
+
+def _signal(store: Store, identifier: str, state: State, number: int) -> None:
+    """Send a signal to its first process, if there is one; what is paused must go on to get it."""
+    if not state.process.alive():
+        return
+    try:
+        pidfd = syscalls.pidfd_open(state.process.pid)
+    except Failure:
+        return
+    try:
+        if not state.process.alive():  # the pidfd is of another who got the pid
+            return
+        why = "a signal for the container's first process"
+        syscalls.pidfd_send_signal(pidfd, number, pid=state.process.pid, why=why)
+    except Failure:
+        return  # it ended just now
+    finally:
+        os.close(pidfd)
+    config = store.config(identifier)
+    events.tell(store, config, "kill", signal=str(int(number)))
+    if state.status == PAUSED:
+        _freeze(store, identifier, False)
+
+
+def kill(store: Store, word: str, number: int = signal.SIGKILL) -> str:
+    """Send a signal to the first process of a container that runs."""
+    identifier = store.find(word)
+    try:
+        state = look(store, identifier)
+        if not state.up:
+            raise NotRunning(identifier)
+    except Failure as failure:
+        raise Refused(f"Cannot kill container: {word}: {failure.message}") from None
+    config = store.config(identifier)
+    if number in (signal.SIGKILL, config.stop_signal):
+        state = _mark_stopped(store, identifier)
+    _signal(store, identifier, state, number)
+    if number == signal.SIGKILL and (socket := connection.connect(store, identifier)):
+        with closing(socket):
+            connection.wait_end(socket, _PATIENCE)
+    return identifier
+
+
+def restart(store: Store, word: str, timeout: int | None = None) -> str:
+    """Stop and start."""
+    identifier = store.find(word)
+    config = store.config(identifier)
+    if config.auto_remove and look(store, identifier).active:
+        # It must survive its own stop.
+        _change(store, identifier, replace(config, auto_remove=False))
+    stop(store, identifier, timeout)
+    if config.auto_remove:
+        _change(store, identifier, config)
+    if socket := start(store, identifier):
+        socket.close()
+    events.tell(store, config, "restart")
+    return identifier
+
+
+def _change(store: Store, identifier: str, config: Config) -> None:
+    with store.lock(identifier):
+        store.write_config(config)
+
+
+def pause(store: Store, word: str) -> str:
+    """Stop all its processes where they are: the freezer of its control group."""
+    identifier = store.find(word)
+    with store.lock(identifier):
+        state = look_locked(store, identifier)
+        if state.status == PAUSED:
+            raise Refused(f"Container {word} is already paused")
+        if state.status == RESTARTING:
+            raise Refused(f"Container {word} is restarting, wait until the container is running")
+        if state.status != RUNNING:
+            raise NotRunning(identifier)
+        _group(store, identifier, True)
+        config = store.config(identifier)
+        store.write_state(config, replace(state, status=PAUSED))
+    events.tell(store, config, "pause")
+    return identifier
+
+
+def unpause(store: Store, word: str) -> str:
+    """Let them go on."""
+    identifier = store.find(word)
+    _freeze(store, identifier, False)
+    return identifier
+
+
+def _freeze(store: Store, identifier: str, stop_them: bool) -> None:
+    with store.lock(identifier):
+        state = look_locked(store, identifier)
+        if state.status != PAUSED:
+            raise Refused(f"Container {identifier} is not paused")
+        _group(store, identifier, stop_them)
+        config = store.config(identifier)
+        store.write_state(config, replace(state, status=RUNNING))
+    events.tell(store, config, "unpause")
+
+
+def _group(store: Store, identifier: str, stop_them: bool) -> None:
+    from mydocker.cgroups import freezer
+    from mydocker.engine.groups import group_of
+
+    group = group_of(store, identifier)
+    if stop_them:
+        freezer.freeze(group)
+    else:
+        freezer.thaw(group)
+
+
+def wait(store: Store, word: str) -> int:
+    """Wait until it does not run; its exit code."""
+    identifier = store.find(word)
+    while look(store, identifier).active:
+        socket = connection.connect(store, identifier)
+        if socket is None:
+            time.sleep(0.01)  # it is about to end, or its monitor was killed
+            continue
+        with closing(socket):
+            if ended := connection.wait_end(socket):
+                return ended.exit_code
+    return store.state(identifier).exit_code
+
+
+def rename(store: Store, word: str, name: str) -> str:
+    """Give it another name."""
+    identifier = store.find(word)
+    bare = names.check(name)
+    with store.lock(identifier):
+        config = store.config(identifier)
+        if config.name == bare:
+            raise Refused("Renaming a container with the same name as its current name")
+        state = look_locked(store, identifier)
+        store.rename(replace(config, name=bare), config.name)
+    if state.up:
+        _rename_endpoints(store, identifier, bare)
+    events.tell(store, replace(config, name=bare), "rename", oldName=f"/{config.name}")
+    return identifier
+
+
+def _rename_endpoints(store: Store, identifier: str, name: str) -> None:
+    """Other containers find it by its new name."""
+    from mydocker.network import dns
+    from mydocker.network.store import Store as Networks
+
+    networks = Networks(store.root, store.run)
+    with networks.lock():
+        attached = networks.attached(identifier)
+        for _, endpoint in attached:
+            networks.put(replace(endpoint, name=name))
+        if any(not network.default for network, _ in attached):
+            dns.look(networks)
+
+
+def update(
+    store: Store, word: str, limits: Mapping[str, Any], restart_policy: Restart | None = None
+) -> str:
+    """Change the limits named in ``limits``, at once if it runs, and the restart policy."""
+    identifier = store.find(word)
+    told = {name: value for name, value in limits.items() if value not in (None, (), False)}
+    with store.lock(identifier):
+        state = look_locked(store, identifier)
+        config = store.config(identifier)
+        if restart_policy is not None and config.auto_remove and restart_policy.policy != "no":
+            raise Refused("Restart policy cannot be updated because AutoRemove is enabled for the "
+                          "container")  # fmt: skip
+        options = {**config.options, **told}
+        if told:
+            _apply(store, identifier, options, told, state)
+        config = replace(config, options=options, restart=restart_policy or config.restart)
+        store.write_config(config)
+    events.tell(store, config, "update")
+    return identifier
+
+
+def _apply(
+    store: Store, identifier: str, options: Mapping[str, Any], told: Mapping[str, Any], state: State
+) -> None:
+    from mydocker.cgroups import settings
+    from mydocker.cgroups.options import limits_from
+    from mydocker.engine.groups import group_of
+
+    limits_from(options)  # all together they must make sense
+    if state.up:
+        group = group_of(store, identifier)
+        group.apply(settings.plan(limits_from(told), group.machine))
+
+
+def attachable(store: Store, word: str) -> str:
+    """The id of a container that one can attach to. Raises Refused for all others."""
+    identifier = store.find(word)
+    state = look(store, identifier)
+    if state.status == PAUSED:
+        raise Refused("You cannot attach to a paused container, unpause it first")
+    if state.status == RESTARTING:
+        raise Refused("You cannot attach to a restarting container, wait until it is running")
+    if not state.up:
+        raise Refused("You cannot attach to a stopped container, start it first")
+    return identifier

@@ -1,0 +1,77 @@
+"""``rm``: a container goes, with its layer, its log and its name."""
+
+from dataclasses import replace
+
+from mydocker.engine import events
+from mydocker.engine.config import Config
+from mydocker.engine.errors import NoSuchContainer, Refused
+from mydocker.engine.state import CREATED, DEAD, EXITED, REMOVING
+from mydocker.engine.store import Store
+from mydocker.kernel.errors import Failure
+from mydocker.overlay2.layers import LayerStore
+
+
+def remove(store: Store, word: str, *, force: bool = False) -> str:
+    """Remove a container; one that runs only with ``force``, which kills it. Its id.
+
+    Raises NoSuchContainer, or Refused for one that runs.
+    """
+    from mydocker.engine.truth import look, look_locked
+
+    identifier = store.find(word)
+    if force:
+        from mydocker.engine.lifecycle import end
+
+        if look(store, identifier).active:
+            end(store, identifier)
+    try:
+        with store.lock(identifier):
+            state = look_locked(store, identifier)
+            if state.status not in (CREATED, EXITED, DEAD):
+                raise Refused(
+                    f"You cannot remove a {state.status} container {identifier}",
+                    "Stop the container before attempting removal or force remove",
+                )
+            name = _name(store, identifier)
+            config = _config(store, identifier)
+            if config is not None:
+                store.write_state(config, replace(state, status=REMOVING))
+                forget(store, config)
+            else:
+                _forget(store, identifier, name)
+    except NoSuchContainer:
+        if not force:
+            raise
+    return identifier
+
+
+def _config(store: Store, identifier: str) -> Config | None:
+    """None if it is damaged: then it can be removed all the same."""
+    try:
+        return store.config(identifier)
+    except NoSuchContainer:
+        raise
+    except Failure:
+        return None
+
+
+def _name(store: Store, identifier: str) -> str:
+    import os
+
+    directory = f"{store.path}/names"
+    for name in os.listdir(directory):
+        if os.readlink(f"{directory}/{name}") == identifier:
+            return name
+    return ""
+
+
+def forget(store: Store, config: Config) -> None:
+    """Remove what there is of a container that does not run. The caller holds its lock."""
+    _forget(store, config.id, config.name)
+    events.tell(store, config, "destroy")
+
+
+def _forget(store: Store, identifier: str, name: str) -> None:
+    # The layer first: as long as the container is listed, it can be removed again.
+    LayerStore(store.root).remove(identifier)
+    store.remove(identifier, name)
