@@ -174,6 +174,7 @@ _setdomainname = _prototype("setdomainname", c_char_p, c_size_t)
 _prctl = _prototype("prctl", c_int, c_ulong, c_ulong, c_ulong, c_ulong)
 _capget = _prototype("capget", c_void_p, c_void_p)
 _capset = _prototype("capset", c_void_p, c_void_p)
+_setrlimit = _prototype("setrlimit", c_int, c_void_p)
 _syscall = _prototype("syscall", restype=c_long)  # variadic: callers wrap each argument
 _number = c_long
 
@@ -340,10 +341,8 @@ def setrlimit(resource: int, soft: int, hard: int, *, shown: str = "", why: str 
 
     To raise ``hard`` needs CAP_SYS_RESOURCE.
     """
-    from resource import setrlimit
-
-    told = (shown or resource, soft, hard)
-    trace.request("setrlimit", told, why, setrlimit, resource, (soft, hard))
+    limits = (c_ulong * 2)(soft, hard)  # -1 is RLIM_INFINITY
+    _make("setrlimit", (shown or resource, soft, hard), why, _setrlimit, resource, limits)
 
 
 def chdir(path: str, *, why: str = "") -> None:

@@ -78,10 +78,11 @@ class RootPart(Part):
     directory: str
     volumes: tuple[Volume, ...] = ()
     read_only: bool = False
+    contents: rootfs.Contents = rootfs.USUAL
 
     def prepare(self) -> None:
         provide_sources(self.volumes)
 
     def enter(self) -> None:
-        rootfs.mount_all(self.directory, self.volumes, self.read_only)
+        rootfs.mount_all(self.directory, self.volumes, self.read_only, self.contents)
         rootfs.pivot(self.directory)

@@ -81,6 +81,34 @@ LINKS = {
     "stderr": "/proc/self/fd/2",
     "ptmx": "pts/ptmx",
 }
+
+
+class Device(NamedTuple):
+    """A device of the host, ``source``, at ``target`` in the container.
+
+    ``mode`` is the kind and the permissions, as in ``st_mode``; ``number`` as in ``st_rdev``.
+    """
+
+    target: str
+    source: str
+    mode: int
+    number: int
+    uid: int = 0
+    gid: int = 0
+
+
+class Contents(NamedTuple):
+    """What differs from container to container: ``--shm-size``, ``--device``, ``--privileged``.
+
+    ``shm_size`` in bytes, 0 for the default; ``open``: nothing is hidden or read-only.
+    """
+
+    shm_size: int = 0
+    devices: tuple[Device, ...] = ()
+    open: bool = False
+
+
+USUAL = Contents()
 # Files and directories that say or do too much about the machine: hidden.
 MASKED = (
     "/proc/acpi",
@@ -108,7 +136,9 @@ _OLD = {
 }
 
 
-def filesystems(unified: bool, tty_group: bool) -> tuple[Filesystem, ...]:
+def filesystems(
+    unified: bool, tty_group: bool, contents: Contents = USUAL
+) -> tuple[Filesystem, ...]:
     """The kernel's filesystems of a container, in order.
 
     ``unified``: the machine has cgroup v2 alone. Of v1's many hierarchies none is shown: to mount
@@ -116,8 +146,13 @@ def filesystems(unified: bool, tty_group: bool) -> tuple[Filesystem, ...]:
     ``tty_group``: group 5, which owns terminals, exists in this user namespace.
     """
     pts = PTS if tty_group else PTS._replace(data=PTS.data.removesuffix(",gid=5"))
-    plan = (PROC, DEV, pts, SHM, MQUEUE, SYS)
-    return (*plan, CGROUP2) if unified else plan
+    size = f"mode=1777,size={contents.shm_size}"
+    shm = SHM._replace(data=size) if contents.shm_size else SHM
+    of_machine: list[Filesystem] = [SYS, CGROUP2] if unified else [SYS]
+    if contents.open:
+        writable = ~syscalls.MS_RDONLY
+        of_machine = [plan._replace(flags=plan.flags & writable) for plan in of_machine]
+    return (PROC, DEV, pts, shm, MQUEUE, *of_machine)
 
 
 class Root:
@@ -205,7 +240,12 @@ def _path(fd: int) -> str:
     return os.readlink(f"/proc/self/fd/{fd}")
 
 
-def mount_all(directory: str, volumes: Sequence[Volume] = (), read_only: bool = False) -> None:
+def mount_all(
+    directory: str,
+    volumes: Sequence[Volume] = (),
+    read_only: bool = False,
+    contents: Contents = USUAL,
+) -> None:
     """Mount everything that a container needs below ``directory``, its future root.
 
     Runs inside the container's mount namespace, whose propagation is private already: otherwise all
@@ -220,15 +260,17 @@ def mount_all(directory: str, volumes: Sequence[Volume] = (), read_only: bool = 
         root = Root(directory)
         try:
             unified = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
-            for filesystem in filesystems(unified, _is_mapped(5)):
+            for filesystem in filesystems(unified, _is_mapped(5), contents):
                 _mount_filesystem(root, filesystem)
                 if filesystem is DEV:
                     _fill_dev(root)
+            for device in contents.devices:
+                _add_device(root, device)
             for volume in volumes:
                 _mount_volume(root, volume)
-            for path in READ_ONLY:
+            for path in () if contents.open else READ_ONLY:
                 _make_read_only(root, path)
-            for path in MASKED:
+            for path in () if contents.open else MASKED:
                 _mask(root, path)
             if read_only:
                 attribute = syscalls.MOUNT_ATTR_RDONLY
@@ -282,9 +324,33 @@ def _make_device(root: Root, path: str, shown: str, device: int) -> None:
         if error.errno != errno.EPERM:
             raise
         name = path.rpartition("/")[2]
-        why = "devices cannot be made in a user namespace: the host's is bound"
-        target = root.provide(f"/dev/{name}", directory=False)
-        root.mount(target, f"/dev/{name}", None, syscalls.MS_BIND, why=why)
+        _bind_device(root, f"/dev/{name}", f"/dev/{name}")
+
+
+def _bind_device(root: Root, source: str, target: str) -> None:
+    why = "devices cannot be made in a user namespace: the host's is bound"
+    root.mount(root.provide(target, directory=False), source, None, syscalls.MS_BIND, why=why)
+
+
+def _add_device(root: Root, device: Device) -> None:
+    """A device that was asked for. As in Docker, what is there under its name already stays."""
+    if (there := root.find(device.target)) >= 0:
+        os.close(there)
+        return
+    directory, _, name = device.target.rpartition("/")
+    fd = root.provide(directory or "/")
+    path, shown = f"/proc/self/fd/{fd}/{name}", f"{_path(fd).rstrip('/')}/{name}"
+    try:
+        why = "a device that was asked for"
+        files.mknod(path, device.mode, device.number, why=why, shown=shown)
+        if device.uid or device.gid:
+            files.chown(path, device.uid, device.gid, why="its owner as on the host")
+    except KernelError as error:
+        if error.errno != errno.EPERM:
+            raise
+        _bind_device(root, device.source, device.target)
+    finally:
+        os.close(fd)
 
 
 def _mount_volume(root: Root, volume: Volume) -> None:

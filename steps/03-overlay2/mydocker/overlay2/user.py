@@ -32,18 +32,23 @@ class UserPart(Part):
     """Inside, as the last of all: become ``user``, written ``name|uid[:group|gid]``.
 
     An empty ``user`` stays root, and still gets a HOME and loses the groups of whoever called us.
-    The root must be the container's already: the two files are read from ``/etc``.
+    ``more`` are groups on top of his own. The root must be the container's already: the two files
+    are read from ``/etc``.
     """
 
     user: str = ""
+    more: tuple[str, ...] = ()
 
     def enter(self) -> None:
-        identity = look_up(self.user or "0", _lines("/etc/passwd"), _lines("/etc/group"))
+        group = _lines("/etc/group")
+        identity = look_up(self.user or "0", _lines("/etc/passwd"), group)
+        more = {_group(name, group, f"--group-add {name}") for name in self.more}
+        groups = (*identity.groups, *sorted(more.difference(identity.groups)))
         os.environ.setdefault("HOME", identity.home)
         with hints(_HINTS):
             # Groups first, the user last: whoever is no longer root may not change the others.
-            if self.user or _may_set_groups():
-                syscalls.setgroups(identity.groups, why="its groups, none of ours")
+            if self.user or more or _may_set_groups():
+                syscalls.setgroups(groups, why="its groups, none of ours")
             if self.user:
                 gid, uid = identity.gid, identity.uid
                 syscalls.setresgid(gid, gid, gid, why="its group")
@@ -74,18 +79,18 @@ def look_up(user: str, passwd: list[list[str]], group: list[list[str]]) -> Ident
     gid = int(entry[3]) if entry else 0
     home = entry[5] if entry and entry[5] else "/"
     if colon:
-        return Identity(uid, _group(group_name, group, user), (), home)
+        return Identity(uid, _group(group_name, group, f"-u {user}"), (), home)
     members = {int(line[2]) for line in group if entry and entry[0] in line[3].split(",")}
     return Identity(uid, gid, tuple(sorted(members - {gid})), home)
 
 
-def _group(name: str, group: list[list[str]], user: str) -> int:
+def _group(name: str, group: list[list[str]], asked: str) -> int:
     entry = _entry(name, group, 4)
     if entry:
         return int(entry[2])
     if not _is_id(name):
         hint = "The image's /etc/group has no such name: give a number"
-        raise Failure(f"-u {user}: unable to find group {name}", hint)
+        raise Failure(f"{asked}: unable to find group {name}", hint)
     return int(name)
 
 

@@ -5,9 +5,22 @@ from typing import Any
 
 import click
 
+from mydocker.engine.security.settings import read_profile
+from mydocker.kernel.errors import Failure
 from mydocker.namespaces.options import apply
 
 Command = Callable[..., Any]
+
+
+def _read_profiles(
+    context: click.Context, option: click.Parameter, texts: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The file of ``seccomp=FILE`` is read now: later it may say something else."""
+    try:
+        return tuple(map(read_profile, texts))
+    except Failure as failure:
+        raise click.BadParameter(str(failure), context, option) from None
+
 
 _OPTIONS = [
     click.option(
@@ -22,8 +35,37 @@ _OPTIONS = [
     click.option(
         "--security-opt",
         multiple=True,
+        callback=_read_profiles,
         metavar="NAME[=VALUE]",
         help="no-new-privileges; seccomp=unconfined, seccomp=FILE (Docker's JSON).",
+    ),
+    click.option(
+        "--ulimit",
+        "ulimits",
+        multiple=True,
+        metavar="NAME=SOFT[:HARD]",
+        help="What one process may use, as nofile=1024:2048; -1: unlimited.",
+    ),
+    click.option(
+        "--sysctl",
+        "sysctls",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="A switch of its own namespaces, as net.ipv4.ip_forward=1.",
+    ),
+    click.option(
+        "--device",
+        "devices_given",
+        multiple=True,
+        metavar="HOST[:PATH[:rwm]]",
+        help="A device of the host, as /dev/fuse.",
+    ),
+    click.option("--group-add", multiple=True, metavar="GROUP", help="Another group of its user."),
+    click.option(
+        "--oom-score-adj",
+        type=int,
+        metavar="N",
+        help="Whom the kernel kills first when memory is full: -1000 to 1000, high goes first.",
     ),
 ]
 

@@ -3,39 +3,81 @@
 The order is the point. Each defence takes something away, so it must come after all that needs it,
 and before anything that is not ours runs:
 
-1. before the process exists: it is not dumpable;
-2. once the container's root is ``/``: the keyring;
-3. around the change of user: root's powers survive it, for what follows;
-4. at the end: the ceiling of capabilities, no_new_privs, the seccomp filter, and last of all the
-   capabilities that installed it.
+1. before the process exists: it is not dumpable, and the control group knows the devices;
+2. in the namespaces, before the container's root is ``/``: their sysctls;
+3. in that root: the keyring;
+4. around the change of user: root's powers survive it, for what follows;
+5. at the end: ulimits, the ceiling of capabilities, no_new_privs, the seccomp filter, and last of
+   all the capabilities that were needed to install it.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 
+from mydocker.cgroups.devices import ALL as ALL_DEVICES
+from mydocker.cgroups.part import CgroupPart
 from mydocker.container.parts import Part
-from mydocker.engine.security import capabilities, guard, seccomp
+from mydocker.engine.security import capabilities, devices, guard, seccomp, sysctls, ulimits
 from mydocker.engine.security.settings import UNCONFINED, Security
+from mydocker.kernel import syscalls
+from mydocker.kernel.errors import Failure
+from mydocker.overlay2.part import RootPart
+from mydocker.overlay2.rootfs import Contents
 from mydocker.overlay2.user import UserPart
 
 
-def confined(parts: Sequence[Part], security: Security, keyring: str) -> list[Part]:
-    """``parts`` of a container or of an exec, with the confinement put around and between them.
+def confined(parts: Sequence[Part], security: Security, flags: int, keyring: str) -> list[Part]:
+    """``parts`` of a container with the confinement put around and between them.
 
-    ``keyring`` names the session keyring: the container's id, for exec too.
+    ``flags`` are the CLONE_NEW* flags of its namespaces; ``keyring`` names its session keyring: its
+    id. Raises Failure for what cannot be with these namespaces.
     """
-    before: list[Part] = [guard.Undumpable()]
-    result: list[Part] = []
+    result: list[Part] = [guard.Undumpable()]
+    if security.oom_score_adj is not None:
+        result.append(ulimits.OomScore(security.oom_score_adj))
     for part in parts:
-        if isinstance(part, UserPart):
-            result += [guard.Undumpable(), guard.Keyring(keyring), capabilities.KeepCapabilities()]
+        if isinstance(part, CgroupPart):
+            part = _with_rules(part, security)
+        elif isinstance(part, RootPart):
+            result += _sysctls(security, flags)
+            part = replace(part, contents=_contents(security))
+        elif isinstance(part, UserPart):
+            result += _before_user(keyring)
+            part = replace(part, more=security.groups)
         result.append(part)
-    return [*before, *result, *_last(security)]
+    return [*result, *_last(security)]
+
+
+def confined_exec(
+    joined: Sequence[Part], user: str, security: Security, keyring: str
+) -> list[Part]:
+    """The parts of a process that is put into a running container: it may do no more than others.
+
+    ``joined`` enter the container's namespaces and root; ``user`` is UserPart's.
+    """
+    return [
+        guard.Undumpable(),
+        *joined,
+        *_before_user(keyring),
+        UserPart(user, security.groups),
+        *_last(security),
+    ]
+
+
+def with_all_capabilities(security: Security) -> Security:
+    """For ``exec --privileged``: the same, with every capability; the filter stays (Docker)."""
+    return replace(security, capabilities=tuple(sorted(capabilities.NAMES)))
+
+
+def _before_user(keyring: str) -> list[Part]:
+    return [guard.Undumpable(), guard.Keyring(keyring), capabilities.KeepCapabilities()]
 
 
 def _last(security: Security) -> list[Part]:
     names = security.capabilities
     parts: list[Part] = [capabilities.Ceiling(names)]
+    if security.ulimits:
+        parts.append(ulimits.Ulimits(security.ulimits))
     if security.no_new_privileges:
         parts.append(seccomp.NoNewPrivileges())
     if security.seccomp != UNCONFINED:
@@ -43,6 +85,27 @@ def _last(security: Security) -> list[Part]:
     return [*parts, capabilities.Capabilities(names)]
 
 
-def all_capabilities(security: Security) -> Security:
-    """For ``exec --privileged``: the same, with every capability."""
-    return replace(security, capabilities=tuple(sorted(capabilities.NAMES)))
+def _with_rules(part: CgroupPart, security: Security) -> CgroupPart:
+    """The control group that lets it use the devices that it is given."""
+    given = (ALL_DEVICES,) if security.privileged else tuple(d.rule for d in security.devices)
+    if not given or part.limits.devices is None:
+        return part
+    return replace(part, limits=replace(part.limits, devices=(*part.limits.devices, *given)))
+
+
+def _contents(security: Security) -> Contents:
+    given = [one.device for one in security.devices]
+    if security.privileged:
+        given += devices.everything()
+    return Contents(security.shm_size, tuple(given), security.privileged)
+
+
+def _sysctls(security: Security, flags: int) -> list[Part]:
+    settings = dict(security.sysctls)
+    if not flags & syscalls.CLONE_NEWNET:
+        if names := sysctls.of_network(security.sysctls):
+            hint = "It would be changed for the host, or for the other container"
+            raise Failure(f"--sysctl {names[0]}: not allowed without a network of its own", hint)
+    elif not flags & syscalls.CLONE_NEWUSER:  # where groups may have no number outside
+        settings = {**dict(sysctls.DEFAULT), **settings}
+    return [sysctls.Sysctls(tuple(settings.items()))] if settings else []

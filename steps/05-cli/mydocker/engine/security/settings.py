@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mydocker.engine.security import capabilities
+from mydocker.engine.security import capabilities, devices, sysctls, ulimits
+from mydocker.engine.security.devices import Given
+from mydocker.engine.security.ulimits import Ulimit
 from mydocker.kernel.errors import Failure
 
 UNCONFINED = "unconfined"
@@ -15,16 +17,22 @@ _LARGEST = 1 << 20  # bytes of a profile
 
 @dataclass(frozen=True)
 class Security:
-    """The confinement of one container.
+    """The confinement of one container, and what it is given of the host.
 
     ``capabilities`` are full names; ``seccomp`` is a profile's JSON text, ``unconfined``, or "" for
-    the default profile.
+    the default profile; ``shm_size`` in bytes, 0 for the default; ``oom_score_adj`` None: as ours.
     """
 
     capabilities: tuple[str, ...] = tuple(sorted(capabilities.DEFAULT))
     privileged: bool = False
     no_new_privileges: bool = False
     seccomp: str = ""
+    ulimits: tuple[Ulimit, ...] = ()
+    sysctls: tuple[tuple[str, str], ...] = ()
+    devices: tuple[Given, ...] = ()
+    groups: tuple[str, ...] = ()
+    shm_size: int = 0
+    oom_score_adj: int | None = None
 
 
 def from_options(options: Mapping[str, Any]) -> Security:
@@ -38,7 +46,19 @@ def from_options(options: Mapping[str, Any]) -> Security:
     no_new_privileges, seccomp = _security_opts(options.get("security_opt") or ())
     if privileged and not seccomp:
         seccomp = UNCONFINED
-    return Security(tuple(sorted(names)), privileged, no_new_privileges, seccomp)
+    limits = {limit.name: limit for limit in map(ulimits.parse, options.get("ulimits") or ())}
+    return Security(
+        tuple(sorted(names)),
+        privileged,
+        no_new_privileges,
+        seccomp,
+        tuple(limits.values()),
+        sysctls.parse(options.get("sysctls") or ()),
+        tuple(one for text in options.get("devices_given") or () for one in devices.given(text)),
+        tuple(options.get("group_add") or ()),
+        _shm_size(options.get("shm_size")),
+        _oom_score(options.get("oom_score_adj")),
+    )
 
 
 def _security_opts(texts: tuple[str, ...]) -> tuple[bool, str]:
@@ -73,3 +93,21 @@ def read_profile(text: str) -> str:
         said = os.strerror(error.errno or 0) if isinstance(error, OSError) else "not UTF-8 text"
         hint = "seccomp=FILE names a profile in JSON; seccomp=unconfined is without"
         raise Failure(f"--security-opt seccomp={path}: {said}", hint) from None
+
+
+def _shm_size(text: str | None) -> int:
+    if not text:
+        return 0
+    from mydocker.cgroups.limits import memory
+
+    size = memory(text) or 0
+    if size <= 0:
+        raise Failure(f"--shm-size {text}: must be more than 0", "Write a size, as 64m or 1g")
+    return size
+
+
+def _oom_score(adjustment: int | None) -> int | None:
+    if adjustment is not None and not -1000 <= adjustment <= 1000:
+        message = f"--oom-score-adj {adjustment}: Invalid value, range for oom score adj is "
+        raise Failure(message + "[-1000, 1000]")
+    return adjustment
