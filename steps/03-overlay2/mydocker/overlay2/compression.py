@@ -23,6 +23,11 @@ class DamagedCompression(Failure):
     """What was compressed cannot be had back."""
 
 
+def is_compressed(head: bytes) -> bool:
+    """True if data that begin with ``head``, six bytes or more, are compressed."""
+    return head.startswith((_GZIP, _BZIP2, _XZ, _ZSTD))
+
+
 def decompressed(read: Read) -> Iterator[bytes]:
     """What ``read(size)`` gives, in pieces, decompressed if it is compressed.
 

@@ -240,13 +240,19 @@ class ImageStore:
         from mydocker.overlay2.reference import parse
 
         tags = [parse(name).name for name in names]
-        new = {layer.diff_id: layer for layer in layers}
+        new: dict[str, list[NewLayer]] = {}
+        for layer in layers:  # an image may have the same layer twice, at two places of the stack
+            new.setdefault(layer.diff_id, []).append(layer)
         with self.content.lock():
             chain = digests.chain_ids(document["rootfs"]["diff_ids"])
+            for chain_id, diff_id in zip(chain, document["rootfs"]["diff_ids"], strict=True):
+                if diff_id not in new and not self.layerdb.cache_id(chain_id):
+                    hint = "An image was removed meanwhile: try again"
+                    raise Failure(f"the layer {chain_id} is not in the store any more", hint)
             descriptors = []
             for number, diff_id in enumerate(document["rootfs"]["diff_ids"]):
-                if diff_id in new:
-                    self._add_layer(work, chain[: number + 1], new[diff_id])
+                if new.get(diff_id) and not self._has_layer(chain[number], diff_id):
+                    self._add_layer(work, chain[: number + 1], new[diff_id].pop(0))
                 size = self._blob_size(diff_id)
                 descriptors.append({"mediaType": LAYER, "digest": diff_id, "size": size})
             manifest = self.content.write(
@@ -262,6 +268,9 @@ class ImageStore:
             self.content.write_index(index)
             return self._image(entry.digest, index)
 
+    def _has_layer(self, chain_id: str, diff_id: str) -> bool:
+        return self.content.has(diff_id) and bool(self.layerdb.cache_id(chain_id))
+
     def _blob_size(self, diff_id: str) -> int:
         try:
             return os.stat(self.content.blob(diff_id)).st_size
@@ -274,7 +283,7 @@ class ImageStore:
     def _add_layer(self, work: str, chain: list[str], layer: NewLayer) -> None:
         if not self.content.has(layer.diff_id):
             self.content.adopt(layer.blob, layer.diff_id)
-        if self.layerdb.cache_id(chain[-1]):
+        if self.layerdb.cache_id(chain[-1]):  # only the archive was missing
             return
         below = [self.layerdb.cache_id(chain_id) for chain_id in chain[:-1]]
         cache_id = os.urandom(32).hex()

@@ -117,7 +117,7 @@ def add_layer(
 
 
 @contextmanager
-def _source(path: str) -> Iterator[tuple[int, int]]:
+def source(path: str) -> Iterator[tuple[int, int]]:
     """The file ``path``, or standard input for ``-``: its descriptor, and its size or 0."""
     try:
         fd = os.dup(0) if path == "-" else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -151,7 +151,7 @@ def import_archive(
     damaged or hostile archive, a full disk, a name that is none; then nothing has changed.
     """
     names = _checked(name)
-    with _source(path) as (fd, size):
+    with source(path) as (fd, size):
         done = 0
 
         def read(count: int) -> bytes:
@@ -198,7 +198,7 @@ def describe(diff_ids: list[str], config: ImageConfig, comment: str, created: st
     """An OCI image configuration for this machine's kind of processor."""
     return {
         "created": created,
-        "architecture": _architecture(),
+        "architecture": architecture(),
         "os": "linux",
         "config": config.to_json(),
         "rootfs": {"type": "layers", "diff_ids": diff_ids},
@@ -213,7 +213,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _architecture() -> str:
+def architecture() -> str:
     """The processor by the name that Go, and so every image, has for it."""
     machine = os.uname().machine
     return {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}.get(machine, machine)

@@ -12,6 +12,8 @@ from mydocker.cli.store import containers
 from mydocker.container.commandline import explain_option
 from mydocker.engine.errors import Refused
 from mydocker.kernel.errors import Failure
+from mydocker.overlay2.image_commands import byte_bar
+from mydocker.overlay2.images import ImageStore
 from mydocker.overlay2.root_option import root_option
 
 _OUTPUT = click.option("-o", "--output", metavar="FILE", help="Where to. Default: standard output.")
@@ -74,6 +76,58 @@ def export(container: str, output: str | None, sparse: bool, root: str) -> None:
         export_container(store, container, fd, sparse=sparse, progress=told)
 
 
+@click.command()
+@_OUTPUT
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["docker", "oci"]),
+    default="docker",
+    help="docker: for all tools; oci: the bare OCI image layout. Default: docker.",
+)
+@click.argument("names", metavar="IMAGE...", nargs=-1, required=True)
+@root_option
+def save(names: Sequence[str], output: str | None, form: str, root: str) -> None:
+    """Write images with all their layers and their history into one archive.
+
+    Example: mydocker save -o both.tar busybox:latest me/vim:1
+    """
+    from mydocker.engine.images.save import choose
+    from mydocker.engine.images.save import save as save_images
+
+    store = ImageStore(root)
+    choose(store, names)  # before anything of the output is made
+    with destination(output) as fd, byte_bar("saving") as told:
+        save_images(store, names, fd, form=form, progress=told)
+
+
+@click.command()
+@click.option("-i", "--input", "path", default="-", metavar="FILE", help="Default: standard input.")
+@click.option("-q", "--quiet", is_flag=True, help="No bar.")
+@root_option
+def load(path: str, quiet: bool, root: str) -> None:
+    """Load images from an archive that save, docker, podman or skopeo wrote, compressed or not.
+
+    Example: mydocker load -i both.tar.gz
+    """
+    from mydocker.engine.images.load import load as load_images
+
+    if path == "-" and sys.stdin.isatty():
+        raise Refused("requested load from stdin, but stdin is empty")
+    with byte_bar("loading") as told:
+        loaded = load_images(ImageStore(root), path, progress=None if quiet else told)
+    for image in loaded:
+        for name, before in image.replaced:
+            click.echo(
+                f"The image {name} already exists, renaming the old one with ID {before} to empty"
+                " string"
+            )
+        for name in image.names:
+            click.echo(f"Loaded image: {name}")
+        if not image.names:
+            click.echo(f"Loaded image ID: {image.id}")
+
+
 # ---------------------------------------------------------------- what they share
 
 
@@ -121,8 +175,6 @@ def _forget(draft: str, special: bool) -> None:
 
 @contextmanager
 def bar(what: str) -> Iterator[Callable[[int], None] | None]:
-    """A bar that counts bytes, on a terminal; nothing elsewhere."""
-    from mydocker.overlay2.image_commands import byte_bar
-
+    """A bar that counts bytes, for work whose end nobody knows; nothing but on a terminal."""
     with byte_bar(what) as told:
         yield None if told is None else lambda done: told(done, 0)
