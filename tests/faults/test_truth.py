@@ -27,70 +27,17 @@ pytestmark = [
 ]
 
 # Calls that change the machine wherever they are made, and calls that do so in certain places
-EVERYWHERE = [
-    "clone3",
-    "clone",
-    "fork",
-    "vfork",
-    "unshare",
-    "setns",
-    "mount",
-    "umount2",
-    "mount_setattr",
-    "pivot_root",
-    "chroot",
-    "chdir",
-    "sethostname",
-    "setdomainname",
-    "setsid",
-    "setresuid",
-    "setresgid",
-    "setgroups",
-    "capset",
-    "keyctl",
-    "execve",
-    "bpf",
-    "open_tree",
-    "move_mount",
-    "fsopen",
-    "fsconfig",
-    "fsmount",
-    "pidfd_send_signal",
-    "kill",
-    "prctl",
-    "ioctl",
-]
-IN_PLACES = [
-    "mkdir",
-    "mkdirat",
-    "rmdir",
-    "unlink",
-    "unlinkat",
-    "mknod",
-    "mknodat",
-    "symlink",
-    "symlinkat",
-    "link",
-    "linkat",
-    "rename",
-    "renameat",
-    "renameat2",
-    "chmod",
-    "fchmod",
-    "fchmodat",
-    "lchown",
-    "chown",
-    "fchown",
-    "fchownat",
-    "truncate",
-    "ftruncate",
-    "setxattr",
-    "lsetxattr",
-    "fsetxattr",
-    "write",
-    "pwrite64",
-    "writev",
-]
+_EVERYWHERE = """
+clone3 clone fork vfork unshare setns mount umount2 mount_setattr pivot_root chroot chdir
+sethostname setdomainname setsid setresuid setresgid setgroups capset keyctl execve bpf open_tree
+move_mount fsopen fsconfig fsmount pidfd_send_signal kill prctl ioctl
+"""
+_IN_PLACES = """
+mkdir mkdirat rmdir unlink unlinkat mknod mknodat symlink symlinkat link linkat rename renameat
+renameat2 chmod fchmod fchmodat lchown chown fchown fchownat truncate ftruncate setxattr lsetxattr
+fsetxattr write pwrite64 writev
+"""
+EVERYWHERE, IN_PLACES = _EVERYWHERE.split(), _IN_PLACES.split()
 OPENING = ["open", "openat", "openat2"]
 
 RUNS: dict[str, tuple[int, tuple[str, ...]]] = {

@@ -21,9 +21,10 @@ def prune(root: str) -> None:
     A container that is in use is left alone, and so is what a container without --rm wrote.
     """
     from mydocker.engine import pruning
+    from mydocker.engine.leftover import Place
     from mydocker.overlay2.listing import size
 
-    pruned = pruning.prune(pruning.Place(root, default_run()))
+    pruned = pruning.prune(Place(root, default_run()))
     for leftover in pruned.released:
         click.echo(f"released: {leftover}")
     click.echo(f"Total reclaimed space: {size(pruned.space)}")

@@ -19,36 +19,15 @@ from mydocker.cgroups import hierarchy
 from mydocker.cgroups.cgroup import Cgroup
 from mydocker.cgroups.part import own_parent
 from mydocker.container import leftovers, state
+from mydocker.engine import abandoned
+from mydocker.engine.disk import disk_use
+from mydocker.engine.leftover import Leftover, Place, is_id
 from mydocker.kernel.errors import Failure
 from mydocker.network import leftovers as network_leftovers
 from mydocker.network.store import Store
 from mydocker.overlay2 import workspace
 from mydocker.overlay2.images import ImageStore
 from mydocker.overlay2.layers import LayerStore
-
-_ID_LENGTH = 64
-
-
-@dataclass(frozen=True)
-class Leftover:
-    """One thing that nobody needs: its kind, its name, its bytes on the disk, and how it goes."""
-
-    kind: str
-    name: str
-    release: Callable[[], object]
-    space: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.name[:12] if _is_id(self.name) else self.name}"
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where containers are kept: data below ``root``, records of what runs below ``run``."""
-
-    root: str
-    run: str
-
 
 Kind = Callable[[Place], Iterator[Leftover]]
 
@@ -183,6 +162,7 @@ def _layers(place: Place) -> Iterator[Leftover]:
     images = ImageStore(place.root)
     with images.content.lock():  # an import that is under way has its layer's directory already
         owned = {*state.identifiers(place.run), *images.layer_ids()}
+        owned |= set(_names(f"{place.root}/containers"))
         idle = [i for i in listed if i not in owned and not store.exists(i)]
     for layer_id in idle:
         remove = partial(store.remove, layer_id)
@@ -193,7 +173,7 @@ def _groups(place: Place) -> Iterator[Leftover]:
     """Groups below our own parent that are called as a container is, with no process in them."""
     machine, parent = hierarchy.read(), own_parent()
     above = Cgroup(parent, machine).directories
-    listed = {name for directory in above for name in _names(directory) if _is_id(name)}
+    listed = {name for directory in above for name in _names(directory) if is_id(name)}
     owned = set(state.identifiers(place.run))
     for name in sorted(listed - owned):
         group = Cgroup(f"{parent}/{name}", machine)
@@ -201,52 +181,23 @@ def _groups(place: Place) -> Iterator[Leftover]:
             yield Leftover("cgroup", group.path, partial(group.remove, above))
 
 
-KINDS = (_containers, _records, _networks, _images, _workspaces, _layers, _groups)
-
-
-# ---------------------------------------------------------------- what they share
-
-
-def _is_id(name: str) -> bool:
-    return len(name) == _ID_LENGTH and not name.strip("0123456789abcdef")
+KINDS = (
+    abandoned.unwatched,
+    _containers,
+    _records,
+    abandoned.ended,
+    abandoned.drafts,
+    abandoned.sockets,
+    _networks,
+    _images,
+    _workspaces,
+    _layers,
+    _groups,
+)
 
 
 def _names(directory: str) -> list[str]:
     try:
         return os.listdir(directory)
     except FileNotFoundError:
-        return []
-
-
-def disk_use(path: str) -> int:
-    """The bytes that a directory takes on its disk; what is mounted in it does not count.
-
-    A file with two names in it counts once. What vanishes meanwhile, or cannot be read, counts 0.
-    """
-    try:
-        device = os.lstat(path).st_dev
-    except OSError:
-        return 0
-    seen: set[int] = set()
-    waiting, blocks = [path], 0
-    while waiting:
-        directory = waiting.pop()
-        for name in _readable(directory):
-            try:
-                status = os.lstat(f"{directory}/{name}")
-            except OSError:
-                continue
-            if status.st_dev != device or status.st_ino in seen:
-                continue
-            seen.add(status.st_ino)
-            blocks += status.st_blocks
-            if status.st_mode & 0o170000 == 0o040000:
-                waiting.append(f"{directory}/{name}")
-    return blocks * 512
-
-
-def _readable(directory: str) -> list[str]:
-    try:
-        return os.listdir(directory)
-    except OSError:
         return []

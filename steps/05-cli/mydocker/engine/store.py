@@ -135,7 +135,8 @@ class Store:
             os.close(fd)
 
     @contextmanager
-    def _names_lock(self) -> Iterator[None]:
+    def names_lock(self) -> Iterator[None]:
+        """Nobody makes, renames or removes a container meanwhile."""
         path = f"{self.path}/{_NAMES}"
         if not os.path.isdir(path):
             os.makedirs(self.root, 0o711, exist_ok=True)
@@ -150,7 +151,7 @@ class Store:
     def add(self, config: Config) -> None:
         """Write a new container down. Raises NameTaken; then nothing was written."""
         directory, draft = self.directory(config.id), f"{self.path}/{config.id}.new"
-        with self._names_lock():
+        with self.names_lock():
             self._claim(config.name, config.id)
             files.mkdir(draft, 0o711, why="the container's own directory")
             self._write(f"{draft}/config.json", config.to_json(), durable=not config.auto_remove)
@@ -169,7 +170,7 @@ class Store:
 
     def rename(self, config: Config, name: str) -> None:
         """``config`` as it has its new name, which was ``name`` before. Raises NameTaken."""
-        with self._names_lock():
+        with self.names_lock():
             self._claim(config.name, config.id)
             self.write_config(config)
             self._drop_name(name, config.id)
@@ -199,7 +200,7 @@ class Store:
 
     def remove(self, identifier: str, name: str) -> None:
         """Forget a container: its name, then its directory. May be called twice."""
-        with self._names_lock():
+        with self.names_lock():
             if name:
                 self._drop_name(name, identifier)
             directory = self.directory(identifier)
@@ -208,14 +209,6 @@ class Store:
                 os.rename(directory, gone)  # nobody sees half of it
         if os.path.isdir(gone):
             files.remove_tree(gone, why="the container's own directory")
-
-    def leftovers(self) -> list[str]:
-        """Directories that a killed ``create`` or ``rm`` left, by path."""
-        try:
-            names = os.listdir(self.path)
-        except FileNotFoundError:
-            return []
-        return [f"{self.path}/{name}" for name in names if name.endswith((".new", ".gone"))]
 
 
 def _same(fd: int, path: str) -> bool:

@@ -9,7 +9,7 @@ behind, and nothing is repaired: the reader decides about that.
 from collections.abc import Iterator
 
 from mydocker.engine.doctor.check import Check, State
-from mydocker.engine.pruning import Place
+from mydocker.engine.leftover import Place
 
 __all__ = ["Check", "State", "examine"]
 

@@ -1,4 +1,4 @@
-"""Control groups: which hierarchies there are, which controllers in them, and can we make groups."""
+"""Control groups: which hierarchies there are, which controllers they hold, can groups be made."""
 
 from collections.abc import Iterator
 from functools import partial

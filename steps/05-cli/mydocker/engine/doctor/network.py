@@ -1,4 +1,4 @@
-"""Networks: the two programs, a bridge and our firewall table really made, and whom we live with."""
+"""Networks: ip and nft, a bridge and our firewall table really made, and whom we live with."""
 
 import os
 import re

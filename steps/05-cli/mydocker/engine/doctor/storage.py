@@ -16,6 +16,7 @@ from mydocker.engine.doctor.check import (
     tried,
     warning,
 )
+from mydocker.engine.leftover import Place
 from mydocker.kernel import files, syscalls
 from mydocker.kernel.errors import Failure, KernelError
 from mydocker.overlay2 import workspace
@@ -30,7 +31,7 @@ _MODULE = "modprobe overlay (and for every boot: echo overlay > /etc/modules-loa
 _PRUNE = "mydocker system prune"
 
 
-def storage(place: pruning.Place, full: bool) -> Iterator[Check]:
+def storage(place: Place, full: bool) -> Iterator[Check]:
     """The checks of this module. ``full`` reads every blob of every image again."""
     above = _existing(place.root)
     kind, mountpoint = filesystem_of(above)
@@ -166,7 +167,7 @@ def _room(above: str) -> Iterator[Check]:
 # ---------------------------------------------------------------- what lies around
 
 
-def _leftovers(place: pruning.Place) -> Check:
+def _leftovers(place: Place) -> Check:
     name = "leftovers"
     try:
         found = pruning.find(place)
