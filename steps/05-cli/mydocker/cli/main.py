@@ -31,8 +31,10 @@ _CHANGING = "start stop kill restart pause unpause wait rm rename update"
 
 container_commands = {
     **{name: f"mydocker.cli.containers:{name}" for name in _CHANGING.split()},
+    "attach": "mydocker.cli.attach:attach",
     "create": "mydocker.cli.run:create",
     "diff": "mydocker.overlay2.commands:diff",
+    "exec": "mydocker.cli.execute:execute",
     "inspect": "mydocker.cli.inspect:inspect",
     "logs": "mydocker.cli.logs:logs",
     "ls": "mydocker.cli.ps:ps",

@@ -1,0 +1,40 @@
+"""``mydocker attach``: join a running container's terminal."""
+
+import click
+
+from mydocker.cli.store import containers
+from mydocker.container.commandline import finish
+
+
+@click.command()
+@click.option("--no-stdin", is_flag=True, help="Only watch.")
+@click.option("--detach-keys", default="ctrl-p,ctrl-q", metavar="KEYS", help="To leave it.")
+@click.option(
+    "--sig-proxy/--no-sig-proxy", default=True, help="Hand signals on to it. Default: yes."
+)
+@click.argument("container")
+def attach(container: str, no_stdin: bool, detach_keys: str, sig_proxy: bool) -> None:
+    """Join the input and output of a running container, several readers at once if you like.
+
+    Leave it by Ctrl-P Ctrl-Q: it goes on.
+    """
+    from mydocker.container.running import Ended
+    from mydocker.engine import connection, lifecycle
+    from mydocker.engine.attaching import Attachment, Manner, check_input, greet, parse_keys
+    from mydocker.engine.errors import Refused
+
+    store = containers()
+    identifier = lifecycle.attachable(store, container)
+    config = store.config(identifier)
+    types = config.input and not no_stdin
+    manner = Manner(types, config.terminal, parse_keys(detach_keys), sig_proxy)
+    check_input(types, config.terminal)
+    socket = connection.connect(store, identifier)
+    if socket is None:
+        raise Refused("You cannot attach to a stopped container, start it first")
+    greet(socket, manner)
+    ended = Attachment(socket, manner).run()
+    if ended is None:
+        click.echo("read escape sequence", err=True)
+        return
+    finish(Ended(ended.exit_code, ended.remarks))

@@ -1,0 +1,50 @@
+"""``mydocker exec``: a command in a container that runs."""
+
+import click
+
+from mydocker.cli.store import containers
+from mydocker.container.commandline import explain_option, finish
+
+
+@click.command("exec", context_settings={"allow_interspersed_args": False})
+@click.option("-i", "--interactive", is_flag=True, help="Hand standard input on.")
+@click.option("-t", "--tty", is_flag=True, help="Give it a terminal of its own.")
+@click.option("-d", "--detach", is_flag=True, help="Leave it running and return.")
+@click.option("-e", "--env", multiple=True, metavar="KEY[=VALUE]", help="A variable for it.")
+@click.option("--env-file", multiple=True, metavar="FILE", help="Variables, one a line.")
+@click.option("-w", "--workdir", default="", metavar="PATH", help="Where it starts.")
+@click.option("-u", "--user", default="", metavar="NAME[:GROUP]", help="Who runs it; or ids.")
+@click.option("--privileged", is_flag=True, help="With all capabilities.")
+@click.option("--detach-keys", hidden=True, expose_value=False)
+@explain_option
+@click.argument("container")
+@click.argument("command", nargs=-1, required=True)
+def execute(
+    container: str,
+    command: tuple[str, ...],
+    interactive: bool,
+    tty: bool,
+    detach: bool,
+    env: tuple[str, ...],
+    env_file: tuple[str, ...],
+    workdir: str,
+    user: str,
+    privileged: bool,
+) -> None:
+    """Run a command in a running container.
+
+    Example: mydocker exec -it web sh
+    """
+    from mydocker.engine.attaching import check_input
+    from mydocker.engine.execution import Wish, execute, execute_detached
+    from mydocker.overlay2.environment import read_env_file
+
+    given = [text for file in env_file for text in read_env_file(file)]
+    variables = (*given, *env)
+    wish = Wish(command, variables, workdir, user, interactive, tty, privileged)
+    store = containers()
+    if detach:
+        execute_detached(store, container, wish)
+        return
+    check_input(interactive, tty)
+    finish(execute(store, container, wish))
