@@ -49,6 +49,7 @@ class Sandbox:
             return
         syscalls.mount("none", "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
         self._protect()
+        self._open()
         links.set_up("lo")
         self.private = True
 
@@ -64,6 +65,20 @@ class Sandbox:
             syscalls.mount(place, place, None, syscalls.MS_BIND | syscalls.MS_REC)
         flags = syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY
         syscalls.mount("none", "/", None, flags)
+
+    def _open(self) -> None:
+        """Show the steps and the interpreter at a path that every user may read.
+
+        The checkout may lie in root's home, and some tests are another user.
+        """
+        from mydocker.kernel import syscalls
+
+        for name, place in (("steps", str(self.steps)), ("venv", sys.prefix)):
+            (self.directory / name).mkdir()
+            syscalls.mount(place, str(self.directory / name), None, syscalls.MS_BIND)
+        self.steps = self.directory / "steps"
+        sys.executable = str(self.directory / "venv" / "bin" / "python3")
+        os.environ["MYDOCKER_VENV"] = str(self.directory / "venv")
 
     def leave(self) -> None:
         """Remove the temporary place. The namespaces end with the last process in them."""
