@@ -264,3 +264,13 @@ def test_rules_of_others_are_never_touched(wires: Wires) -> None:
         assert output("nft", "list", "table", "ip", "docker") == before
     finally:
         subprocess.run(["nft", "delete", "table", "ip", "docker"], check=True)
+
+
+def test_a_port_that_a_killed_run_left_is_explained(wires: Wires, network: Launcher) -> None:
+    started, _ = wires.container("--name", "dead", "-p", "8080:80")
+    wires.container()
+    started.kill()  # the container dies with it; its records and its port are left
+    started.wait()
+    refused = network(4, "run", "-p", "8080:80", "busybox", "true", code=125)
+    assert "taken by container dead" in refused.stderr
+    assert "system prune" in refused.stderr

@@ -86,26 +86,38 @@ def heal(store: Store) -> None:
 def apply(store: Store, *, without: str = "") -> None:
     """Give the firewall the table that the store describes, in place of the one that is there.
 
-    ``without`` is the id of a network that is about to go.
+    ``without`` is the id of a network, or of a container, that is about to go.
     """
     networks = [network for network in store.up() if network.id != without]
-    endpoints = [endpoint for network in networks for endpoint in store.endpoints(network)]
+    endpoints = [e for n in networks for e in store.endpoints(n) if e.container != without]
     text = firewall.ruleset(networks, endpoints, forwarding.switched_on(store))
     commands.nft(text, why="one table: published ports, masquerade, networks kept apart")
 
 
-def publish(endpoint: Endpoint) -> None:
-    """Let an endpoint's published ports in."""
+def publish(store: Store, endpoint: Endpoint) -> None:
+    """Let an endpoint's published ports in. Raises Failure if another container has one."""
     batch = firewall.opened(endpoint)
-    if batch:
+    if not batch:
+        return
+    try:
         commands.nft(batch, why="published ports lead to the container")
+    except Failure:
+        # A port that we could bind, and that is in the map: the process that kept it was killed.
+        from mydocker.network.ports import refuse_clashes
+
+        refuse_clashes(endpoint.ports, store.ports(but=endpoint.container))
+        raise
 
 
-def withdraw(endpoint: Endpoint) -> None:
+def withdraw(store: Store, endpoint: Endpoint) -> None:
     """Take an endpoint's published ports away; nothing happens if they are not there."""
     batch = firewall.closed(endpoint)
-    if batch and firewall.present():
+    if not batch or not firewall.present():
+        return
+    try:
         commands.nft(batch, why="its published ports lead nowhere now")
+    except Failure:
+        apply(store, without=endpoint.container)  # a port that it never got: another's, who has it
 
 
 def delete_links(names: list[str], *, why: str) -> None:

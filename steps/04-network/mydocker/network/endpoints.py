@@ -96,7 +96,7 @@ def leave_all(store: Store, container: str, *, aside: bool = False) -> None:
     """
     attached = store.attached(container)
     for _, endpoint in attached:
-        bridges.withdraw(endpoint)
+        bridges.withdraw(store, endpoint)
     for network, endpoint in attached:
         store.drop(endpoint)
         for address in endpoint.addresses:

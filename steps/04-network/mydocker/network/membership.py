@@ -110,7 +110,7 @@ def disconnect(store: Store, container: str, network: Network) -> None:
         endpoint = store.endpoint(network, container)
         if endpoint is None:
             raise Failure(f"container {container[:12]}: is not on network '{network.name}'")
-        bridges.withdraw(endpoint)
+        bridges.withdraw(store, endpoint)
         store.drop(endpoint)
         for address in endpoint.addresses:
             ipam.free(store.state(network.id, "addresses"), address, container)

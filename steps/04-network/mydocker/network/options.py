@@ -15,7 +15,6 @@ from mydocker.network import addresses
 from mydocker.network.endpoints import Attachment
 from mydocker.network.etc import EtcPart, parse_extra
 from mydocker.network.part import NetworkPart
-from mydocker.network.ports import parse, parse_exposed
 from mydocker.network.shared import SharedNetwork
 from mydocker.network.store import DEFAULT
 
@@ -168,10 +167,13 @@ def _address(option: str, written: str | None) -> str:
 
 def _check(options: Options, mode: str) -> None:
     """Refuse what makes no sense together, before anything is made."""
-    for written in options["publish"]:
-        parse(written)
-    for written in options["expose"]:
-        parse_exposed(written)
+    if options["publish"] or options["expose"]:
+        from mydocker.network.ports import parse, parse_exposed
+
+        for written in options["publish"]:
+            parse(written)
+        for written in options["expose"]:
+            parse_exposed(written)
     for written in options["add_host"]:
         parse_extra(written)
     for alias in options["aliases"]:

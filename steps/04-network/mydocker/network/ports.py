@@ -10,8 +10,8 @@ that started the container.
 import _socket
 import errno
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from mydocker.kernel.errors import Failure
 from mydocker.network import addresses
@@ -25,8 +25,7 @@ _TYPES = {"tcp": _socket.SOCK_STREAM, "udp": _socket.SOCK_DGRAM}
 Used = tuple[Published, str]  # a published port, and the name of the container that has it
 
 
-@dataclass(frozen=True)
-class Wish:
+class Wish(NamedTuple):
     """One port of a container to be published at one of the host's ports ``hosts``.
 
     An empty ``hosts`` leaves the choice to the kernel.
@@ -101,8 +100,10 @@ class Reservations:
         while self.sockets:
             self.sockets.pop().close()
 
-    def fulfil(self, wishes: Iterable[Wish], used: Sequence[Used], ipv6: bool) -> list[Published]:
-        """Bind one port for each wish; ``used`` are the ports of our other containers.
+    def fulfil(
+        self, wishes: Iterable[Wish], used: Callable[[], Sequence[Used]], ipv6: bool
+    ) -> list[Published]:
+        """Bind one port for each wish; ``used`` gives the ports of our other containers.
 
         Raises Failure that names who holds a port, after letting all go.
         """
@@ -112,13 +113,13 @@ class Reservations:
             self.close()
             raise
 
-    def _fulfil(self, wish: Wish, used: Sequence[Used], ipv6: bool) -> Published:
+    def _fulfil(self, wish: Wish, used: Callable[[], Sequence[Used]], ipv6: bool) -> Published:
         refusals: list[OSError] = []
-        for host in wish.hosts or [0] * 16:
+        for host in wish.hosts or (0,):
             port = self._bind(wish, host, ipv6, refusals)
-            if port and not any(_same(port, other) for other, _ in used):
+            if port:
                 return port
-        raise Failure(_taken(wish, refusals, used), "Choose another port of the host, or none")
+        raise Failure(_taken(wish, refusals, used()), "Choose another port of the host, or none")
 
     def _bind(self, wish: Wish, host: int, ipv6: bool, refusals: list[OSError]) -> Published | None:
         bound = []
@@ -168,6 +169,17 @@ def _same(one: Published, other: Published) -> bool:
     if (one.host, one.protocol) != (other.host, other.protocol):
         return False
     return not one.ip or not other.ip or one.ip == other.ip
+
+
+def refuse_clashes(ports: Iterable[Published], used: Sequence[Used]) -> None:
+    """Raise Failure if a container that left without release still has one of ``ports``."""
+    for port in ports:
+        for other, name in used:
+            if _same(port, other):
+                raise Failure(
+                    f"port {port.host}/{port.protocol} is taken by container {name}",
+                    "If it is not running any more, what it left has to be removed: system prune",
+                )
 
 
 def holder(port: int, protocol: str) -> str:

@@ -249,9 +249,10 @@ class Store:
         """Forget an endpoint."""
         _unlink(self.state(endpoint.network, "endpoints", f"{endpoint.container}.json"))
 
-    def ports(self) -> list[tuple[Published, str]]:
-        """All published ports, each with the name of its container."""
-        return [(p, e.name) for n in self.up() for e in self.endpoints(n) for p in e.ports]
+    def ports(self, but: str = "") -> list[tuple[Published, str]]:
+        """All published ports, each with the name of its container; ``but`` those of one."""
+        endpoints = [e for n in self.up() for e in self.endpoints(n) if e.container != but]
+        return [(port, endpoint.name) for endpoint in endpoints for port in endpoint.ports]
 
     def exists(self, container: str) -> bool:
         """True while a container's run directory is there: it runs, or was not released yet."""
