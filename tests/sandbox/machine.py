@@ -82,7 +82,29 @@ class Sandbox:
 
     def leave(self) -> None:
         """Remove the temporary place. The namespaces end with the last process in them."""
-        shutil.rmtree(self.directory, ignore_errors=True)
+        remove(self.directory)
+
+
+def remove(directory: Path) -> None:
+    """Remove a directory with all that is in it, but for what is only mounted there.
+
+    A mounted directory would be emptied where it comes from: so everything is unmounted first, and
+    nothing is removed if that fails.
+    """
+    from mydocker.kernel import syscalls
+    from mydocker.kernel.errors import KernelError
+
+    for point in reversed(_mounted_below(directory)):
+        with suppress(KernelError):
+            syscalls.umount2(point, syscalls.MNT_DETACH)
+    if not _mounted_below(directory):
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _mounted_below(directory: Path) -> list[str]:
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    points = [line.split()[4] for line in lines]
+    return [point for point in points if point.startswith(f"{directory}/") or point == str(directory)]
 
 
 def sweep() -> None:
@@ -96,7 +118,7 @@ def sweep() -> None:
                 _remove_group(group)
     for directory in Path("/var/tmp").glob(f"{_PREFIX}*"):
         if _owner_is_dead(directory):
-            shutil.rmtree(directory, ignore_errors=True)
+            remove(directory)
 
 
 def _owner_is_dead(path: Path) -> bool:
