@@ -100,6 +100,15 @@ class ContentStore:
             return []
         return sorted(digests.ALGORITHM + name for name in names)
 
+    def drafts(self) -> list[str]:
+        """Files that a process was writing when it was killed; see :func:`replace`."""
+        found = []
+        for name in sorted(os.listdir(self.path)):
+            writer = name.removesuffix(".new").rpartition(".")[2]
+            if name.endswith(".new") and not os.path.exists(f"/proc/{writer}"):
+                found.append(f"{self.path}/{name}")
+        return found
+
     def remove(self, digest: str) -> None:
         """Remove a blob."""
         files.unlink(self.blob(digest), why="no image needs it any more")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from mydocker.kernel.errors import CANNOT_RUN, Failure
-from mydocker.overlay2.images import Image, ImageStore
+from mydocker.overlay2.images import Image, ImageStore, Use
 from mydocker.overlay2.root_option import root_option
 
 _HEADINGS = {
@@ -84,15 +84,9 @@ def _list(name: str, quiet: bool, no_trunc: bool, digests: bool, template: str, 
 
 def _rows(store: ImageStore, image: Image, whole: bool) -> Iterator[dict[str, str]]:
     """One row per name; one without a name for an untagged image."""
-    from datetime import UTC, datetime
-
     from mydocker.overlay2 import listing
 
-    try:
-        created = datetime.fromisoformat(image.created)
-        since = listing.ago((datetime.now(UTC) - created).total_seconds())
-    except (ValueError, TypeError):
-        since = "N/A"
+    since = listing.since(image.created)
     for name in image.names or (f"{_NONE}:{_NONE}",):
         repository, _, tag = name.rpartition(":")
         yield {
@@ -202,14 +196,26 @@ def byte_bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
 @root_option
 def rmi(names: Sequence[str], force: bool, root: str) -> int:
     """Remove names of images, and images without any name left."""
-    store, code = ImageStore(root), 0
+    return remove_each(ImageStore(root), names, force)
+
+
+def remove_each(
+    store: ImageStore,
+    names: Sequence[str],
+    force: bool,
+    used_by: Callable[[str], Sequence[Use]] = lambda image_id: (),
+    failed: int = CANNOT_RUN,
+) -> int:
+    """Remove images and print what was done; one that fails does not keep the others. The exit
+    code, ``failed`` if one did."""
+    code = 0
     for name in names:
         try:
-            for line in store.remove(name, force=force):
+            for line in store.remove(name, force=force, used_by=used_by):
                 click.echo(line)
-        except Failure as failure:  # one that fails does not keep the others
+        except Failure as failure:
             click.echo(f"mydocker: {failure}", err=True)
-            code = CANNOT_RUN
+            code = failed
     return code
 
 

@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+from mydocker.kernel import files
 from mydocker.kernel.errors import Failure
 from mydocker.overlay2 import digest as digests
 from mydocker.overlay2 import workspace
@@ -120,7 +121,7 @@ class NewLayer(NamedTuple):
     blob_size: int
 
 
-def _nobody(image_id: str) -> Sequence[str]:
+def _nobody(image_id: str) -> "Sequence[Use]":
     return ()
 
 
@@ -322,54 +323,84 @@ class ImageStore:
         name: str,
         *,
         force: bool = False,
-        used_by: Callable[[str], Sequence[str]] = _nobody,
+        used_by: Callable[[str], Sequence["Use"]] = _nobody,
     ) -> list[str]:
         """Take a name from an image, with the last one the image; what was done, as Docker says.
 
         Named by its id, an image goes with all its names; more than one repository takes ``force``.
-        ``used_by`` returns the ids of the containers of an image id: one of those takes ``force``
-        too, and keeps its layers.
+        ``used_by`` returns the containers of an image id. Where there are some, it takes ``force``:
+        then the image goes, and the layers stay under the containers. Under a container that runs
+        it stays itself, without a name.
         """
-        with self.content.lock():
+        with workspace.workspace(self.root) as work, self.content.lock():
             image = self.resolve(name)
             removed = self._names_to_remove(image, name)
             last = set(removed) == set(image.names)
-            containers = used_by(image.id) if last else ()
-            repositories = {tag.rpartition(":")[0] for tag in removed}
-            if len(repositories) > 1 and not force:
-                raise Failure(
-                    f"conflict: unable to delete {image.short_id} (must be forced)"
-                    " - image is referenced in multiple repositories",
-                    "Remove it by its names, or with --force",
-                )
-            if containers and not force:
-                raise Failure(
-                    f'conflict: unable to remove repository reference "{name}" (must force)'
-                    f" - container {containers[0][:SHORT_ID]} is using its referenced image"
-                    f" {image.short_id}",
-                    "Remove the container first",
-                )
+            uses = used_by(image.id) if last else ()
+            self._refuse(image, name, removed, uses, force)
+            stays = any(use.running for use in uses)
             index = self.content.index()
-            if last:
+            if last and not stays:
                 index = [entry for entry in index if entry.digest != image.manifest]
+            elif last:
+                entry = next(entry for entry in index if entry.digest == image.manifest)
+                index = [one for one in index if one.digest != image.manifest]
+                index.append(entry._replace(name=""))
             else:
                 index = [entry for entry in index if entry.name not in removed]
             self.content.write_index(index)
             said = [f"Untagged: {tag}" for tag in removed]
-            if last:
+            if last and not stays:
                 said.append(f"Deleted: {image.id}")
-                said += [f"Deleted: {chain_id}" for chain_id in self._sweep().layers]
+                said += [f"Deleted: {chain_id}" for chain_id in self._sweep(work).layers]
             return said
 
-    def _names_to_remove(self, image: Image, name: str) -> list[str]:
-        """The one that was named; all if the image was named by its id."""
+    def _is_name_of(self, image: Image, name: str) -> bool:
         from mydocker.overlay2.reference import InvalidReference, parse
 
         try:
-            tag = parse(name).name
+            return parse(name).name in image.names
         except InvalidReference:
-            tag = ""
-        return [tag] if tag in image.names else list(image.names)
+            return False
+
+    def _refuse(
+        self, image: Image, name: str, removed: Sequence[str], uses: Sequence["Use"], force: bool
+    ) -> None:
+        """Raise the Failure that Docker raises, if the image must not be removed so."""
+        by_id = not self._is_name_of(image, name)
+        repositories = {tag.rpartition(":")[0] for tag in removed}
+        if len(repositories) > 1 and not force:
+            raise Failure(
+                f"conflict: unable to delete {image.short_id} (must be forced)"
+                " - image is referenced in multiple repositories",
+                "Remove it by its names, or with --force",
+            )
+        running = next((use for use in uses if use.running), None)
+        if by_id and running:
+            raise Failure(
+                f"conflict: unable to delete {image.short_id} (cannot be forced)"
+                f" - image is being used by running container {running.container[:SHORT_ID]}",
+                "Stop and remove the container first",
+            )
+        if uses and not force:
+            container = uses[0].container[:SHORT_ID]
+            if by_id:
+                message = (
+                    f"conflict: unable to delete {image.short_id} (must be forced)"
+                    f" - image is being used by stopped container {container}"
+                )
+            else:
+                message = (
+                    f'conflict: unable to remove repository reference "{name}" (must force)'
+                    f" - container {container} is using its referenced image {image.short_id}"
+                )
+            raise Failure(message, "Remove the container first")
+
+    def _names_to_remove(self, image: Image, name: str) -> list[str]:
+        """The one that was named; all if the image was named by its id."""
+        from mydocker.overlay2.reference import parse
+
+        return [parse(name).name] if self._is_name_of(image, name) else list(image.names)
 
     # ------------------------------------------------------------ clean up
 
@@ -377,14 +408,18 @@ class ImageStore:
         """What killed work left behind: paths of workspaces, digests of blobs and layers."""
         with self.content.lock():
             garbage = self._garbage()
-        return [*workspace.leftovers(self.root), *garbage.blobs, *garbage.layers]
+            drafts = self.content.drafts()
+        return [*workspace.leftovers(self.root), *drafts, *garbage.blobs, *garbage.layers]
 
     def remove_leftovers(self) -> list[str]:
         """Remove what :meth:`leftovers` finds; the same list."""
-        with self.content.lock():
-            removed = workspace.remove_leftovers(self.root)
-            garbage = self._sweep()
-        return [*removed, *garbage.blobs, *garbage.layers]
+        removed = workspace.remove_leftovers(self.root)
+        with workspace.workspace(self.root) as work, self.content.lock():
+            drafts = self.content.drafts()
+            for path in drafts:
+                files.unlink(path, why="its writer was killed while it wrote")
+            garbage = self._sweep(work)
+        return [*removed, *drafts, *garbage.blobs, *garbage.layers]
 
     def layer_ids(self) -> set[str]:
         """The ids of the layer directories that belong to images: for ``LayerStore.prune``."""
@@ -427,15 +462,24 @@ class ImageStore:
         # parent.
         return sorted(idle, key=lambda layer: -len(self.layer_store.layer(layer.cache_id).lower))
 
-    def _sweep(self) -> "Garbage":
+    def _sweep(self, work: str) -> "Garbage":
+        """Take away what no image needs. The trees of layers only move into the workspace ``work``
+        here, where they are removed when the lock is free for others again."""
         garbage = self._garbage()
         for chain_id in garbage.layers:
             # The registration last: it is what finds the layer again after a kill.
-            self.layer_store.remove(self.layerdb.cache_id(chain_id))
+            self.layer_store.retire(self.layerdb.cache_id(chain_id), work)
             self.layerdb.remove(chain_id)
         for digest in garbage.blobs:
             self.content.remove(digest)
         return garbage
+
+
+class Use(NamedTuple):
+    """A container, by its id, that was made of an image."""
+
+    container: str
+    running: bool = False
 
 
 class Garbage(NamedTuple):

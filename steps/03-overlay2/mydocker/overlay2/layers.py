@@ -128,6 +128,16 @@ class LayerStore:
         if os.path.lexists(layer.path):
             files.remove_tree(layer.path, why="the layer goes")
 
+    def retire(self, layer_id: str, place: str) -> None:
+        """As :meth:`remove`, at once however large it is: the layer moves into the directory
+        ``place`` on the same filesystem, to be removed there. Nothing there is no error."""
+        layer = self.layer(layer_id)
+        short = layer.short
+        if short and os.path.lexists(f"{self.path}/l/{short}"):
+            files.unlink(f"{self.path}/l/{short}", why="the layer's short name")
+        if os.path.lexists(layer.path):
+            os.rename(layer.path, f"{place}/{layer_id}")
+
     def ids(self) -> list[str]:
         """The ids of all layers, whole or not, in alphabetical order."""
         try:

@@ -20,6 +20,16 @@ def size(count: int) -> str:
     return f"{value:.3g}{unit}"
 
 
+def since(moment: str) -> str:
+    """How long ago it was, of a moment in RFC 3339; N/A if that is none."""
+    from datetime import UTC, datetime
+
+    try:
+        return ago((datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds())
+    except (ValueError, TypeError):
+        return "N/A"
+
+
 def ago(seconds: float) -> str:
     """A time span as in "2 hours ago", in one unit."""
     if seconds < 1:

@@ -10,9 +10,10 @@ import click
 
 from mydocker.cli.store import containers
 from mydocker.container.commandline import explain_option
-from mydocker.engine.errors import Refused
+from mydocker.engine.errors import REFUSED, Refused
+from mydocker.engine.images.history import Step
 from mydocker.kernel.errors import Failure
-from mydocker.overlay2.image_commands import byte_bar
+from mydocker.overlay2.image_commands import byte_bar, remove_each
 from mydocker.overlay2.images import ImageStore
 from mydocker.overlay2.root_option import root_option
 
@@ -128,7 +129,107 @@ def load(path: str, quiet: bool, root: str) -> None:
             click.echo(f"Loaded image ID: {image.id}")
 
 
+# ---------------------------------------------------------------- look, and clean up
+
+_STEP_HEADINGS = {
+    "ID": "IMAGE",
+    "CreatedSince": "CREATED",
+    "CreatedAt": "CREATED AT",
+    "CreatedBy": "CREATED BY",
+    "Size": "SIZE",
+    "Comment": "COMMENT",
+}
+_SHORT_COMMAND = 45
+
+
+@click.command()
+@click.option("-H", "--human/--no-human", default=True, help="Sizes and times for people.")
+@click.option("--no-trunc", is_flag=True, help="Whole ids and commands.")
+@click.option("-q", "--quiet", is_flag=True, help="Only the ids.")
+@click.option("--format", "template", default="", help="table, json, or as '{{.CreatedBy}}'.")
+@click.argument("name", metavar="IMAGE")
+@root_option
+def history(name: str, human: bool, no_trunc: bool, quiet: bool, template: str, root: str) -> None:
+    """Show the steps by which an image was made."""
+    from mydocker.engine.images.history import history as steps_of
+    from mydocker.overlay2.listing import formatted
+
+    store = ImageStore(root)
+    rows = [_step_row(step, human, no_trunc) for step in steps_of(store, store.resolve(name))]
+    if quiet:
+        click.echo("".join(f"{row['ID']}\n" for row in rows), nl=False)
+        return
+    if template in ("", "table"):
+        columns = ("ID", "CreatedSince" if human else "CreatedAt", "CreatedBy", "Size", "Comment")
+        template = "table " + "\t".join(f"{{{{.{column}}}}}" for column in columns)
+    click.echo(formatted(template, rows, _STEP_HEADINGS), nl=False)
+
+
+def _step_row(step: Step, human: bool, whole: bool) -> dict[str, str]:
+    from mydocker.overlay2 import listing
+
+    image = step.image if whole else step.image.removeprefix("sha256:")[:12]
+    command = " ".join(step.created_by.split())
+    if not whole and len(command) > _SHORT_COMMAND:
+        command = command[: _SHORT_COMMAND - 1] + "…"
+    return {
+        "ID": image,
+        "CreatedSince": listing.since(step.created),
+        "CreatedAt": step.created,
+        "CreatedBy": command,
+        "Size": listing.size(step.size) if human else str(step.size),
+        "Comment": step.comment,
+    }
+
+
+@click.command()
+@click.argument("names", metavar="IMAGE...", nargs=-1, required=True)
+@click.option("-f", "--force", is_flag=True, help="Also if containers or other names refer to it.")
+@root_option
+@explain_option
+def rmi(names: Sequence[str], force: bool, root: str) -> int:
+    """Remove names of images, and images without any name left."""
+    from mydocker.engine.images.uses import uses
+
+    store = containers(root)
+    return remove_each(ImageStore(root), names, force, uses(store), REFUSED)
+
+
+@click.command()
+@click.option("-a", "--all", "every", is_flag=True, help="Those with a name too, if unused.")
+@click.option("-f", "--force", is_flag=True, help="Do not ask.")
+@click.option("--filter", "written", multiple=True, metavar="KEY=VALUE", help="until=, label=.")
+@root_option
+@explain_option
+def prune(every: bool, force: bool, written: Sequence[str], root: str) -> None:
+    """Remove the images that have no name and no container."""
+    from mydocker.engine.filters import parse
+    from mydocker.engine.images import pruning
+    from mydocker.overlay2.listing import size
+
+    chosen = parse(written, pruning.FILTERS)
+    which = (
+        "images without at least one container associated to them" if every else ("dangling images")
+    )
+    if not force and not confirmed(f"This will remove all {which}."):
+        return
+    pruned = pruning.prune(containers(root), every=every, chosen=chosen)
+    if pruned.said:
+        click.echo("Deleted Images:")
+        for line in pruned.said:
+            click.echo(line[0].lower() + line[1:])
+        click.echo()
+    click.echo(f"Total reclaimed space: {size(pruned.space)}")
+
+
 # ---------------------------------------------------------------- what they share
+
+
+def confirmed(warning: str) -> bool:
+    """Ask before something is lost; only y is a yes."""
+    click.echo(f"WARNING! {warning}")
+    click.echo("Are you sure you want to continue? [y/N] ", nl=False)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 @contextmanager

@@ -46,28 +46,45 @@ container = LazyGroup(
     "container", help="Everything that is done with containers.", lazy=container_commands
 )
 
+_image_commands = {
+    "history": "mydocker.cli.images:history",
+    "import": "mydocker.overlay2.image_commands:import_command",
+    "load": "mydocker.cli.images:load",
+    "save": "mydocker.cli.images:save",
+    "tag": "mydocker.overlay2.image_commands:tag",
+}
+
+image = LazyGroup(
+    "image",
+    help="Everything that is done with images.",
+    lazy={
+        **_image_commands,
+        "inspect": "mydocker.overlay2.image_commands:inspect",
+        "ls": "mydocker.overlay2.image_commands:images",
+        "prune": "mydocker.cli.images:prune",
+        "rm": "mydocker.cli.images:rmi",
+    },
+)
+
 group = LazyGroup(
     "mydocker",
     help=_HELP,
     lazy={
         **{name: place for name, place in container_commands.items() if name != "ls"},
+        **_image_commands,
         "cgroup": "mydocker.cli.main:cgroup",
         "commit": "mydocker.cli.images:commit",
         "container": "mydocker.cli.main:container",
         "doctor": "mydocker.cli.doctor:doctor",
         "export": "mydocker.cli.images:export",
-        "image": "mydocker.overlay2.image_commands:image",
+        "image": "mydocker.cli.main:image",
         "images": "mydocker.overlay2.image_commands:images",
-        "import": "mydocker.overlay2.image_commands:import_command",
         "layers": "mydocker.overlay2.commands:layers",
-        "load": "mydocker.cli.images:load",
         "namespace": "mydocker.cli.main:namespace",
         "network": "mydocker.network.commands:network",
         "ps": "mydocker.cli.ps:ps",
-        "rmi": "mydocker.overlay2.image_commands:rmi",
-        "save": "mydocker.cli.images:save",
+        "rmi": "mydocker.cli.images:rmi",
         "system": "mydocker.cli.system:system",
-        "tag": "mydocker.overlay2.image_commands:tag",
         "trace-file": "mydocker.overlay2.commands:trace_file",
     },
 )
