@@ -30,7 +30,7 @@ class Channel:
 
     def send(self, message: dict[str, Any], descriptor: int | None = None) -> None:
         """Send one message, and a descriptor beside it (unix(7), SCM_RIGHTS)."""
-        data = json.dumps(message).encode()[:_MAXIMUM]
+        data = encoded(message)
         beside = []
         if descriptor is not None:
             number = descriptor.to_bytes(4, "little")
@@ -52,9 +52,18 @@ class Channel:
         except BlockingIOError:
             return False
 
+    def fileno(self) -> int:
+        """Its descriptor."""
+        return self._socket.fileno()
+
     def close(self) -> None:
         """Close this end; may be called twice."""
         self._socket.close()
+
+
+def encoded(message: dict[str, Any]) -> bytes:
+    """One message as it goes through the socket."""
+    return json.dumps(message).encode()[:_MAXIMUM]
 
 
 def pair() -> tuple[Channel, Channel]:

@@ -10,7 +10,7 @@ import signal
 from typing import NoReturn
 
 from mydocker.container import init, terminal
-from mydocker.container.channel import Channel, error_message, event_message
+from mydocker.container.channel import Channel, encoded, error_message, event_message
 from mydocker.container.parts import Part
 from mydocker.container.process import Process
 from mydocker.kernel import syscalls, trace
@@ -46,14 +46,14 @@ def _become(process: Process, parts: list[Part], channel: Channel) -> None:
     if process.terminal:
         _open_terminal(channel)
     if process.directory:
-        syscalls.chdir(process.directory, why="where the command starts")
+        _start_in(process.directory)
     _die_with_parent(channel)
     # Whatever the reader's shell or our caller had open is not the container's business: a
     # directory among it would be a way out of the container.
     syscalls.close_range(3, 0xFFFFFFFF, syscalls.CLOSE_RANGE_CLOEXEC)
     if process.init:
-        init.supervise(lambda: execute(process.arguments, channel))
-    execute(process.arguments, channel)
+        init.supervise(lambda: execute(process, channel))
+    execute(process, channel)
 
 
 def _default_signals() -> None:
@@ -96,25 +96,42 @@ def _die_with_parent(channel: Channel) -> None:
         os._exit(CANNOT_RUN)
 
 
-def execute(arguments: tuple[str, ...], channel: Channel | None = None) -> NoReturn:
-    """Become the command ``arguments``, sought on PATH as execvp(3) does it.
+def _start_in(directory: str) -> None:
+    """Change to ``directory``, and to no place outside of the container's root.
 
-    Raises Failure with exit code 127 if there is no such command, 126 if it cannot be executed.
+    ``/proc/self/fd/7`` is a directory of the host if descriptor 7 is one that our caller left open
+    (CVE-2024-21626): the command would start outside, and ``..`` leads on.
+    """
+    syscalls.chdir(directory, why="where the command starts")
+    if not syscalls.getcwd().startswith("/"):
+        raise Failure(f"working directory {directory}: is outside of the container's root")
+
+
+def execute(process: Process, channel: Channel) -> NoReturn:
+    """Become the command of ``process``, sought on PATH as execvp(3) does it.
+
+    The host's side is told a Failure with exit code 127 if there is no such command, 126 if it
+    cannot be executed.
     """
     try:
-        _execute(arguments)
+        _execute(process, channel)
     except BaseException as error:
-        if channel is None:
-            raise
         channel.send(error_message(error))
         os._exit(CANNOT_RUN)
 
 
-def _execute(arguments: tuple[str, ...]) -> NoReturn:
-    name = arguments[0]
+def _execute(process: Process, channel: Channel) -> NoReturn:
+    name, arguments = process.arguments[0], process.arguments
     path = name if "/" in name else _search(name)
+    environment = dict(os.environ)
+
+    def answer(number: int) -> bytes:
+        return encoded(error_message(_explained(KernelError("execve", (path,), number), name)))
+
+    if process.executor is not None:
+        process.executor(path, arguments, environment, channel, answer)
     try:
-        syscalls.execve(path, arguments, dict(os.environ), why="become the command")
+        syscalls.execve(path, arguments, environment, why="become the command")
     except KernelError as error:
         raise _explained(error, name) from None
 

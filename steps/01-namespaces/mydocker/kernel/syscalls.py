@@ -63,6 +63,7 @@ MOVE_MOUNT_F_EMPTY_PATH = 4
 MOUNT_ATTR_RDONLY = 1
 
 # <linux/openat2.h>: how far a path may lead
+RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_IN_ROOT = 0x10
 
@@ -101,6 +102,7 @@ SYS_close_range = 436
 SYS_openat2 = 437
 SYS_pidfd_getfd = 438
 SYS_mount_setattr = 442
+SYS_getcwd = {"x86_64": 79, "aarch64": 17}.get(platform.machine(), -1)
 SYS_seccomp = {"x86_64": 317, "aarch64": 277}.get(platform.machine(), -1)
 SYS_keyctl = {"x86_64": 250, "aarch64": 219}.get(platform.machine(), -1)
 SYS_bpf = {"x86_64": 321, "aarch64": 280}.get(platform.machine(), -1)
@@ -380,11 +382,22 @@ def setgroups(groups: Sequence[int], *, why: str = "") -> None:
 
 
 def execve(
-    path: str, arguments: Sequence[str], environment: dict[str, str], *, why: str = ""
+    path: str,
+    arguments: Sequence[str],
+    environment: dict[str, str],
+    *,
+    through: int = -1,
+    why: str = "",
 ) -> NoReturn:
-    """Replace this program by ``path`` (execve(2)); told before, as success does not return."""
+    """Replace this program by ``path`` (execve(2)); told before, as success does not return.
+
+    ``through`` is a descriptor of a program that does it in our place: it is executed, with
+    ``path`` as its name and the arguments after it.
+    """
     trace.announce("execve", (path, list(arguments), environment), why)
     try:
+        if through >= 0:
+            os.execve(through, [path, *arguments], environment)
         os.execve(path, list(arguments), environment)
     except OSError as error:
         raise KernelError("execve", (path,), error.errno or 0) from None
@@ -414,6 +427,16 @@ def pidfd_getfd(pidfd: int, targetfd: int) -> int:
         return _syscall(_number(SYS_pidfd_getfd), c_int(pidfd), c_int(targetfd), c_uint(0))
     except OSError as error:
         raise KernelError("pidfd_getfd", (pidfd, targetfd), error.errno or 0) from None
+
+
+def getcwd() -> str:
+    """The working directory, which begins with ``(unreachable)`` if it is outside of our root.
+
+    getcwd(2); libc hides that answer. Changes nothing: no event.
+    """
+    buffer = ctypes.create_string_buffer(4096)
+    length = _syscall(_number(SYS_getcwd), buffer, c_ulong(len(buffer)))
+    return os.fsdecode(buffer.raw[: length - 1])
 
 
 def close_range(first: int, last: int, flags: int) -> None:

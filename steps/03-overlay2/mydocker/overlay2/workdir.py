@@ -5,8 +5,8 @@ import os
 from dataclasses import dataclass
 
 from mydocker.container.parts import Part
-from mydocker.kernel import files
-from mydocker.kernel.errors import Failure, hints
+from mydocker.kernel import files, syscalls
+from mydocker.kernel.errors import Failure, KernelError, hints
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,22 @@ class WorkingDirectoryPart(Part):
 
 
 def _make(path: str) -> None:
-    if os.path.isdir(path):
+    if _is_directory(path):
         return
     if os.path.lexists(path):
         raise Failure(f"-w {path}: not a directory", "Name a directory, or one that can be made")
     _make(os.path.dirname(path))
     files.mkdir(path, why="the working directory is missing in the image")
+
+
+def _is_directory(path: str) -> bool:
+    """True for a directory that is reached by names and links. A link of /proc to an open file
+    (``/proc/self/fd/7``) could lead to one outside of the container, where we would make the rest
+    of the path."""
+    flags = os.O_PATH | os.O_DIRECTORY
+    try:
+        fd = syscalls.openat2(syscalls.AT_FDCWD, path, flags, syscalls.RESOLVE_NO_MAGICLINKS)
+    except KernelError:
+        return False
+    os.close(fd)
+    return True

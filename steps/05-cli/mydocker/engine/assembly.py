@@ -7,8 +7,7 @@ from mydocker.container.parts import Part
 from mydocker.container.process import Process
 from mydocker.engine.config import Config
 from mydocker.engine.errors import Refused
-from mydocker.engine.security.assembly import confined
-from mydocker.engine.security.settings import from_options
+from mydocker.engine.security import trampoline
 from mydocker.engine.security.assembly import confined
 from mydocker.engine.security.settings import from_options
 from mydocker.engine.store import Store
@@ -34,6 +33,7 @@ def process_of(config: Config) -> Process:
         terminal=config.terminal,
         input=config.input,
         init=config.init,
+        executor=trampoline.become,
     )
 
 
