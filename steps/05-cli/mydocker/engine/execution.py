@@ -18,6 +18,7 @@ from mydocker.engine import events
 from mydocker.engine.config import Config
 from mydocker.engine.errors import NotRunning, Refused
 from mydocker.engine.groups import group_part
+from mydocker.engine.security import trampoline
 from mydocker.engine.security.assembly import confined_exec, with_all_capabilities
 from mydocker.engine.security.settings import from_options
 from mydocker.engine.state import PAUSED, RESTARTING
@@ -117,6 +118,7 @@ def _process(config: Config, wish: Wish) -> Process:
         wish.directory or config.directory,
         terminal=wish.terminal,
         input=wish.input,
+        executor=trampoline.become,
     )
 
 
