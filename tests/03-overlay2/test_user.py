@@ -105,7 +105,7 @@ def ids(pid: int) -> dict[str, list[int]]:
 def test_the_process_has_the_ids(mydocker: Launcher, user: str, uid: int, gid: int) -> None:
     started = mydocker.start(3, "run", "-u", user, "busybox", "sleep", "60")
     pid = mydocker.inside(started, "sleep")
-    assert ids(pid) == {"Uid": [uid] * 4, "Gid": [gid] * 4, "Groups": []}
+    assert ids(pid) == {"Uid": [uid] * 4, "Gid": [gid] * 4, "Groups": [gid]}
     status = Path(f"/proc/{pid}/status").read_text()
     assert "CapEff:\t0000000000000000" in status and "CapPrm:\t0000000000000000" in status
 
@@ -116,7 +116,7 @@ def test_root_inside_loses_the_callers_groups(mydocker: Launcher) -> None:
     os.setgroups([0, 4242])
     try:
         started = mydocker.start(3, "run", "busybox", "sleep", "60")
-        assert ids(mydocker.inside(started, "sleep"))["Groups"] == []
+        assert ids(mydocker.inside(started, "sleep"))["Groups"] == [0]
     finally:
         os.setgroups(before)
 

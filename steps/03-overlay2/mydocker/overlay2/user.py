@@ -43,7 +43,9 @@ class UserPart(Part):
         group = _lines("/etc/group")
         identity = look_up(self.user or "0", _lines("/etc/passwd"), group)
         more = {_group(name, group, f"--group-add {name}") for name in self.more}
-        groups = (*identity.groups, *sorted(more.difference(identity.groups)))
+        # His own group too (CVE-2022-36109): it must not fall out of the list when a program that
+        # runs as another group drops privileges, where a file denies that group what others may.
+        groups = tuple(dict.fromkeys((identity.gid, *identity.groups, *sorted(more))))
         os.environ.setdefault("HOME", identity.home)
         with hints(_HINTS):
             # Groups first, the user last: whoever is no longer root may not change the others.

@@ -1,0 +1,63 @@
+"""The same words given to us and to a real docker: the same exit codes, and the same answers.
+
+But for ids, times and names that are made up. ``session.txt`` is what is said.
+"""
+
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from beside.dockerd import Dockerd, missing
+from sandbox.launcher import Launcher
+from sandbox.machine import Sandbox
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(bool(missing()), reason=f"docker.io is not installed: no {missing()}"),
+]
+SESSION = Path(__file__).with_name("session.txt").read_text().splitlines()
+LINES = [line for line in SESSION if line and not line.startswith("#")]
+
+
+@pytest.fixture
+def dockerd(sandbox: Sandbox) -> Iterator[Dockerd]:
+    daemon = Dockerd(sandbox)
+    yield daemon
+    daemon.stop()
+
+
+def answer(done: subprocess.CompletedProcess[str], known: bool) -> dict[str, object]:
+    """What is compared: of a line that is known to differ in its text, the exit code."""
+    if known:
+        return {"code": done.returncode}
+    return {"code": done.returncode, "out": plain(done.stdout), "err": plain(done.stderr)}
+
+
+def plain(text: str) -> str:
+    text = re.sub(r"\b([0-9a-f]{64}|[0-9a-f]{12})\b", "ID", text)
+    text = re.sub(r"^(docker|mydocker): (Error response from daemon: )?", "", text, flags=re.M)
+    text = re.sub(r"\n*Run 'docker \w+ --help' for more information", "", text)
+    text = re.sub(r"^(Error response from daemon|Error): ", "", text, flags=re.M)
+    text = re.sub(r"See '(docker|mydocker) ", "See 'TOOL ", text).rstrip(".\n")
+    # What changed comes in whichever order docker's own map of files has it.
+    return "\n".join(sorted(text.splitlines())) if re.match("[ACD] /", text) else text
+
+
+def test_a_session(mydocker: Launcher, dockerd: Dockerd, sandbox: Sandbox) -> None:
+    mydocker(5, "run", "--rm", "--net", "none", "busybox", "true")
+    rootfs = next(
+        path for path in (sandbox.root / "overlay2").glob("*/diff") if (path / "bin").is_dir()
+    )
+    dockerd.make_image(rootfs)
+    different = []
+    for line in LINES:
+        known = line.startswith(("~", "!"))
+        words = shlex.split(line.lstrip("~!"))
+        theirs = answer(dockerd(*words, stdin=subprocess.DEVNULL), known)
+        ours = answer(mydocker(5, *words, code=None), known)
+        if ours != theirs and not line.startswith("!"):
+            different.append(f"{line}\n  docker:   {theirs}\n  mydocker: {ours}")
+    assert not different, f"{len(different)} of {len(LINES)}:\n" + "\n".join(different)
