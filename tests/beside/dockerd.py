@@ -7,7 +7,8 @@ from pathlib import Path
 
 from sandbox.machine import Sandbox
 
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# Debian's docker before another: dockerd and client of one version, everywhere the same
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
 
 
 def missing() -> str:
@@ -58,7 +59,8 @@ class Dockerd:
 
     def argv(self, *arguments: str) -> list[str]:
         """The command line of the docker client for our dockerd."""
-        return ["docker", "--host", self.socket, *arguments]
+        client = shutil.which("docker", path=PATH) or "docker"
+        return [client, "--host", self.socket, *arguments]
 
     def __call__(self, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
         environment = {"PATH": PATH, "HOME": str(self.place)}

@@ -39,7 +39,7 @@ def answer(done: subprocess.CompletedProcess[str], known: bool) -> dict[str, obj
 def plain(text: str) -> str:
     text = re.sub(r"\b([0-9a-f]{64}|[0-9a-f]{12})\b", "ID", text)
     text = re.sub(r"^(docker|mydocker): (Error response from daemon: )?", "", text, flags=re.M)
-    text = re.sub(r"\n*Run 'docker \w+ --help' for more information", "", text)
+    text = re.sub(r"\n*(Run|See) 'docker \w+ --help'( for more information)?\.?", "", text)
     text = re.sub(r"^(Error response from daemon|Error): ", "", text, flags=re.M)
     text = re.sub(r"See '(docker|mydocker) ", "See 'TOOL ", text).rstrip(".\n")
     # What changed comes in whichever order docker's own map of files has it.
