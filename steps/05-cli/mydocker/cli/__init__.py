@@ -1,1 +1,1 @@
-"""Step 05, the command line: Docker's words over the engine, a module for each command or family."""
+"""Step 05, the command line: Docker's words over the engine, a module for each family."""

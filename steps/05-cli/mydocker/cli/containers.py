@@ -137,6 +137,31 @@ def rm(names: tuple[str, ...], force: bool, volumes: bool) -> int:
 
 
 @click.command()
+@click.option("-f", "--force", is_flag=True, help="Do not ask.")
+@click.option(
+    "--filter",
+    "written",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="until=24h: made before then; label=KEY[=VALUE].",
+)
+@explain_option
+def prune(force: bool, written: tuple[str, ...]) -> None:
+    """Remove all containers that do not run."""
+    from mydocker.engine import filters, removal
+    from mydocker.overlay2.listing import size
+
+    chosen = filters.parse(written, ("until", "label", "label!"))
+    if not force:
+        click.echo("WARNING! This will remove all stopped containers.")
+        click.confirm("Are you sure you want to continue?", abort=True)
+    removed, space = removal.prune(containers(), chosen)
+    if removed:
+        click.echo("Deleted Containers:\n" + "\n".join(removed) + "\n")
+    click.echo(f"Total reclaimed space: {size(space)}")
+
+
+@click.command()
 @click.argument("container")
 @click.argument("name", metavar="NEW_NAME")
 def rename(container: str, name: str) -> None:

@@ -33,13 +33,17 @@ container_commands = {
     **{name: f"mydocker.cli.containers:{name}" for name in _CHANGING.split()},
     "attach": "mydocker.cli.attach:attach",
     "create": "mydocker.cli.run:create",
-    "diff": "mydocker.overlay2.commands:diff",
+    "cp": "mydocker.cli.copy:cp",
+    "diff": "mydocker.cli.looking:diff",
     "exec": "mydocker.cli.execute:execute",
     "inspect": "mydocker.cli.inspect:inspect",
     "logs": "mydocker.cli.logs:logs",
     "ls": "mydocker.cli.ps:ps",
-    "port": "mydocker.network.commands:port",
+    "port": "mydocker.cli.looking:port",
+    "prune": "mydocker.cli.containers:prune",
     "run": "mydocker.cli.run:run",
+    "stats": "mydocker.cli.looking:stats",
+    "top": "mydocker.cli.looking:top",
 }
 
 container = LazyGroup(
@@ -70,14 +74,18 @@ group = LazyGroup(
     "mydocker",
     help=_HELP,
     lazy={
-        **{name: place for name, place in container_commands.items() if name != "ls"},
+        **{
+            name: place for name, place in container_commands.items() if name not in ("ls", "prune")
+        },
         **_image_commands,
         "cgroup": "mydocker.cli.main:cgroup",
         "commit": "mydocker.cli.images:commit",
         "container": "mydocker.cli.main:container",
+        "events": "mydocker.cli.looking:events",
         "doctor": "mydocker.cli.doctor:doctor",
         "export": "mydocker.cli.images:export",
         "image": "mydocker.cli.main:image",
+        "info": "mydocker.cli.about:info",
         "images": "mydocker.overlay2.image_commands:images",
         "layers": "mydocker.overlay2.commands:layers",
         "namespace": "mydocker.cli.main:namespace",
@@ -85,6 +93,7 @@ group = LazyGroup(
         "ps": "mydocker.cli.ps:ps",
         "rmi": "mydocker.cli.images:rmi",
         "system": "mydocker.cli.system:system",
+        "version": "mydocker.cli.about:version",
         "trace-file": "mydocker.overlay2.commands:trace_file",
     },
 )

@@ -8,7 +8,6 @@ import click
 
 from mydocker.cgroups.options import cgroups_options
 from mydocker.cli.security_options import security_options
-from mydocker.cli.security_options import security_options
 from mydocker.cli.store import containers
 from mydocker.container.commandline import explain_option, finish
 from mydocker.container.running import Ended

@@ -8,7 +8,7 @@ from typing import Any
 
 from mydocker.container.running import new_identifier
 from mydocker.engine import events, names
-from mydocker.engine.assembly import parts_of
+from mydocker.engine.assembly import image_of, parts_of
 from mydocker.engine.config import Config, Restart
 from mydocker.engine.errors import NameTaken, Refused
 from mydocker.engine.security.settings import read_profile
@@ -41,7 +41,7 @@ def create(
     config = _add(store, config, options.get("name") or "")
     try:
         if with_layer:
-            LayerStore(store.root).create(_parents(store, image), config.id)
+            make_layer(store, config)
     except BaseException:
         store.remove(config.id, config.name)
         raise
@@ -49,10 +49,13 @@ def create(
     return config
 
 
-def _parents(store: Store, image: Image) -> list[str]:
+def make_layer(store: Store, config: Config) -> None:
+    """Make the container's writable layer. Raises Failure if a layer of its image is missing."""
     from mydocker.overlay2.images import ImageStore
 
-    return ImageStore(store.root).layers(image)[::-1]
+    layers = LayerStore(store.root)
+    layers.remove(config.id)  # half of one, if a former attempt was killed
+    layers.create(ImageStore(store.root).layers(image_of(config))[::-1], config.id)
 
 
 def _add(store: Store, config: Config, name: str) -> Config:

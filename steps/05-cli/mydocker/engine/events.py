@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from mydocker.engine.config import Config
+from mydocker.engine.filters import Filters, any_of, has_labels
 from mydocker.engine.store import Store
+from mydocker.engine.times import text
 
 _FULL = 4 << 20  # bytes
 
@@ -101,3 +103,27 @@ def _between(lines: Iterator[bytes], since: int, until: int) -> Iterator[dict[st
             continue  # the last line before a power cut
         if since <= event["timeNano"] <= until:
             yield event
+
+
+def passes(event: dict[str, Any], filters: Filters) -> bool:
+    """True if it is one that the filters want."""
+    attributes = event["Actor"]["Attributes"]
+    get = filters.get
+    return (
+        any_of(get("container"), lambda text: _is(event["id"], attributes["name"], text))
+        and any_of(get("event"), lambda text: event["Action"].partition(":")[0] == text)
+        and any_of(get("image"), lambda text: event["from"] in (text, f"{text}:latest"))
+        and any_of(get("type"), lambda text: event["Type"] == text)
+        and has_labels(get("label", ()), attributes)
+    )
+
+
+def _is(identifier: str, name: str, text: str) -> bool:
+    return text == name or identifier.startswith(text)
+
+
+def line(event: dict[str, Any]) -> str:
+    """As Docker prints it: time, kind, what happened, id, and attributes in brackets."""
+    attributes = ", ".join(f"{k}={v}" for k, v in event["Actor"]["Attributes"].items())
+    when = text(event["timeNano"]).replace("Z", "+00:00")
+    return f"{when} {event['Type']} {event['Action']} {event['id']} ({attributes})"

@@ -1,5 +1,6 @@
 """``inspect``: all that is known of a container, in the shape of Docker's JSON."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from mydocker.engine.config import Config, Json
@@ -119,11 +120,16 @@ def _host_config(config: Config) -> Json:
         "Init": config.init or None,
         "Tmpfs": dict(_pair(text) for text in _option(config, "tmpfs", ())) or None,
         "Ulimits": list(_option(config, "ulimits", ())) or None,
-        "Sysctls": dict(text.partition("=")[::2] for text in _option(config, "sysctls", ())) or None,
+        "Sysctls": dict(text.partition("=")[::2] for text in _option(config, "sysctls", ()))
+        or None,
         "Devices": list(_option(config, "devices_given", ())),
         "DeviceCgroupRules": list(_option(config, "devices", ())) or None,
         **_limits(config),
     }
+
+
+def _pairs(texts: Iterable[str]) -> dict[str, str]:
+    return {text.partition("=")[0]: text.partition("=")[2] for text in texts}
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -34,11 +34,27 @@ def stack_root(root: str, layer_ids: Sequence[str]) -> int:
     if len(layer_ids) == 1:
         return os.open(top.diff, _DIRECTORY)
     lower = tuple(f"l/{layers.layer(layer_id).short}" for layer_id in layer_ids)
+    return _mounted(OverlayMount(layers.path, lower, "", "", f"{top.id}/diff"))
+
+
+def writable_root(root: str, identifier: str) -> int:
+    """As :func:`container_root`, of a container that does not run, to be written to as well.
+
+    The caller holds the container's lock: one layer must not be written to by two mounts.
+    """
+    layers = LayerStore(root)
+    own = layers.layer(identifier)
+    lower = tuple(own.lower)
+    upper, work = f"{own.id}/diff", f"{own.id}/work"
+    return _mounted(OverlayMount(layers.path, lower, upper, work, upper))
+
+
+def _mounted(overlay: OverlayMount) -> int:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         pid = syscalls.fork(why="a child mounts the layers, where only it sees them")
         if pid == 0:
-            _hand_over(theirs, OverlayMount(layers.path, lower, "", "", f"{top.id}/diff"))
+            _hand_over(theirs, overlay)
         theirs.close()
         try:
             message, descriptors, _, _ = socket.recv_fds(ours, 4096, 1)
