@@ -153,9 +153,16 @@ class Store:
         directory, draft = self.directory(config.id), f"{self.path}/{config.id}.new"
         with self.names_lock():
             self._claim(config.name, config.id)
-            files.mkdir(draft, 0o711, why="the container's own directory")
-            self._write(f"{draft}/config.json", config.to_json(), durable=not config.auto_remove)
-            os.rename(draft, directory)
+            try:
+                files.mkdir(draft, 0o711, why="the container's own directory")
+                durable = not config.auto_remove
+                self._write(f"{draft}/config.json", config.to_json(), durable=durable)
+                os.rename(draft, directory)
+            except BaseException:
+                if os.path.isdir(draft):
+                    files.remove_tree(draft, why="it could not be written")
+                self._drop_name(config.name, config.id)
+                raise
 
     def _claim(self, name: str, identifier: str) -> None:
         """Give ``identifier`` the name. Called with the names' lock: a name without a container is
@@ -178,10 +185,11 @@ class Store:
     def _drop_name(self, name: str, identifier: str) -> None:
         link = f"{self.path}/{_NAMES}/{name}"
         try:
-            if os.readlink(link) == identifier:
-                files.unlink(link, why="the name is free again")
+            owner = os.readlink(link)
         except OSError:
-            return  # another has it, or nobody
+            return
+        if owner == identifier:
+            files.unlink(link, why="the name is free again")
 
     def write_config(self, config: Config) -> None:
         """Replace what the container is. The caller holds its lock."""
