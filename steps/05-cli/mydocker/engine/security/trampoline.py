@@ -125,11 +125,11 @@ def become(
     """Become the command, by way of the tiny program. Returns if that cannot be executed here.
 
     As where memory may not be executed (vm.memfd_noexec), or a seccomp profile does not allow it.
-    Raises Failure for a command that is mydocker's own Python.
+    Raises Failure for a command that is a file of this very process, as ``/proc/self/exe``.
     """
-    if os.path.exists(path) and _is_own(path):
-        hint = "Name the command by its path"
-        raise Failure(f'exec: "{path}": is mydocker itself', hint, NOT_EXECUTABLE)
+    if _leads_to_open_file(path):
+        hint = "Name the command by its own path"
+        raise Failure(f'exec: "{path}": leads through a link of /proc', hint, NOT_EXECUTABLE)
     fd = _in_memory(answer)
     if fd < 0:
         return
@@ -140,11 +140,14 @@ def become(
         os.set_inheritable(_CHANNEL, False)  # the command may not have it
 
 
-def _is_own(path: str) -> bool:
+def _leads_to_open_file(path: str) -> bool:
+    """True for what a program of this process's own is reached by, and no other way leads to."""
+    flags, resolve = os.O_PATH, syscalls.RESOLVE_NO_MAGICLINKS
     try:
-        return os.path.samefile(path, "/proc/self/exe")
-    except OSError:
-        return False  # no /proc, and so no way to it
+        os.close(syscalls.openat2(syscalls.AT_FDCWD, path, flags, resolve))
+    except KernelError as error:
+        return error.errno == errno.ELOOP
+    return False
 
 
 def _in_memory(answer: Answer) -> int:
