@@ -77,7 +77,7 @@ def test_refused_at_every_request(mydocker: Launcher, before: Before, name: str)
     for k in range(1, last + 1):
         done = mydocker(step, *arguments, code=None, env={"MYDOCKER_FAULT": f"fail:{k}"})
         where = f"refused at request {k}: {done.stderr}"
-        if step == 5 and done.returncode != 0 and before.changes():
+        if step == 5 and "system prune" in done.stderr and before.changes():
             before.prune()  # the removal itself was refused: it is told, and prune does it
         assert before.changes() == [], f"{where}: {told(mydocker, name, k)}"
         assert "internal error" not in done.stderr, where

@@ -392,6 +392,7 @@ def _finish(store: Store, config: Config, supervisor: Supervisor, ended: Ended) 
     """For good: remove it if it is to be removed, tell everybody, and end."""
     from mydocker.engine.errors import NoSuchContainer
 
+    remarks = list(ended.remarks)
     try:
         with store.lock(config.id):
             _forget_socket(store, config.id)
@@ -403,9 +404,14 @@ def _finish(store: Store, config: Config, supervisor: Supervisor, ended: Ended) 
             if config.auto_remove:
                 from mydocker.engine.removal import forget
 
-                forget(store, config)
+                try:
+                    forget(store, config)
+                except Failure as failure:
+                    remarks.append(f"not removed: {failure}. Clean up: mydocker system prune")
+                    if os.path.isdir(store.directory(config.id)):
+                        store.write_state(config, state)  # so that `system prune` finds it
     except NoSuchContainer:
         pass
-    said = "\n".join([str(ended.exit_code), *ended.remarks])
+    said = "\n".join([str(ended.exit_code), *remarks])
     supervisor.tell_all(b"x" + said.encode())
     os._exit(0)
