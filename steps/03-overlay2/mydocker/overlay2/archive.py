@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 
 from mydocker.kernel import files, syscalls
 from mydocker.kernel.errors import Failure, KernelError
+from mydocker.overlay2 import holes
 from mydocker.overlay2.tarformat import (
     BLOCK_DEVICE,
     CHARACTER,
@@ -257,7 +258,7 @@ class _Unpacking:
         try:
             if entry.holes_between is None:
                 for piece in self._reader.data():
-                    _write(fd, piece)
+                    holes.write(fd, piece)
             else:
                 self._sparse(fd, entry, entry.holes_between)
             self._own(entry, fd)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from mydocker.kernel.errors import Failure
+from mydocker.overlay2 import holes
 from mydocker.overlay2.archive import unpack
 from mydocker.overlay2.compression import decompressed
 from mydocker.overlay2.content import Json
@@ -45,7 +46,7 @@ class Landing:
         error: BaseException | None = None
         try:
             for piece in self._pieces:
-                self._write(piece)
+                holes.write(self.fd, piece)
                 with self._moved:
                     self._written += len(piece)
                     self._moved.notify()
@@ -57,11 +58,6 @@ class Landing:
         with self._moved:
             self._done, self._error = True, error
             self._moved.notify()
-
-    def _write(self, piece: bytes) -> None:
-        rest = memoryview(piece)
-        while rest:
-            rest = rest[os.write(self.fd, rest) :]
 
     def wait(self, offset: int) -> int:
         """How much is written, once that is more than ``offset``, or all there is."""

@@ -39,6 +39,7 @@ _OF_THE_MACHINE = ("security.selinux", "security.ima", "security.evm")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _STAY = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_SYMLINKS
+_USUAL = (0o755, 0, 0)  # mode and owner that everybody gives a root directory
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _KINDS = {
     stat.S_IFREG: FILE,
@@ -93,32 +94,41 @@ class _Packing:
     # ------------------------------------------------------------ the walk
 
     def _entries(self) -> Iterator[bytes]:
-        yield from self._top()
         pending = [(self._root, b"")]
         while pending:
             root, path = pending.pop()
             fd = self._open(root, path)
             if fd is None:
-                continue
+                continue  # removed by the container meanwhile
             try:
+                # A directory's content right behind it: else GNU tar, which sets its time when it
+                # leaves it, would have to come back.
+                seen_from = self._directory(root, fd, path)
+                if seen_from != root:
+                    os.close(fd)
+                    fd = -1
+                    fd = self._reopened(seen_from, path)
                 below = []
                 for name in sorted(map(os.fsencode, os.listdir(fd))):
                     full = b"%s/%s" % (path, name) if path else name
                     try:
                         status = os.lstat(name, dir_fd=fd)
                     except FileNotFoundError:
-                        continue  # removed by the container meanwhile
+                        continue
                     if stat.S_ISDIR(status.st_mode):
-                        below.append((full, name, status))
+                        below.append((seen_from, full))
                     else:
-                        yield from self._other(root, fd, full, name, status)
-                found = []
-                for full, name, status in below:
-                    found.append((self._directory(root, fd, full, name, status), full))
-                    yield from self._full()
+                        yield from self._other(seen_from, fd, full, name, status)
             finally:
-                os.close(fd)
-            pending += reversed(found)
+                if fd >= 0:
+                    os.close(fd)
+            pending += reversed(below)
+
+    def _reopened(self, root: int, path: bytes) -> int:
+        fd = self._open(root, path)
+        if fd is None:
+            raise Failure(f"{os.fsdecode(path)!r} went while it was read", "Pause the container")
+        return fd
 
     def _open(self, root: int, path: bytes) -> int | None:
         try:
@@ -127,16 +137,6 @@ class _Packing:
             if error.errno in _GONE and path:
                 return None
             raise Failure(f"{os.fsdecode(path)!r} cannot be read: {error.strerror}") from None
-
-    def _top(self) -> Iterator[bytes]:
-        """The root itself, if it is not what everybody makes it: root's, 755, no attributes."""
-        status = os.fstat(self._root)
-        attributes = self._attributes(f"/proc/self/fd/{self._root}", follow=True)
-        if (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) != (0o755, 0, 0) or (
-            attributes
-        ):
-            self._header(self._entry(b".", DIRECTORY, status, attributes))
-        yield from self._full()
 
     def _header(self, entry: Entry) -> None:
         self._put(tarheader.encode(entry))
@@ -162,21 +162,22 @@ class _Packing:
             name, kind, mode, status.st_uid, status.st_gid, 0, mtime, b"", device, xattrs
         )  # fmt: skip
 
-    def _directory(
-        self, root: int, fd: int, full: bytes, name: bytes, status: os.stat_result
-    ) -> int:
+    def _directory(self, root: int, fd: int, path: bytes) -> int:
         """One directory's own entry; the root below which its content is to be read."""
-        path = f"/proc/self/fd/{fd}/{os.fsdecode(name)}"
-        self._header(self._entry(full, DIRECTORY, status, self._attributes(path)))
-        if self._lower is None or root != self._root:
+        status, attributes = os.fstat(fd), self._attributes(fd, follow=True)
+        if path:
+            self._header(self._entry(path, DIRECTORY, status, attributes))
+        elif attributes or _access(status) != _USUAL:
+            self._header(self._entry(b".", DIRECTORY, status, attributes))
+        if self._lower is None or root != self._root or not path:
             return root
-        if _note(path, "redirect") is not None:
+        if _note(fd, "redirect") is not None:
             # Renamed: what it brought along lies below under another name. It is told in full.
-            self._opaque(full)
+            self._opaque(path)
             assert self._merged
             return self._merged()
-        if _note(path, "opaque") == b"y" and self._covers(full):
-            self._opaque(full)
+        if _note(fd, "opaque") == b"y" and self._covers(path):
+            self._opaque(path)
         return root
 
     def _opaque(self, full: bytes) -> None:
@@ -290,7 +291,8 @@ class _Packing:
         """Holes are not read; they are written as zeros, or, if ``sparse``, as a map."""
         pieces = list(_islands(file, entry.size))
         if self._sparse:
-            entry.holes_between = pieces or [(entry.size, 0)]
+            ends_in_hole = not pieces or sum(pieces[-1]) < entry.size
+            entry.holes_between = [*pieces, *([(entry.size, 0)] if ends_in_hole else [])]
             entry.stored = sum(length for _, length in pieces)
         self._header(entry)
         end = 0
@@ -323,6 +325,10 @@ class _Packing:
             if error.errno in (errno.ENOTSUP, errno.ENODATA, *_GONE):
                 return {}
             raise
+
+
+def _access(status: os.stat_result) -> tuple[int, int, int]:
+    return stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid
 
 
 def _note(file: int | str, name: str) -> bytes | None:
