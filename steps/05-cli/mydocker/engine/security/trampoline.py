@@ -9,12 +9,15 @@ the exec does not help ``exec``, where the container's processes can change the 
 So Python executes a tiny program first, which exists only in memory and is thrown away, and that
 one executes the command: ``/proc/self/exe`` is then the tiny program. It does what this says::
 
-    fcntl(3, F_SETFD, FD_CLOEXEC);           // the channel to the host: closed by a good exec
-    execve(argv[0], argv + 1, environ);
-    write(3, answer[errno], …);              // the exec was refused: the error, as the host's
-    exit_group(125);                         // side of the channel reads it
+    if (fcntl(3, F_SETFD, FD_CLOEXEC) == 0) {   // the channel to the host: a good exec closes it
+        execve(argv[0], argv + 1, environ);
+        write(3, answer[errno], …);             // the exec was refused: the error, as the host's
+    }                                           // side of the channel reads it
+    exit_group(126);
 
-The answers are behind the code, for each errno its number, its length, and the message.
+There is no channel when a script's ``#!/proc/self/exe`` runs the tiny program again: it would come
+back to the script, and so on for ever. The answers are behind the code, for each errno its number,
+its length, and the message.
 """
 
 import errno
@@ -34,6 +37,8 @@ _X86_64 = (
     "be02000000"  # mov esi, 2 (F_SETFD)
     "ba01000000"  # mov edx, 1 (FD_CLOEXEC)
     "0f05"  # syscall
+    "85c0"  # test eax, eax
+    "7846"  # js end: there is no channel
     "488b0c24"  # mov rcx, [rsp]: argc
     "488b7c2408"  # mov rdi, [rsp+8]: argv[0]
     "488d742410"  # lea rsi, [rsp+16]: argv + 1
@@ -53,7 +58,7 @@ _X86_64 = (
     "bf03000000"  # mov edi, 3
     "b801000000"  # mov eax, 1 (write)
     "0f05"  # syscall
-    "bf7d000000"  # mov edi, 125
+    "bf7e000000"  # end: mov edi, 126
     "b8e7000000"  # mov eax, 231 (exit_group)
     "0f05"  # syscall
 )
@@ -63,6 +68,7 @@ _AARCH64 = (
     "410080d2"  # mov x1, #2 (F_SETFD)
     "220080d2"  # mov x2, #1 (FD_CLOEXEC)
     "010000d4"  # svc #0
+    "4002f837"  # tbnz w0, #31, end: there is no channel
     "e40340f9"  # ldr x4, [sp]: argc
     "e00740f9"  # ldr x0, [sp, #8]: argv[0]
     "e1430091"  # add x1, sp, #16: argv + 1
@@ -80,7 +86,7 @@ _AARCH64 = (
     "600080d2"  # send: mov x0, #3
     "080880d2"  # mov x8, #64 (write)
     "010000d4"  # svc #0
-    "a00f80d2"  # mov x0, #125
+    "c00f80d2"  # end: mov x0, #126
     "c80b80d2"  # mov x8, #94 (exit_group)
     "010000d4"  # svc #0
 )
