@@ -70,6 +70,18 @@ def test_an_unknown_name_is_one_clear_line(mydocker: Launcher, option: str) -> N
     assert len(failed.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("options", [[], ["-u", "7"]], ids=" ".join)
+def test_our_reaper_has_no_more_than_the_command(mydocker: Launcher, options: list[str]) -> None:
+    """PID 1 of --init does not exec, and so nothing but us takes its powers away."""
+    command = ["busybox", "cat", "/proc/1/status"]
+    told = status(mydocker(5, "run", "--rm", "--net", "none", "--init", *options, *command).stdout)
+    wanted = 0 if options else DOCKERS & ours()
+    for name in ("CapPrm", "CapEff"):
+        assert int(told[name], 16) == wanted
+    assert int(told["CapBnd"], 16) == DOCKERS & ours()
+    assert told["Seccomp"] == "2"
+
+
 SET_USER_ID = """
 cp /usr/bin/cat /tmp/cat && chmod 4755 /tmp/cat
 exec busybox su -s /bin/sh nobody -c '/tmp/cat /proc/self/status'

@@ -17,7 +17,7 @@ from dataclasses import replace
 from mydocker.cgroups.devices import ALL as ALL_DEVICES
 from mydocker.cgroups.part import CgroupPart
 from mydocker.container.parts import Part
-from mydocker.engine.security import capabilities, devices, guard, seccomp, sysctls, ulimits
+from mydocker.engine.security import capabilities, guard, seccomp, sysctls
 from mydocker.engine.security.settings import UNCONFINED, Security
 from mydocker.kernel import syscalls
 from mydocker.kernel.errors import Failure
@@ -34,6 +34,8 @@ def confined(parts: Sequence[Part], security: Security, flags: int, keyring: str
     """
     result: list[Part] = [guard.Undumpable()]
     if security.oom_score_adj is not None:
+        from mydocker.engine.security import ulimits
+
         result.append(ulimits.OomScore(security.oom_score_adj))
     for part in parts:
         if isinstance(part, CgroupPart):
@@ -66,7 +68,7 @@ def confined_exec(
 
 def with_all_capabilities(security: Security) -> Security:
     """For ``exec --privileged``: the same, with every capability; the filter stays (Docker)."""
-    return replace(security, capabilities=tuple(sorted(capabilities.NAMES)))
+    return security._replace(capabilities=tuple(sorted(capabilities.NAMES)))
 
 
 def _before_user(keyring: str) -> list[Part]:
@@ -77,6 +79,8 @@ def _last(security: Security) -> list[Part]:
     names = security.capabilities
     parts: list[Part] = [capabilities.Ceiling(names)]
     if security.ulimits:
+        from mydocker.engine.security import ulimits
+
         parts.append(ulimits.Ulimits(security.ulimits))
     if security.no_new_privileges:
         parts.append(seccomp.NoNewPrivileges())
@@ -96,6 +100,8 @@ def _with_rules(part: CgroupPart, security: Security) -> CgroupPart:
 def _contents(security: Security) -> Contents:
     given = [one.device for one in security.devices]
     if security.privileged:
+        from mydocker.engine.security import devices
+
         given += devices.everything()
     return Contents(security.shm_size, tuple(given), security.privileged)
 

@@ -11,7 +11,6 @@ Numbers: <linux/capability.h>. Both system calls that change the sets can only t
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from mydocker.container.parts import Part
 from mydocker.kernel import files, syscalls
@@ -82,7 +81,6 @@ def highest() -> int:
     return int(files.read("/proc/sys/kernel/cap_last_cap"))
 
 
-@dataclass(frozen=True)
 class KeepCapabilities(Part):
     """Inside, before the user changes: root's permitted set survives the change (prctl(2)).
 
@@ -95,7 +93,6 @@ class KeepCapabilities(Part):
         syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1, why=why)
 
 
-@dataclass(frozen=True)
 class Ceiling(Part):
     """Inside, after the user changed: nothing above ``names`` can ever be had again.
 
@@ -103,7 +100,8 @@ class Ceiling(Part):
     permitted set only); :class:`Capabilities` then leaves the command its own.
     """
 
-    names: tuple[str, ...]
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
 
     def enter(self) -> None:
         _, permitted, _ = syscalls.capget()
@@ -114,14 +112,14 @@ class Ceiling(Part):
         syscalls.capbset_drop(dropped, why="no program started from here can get these back")
 
 
-@dataclass(frozen=True)
 class Capabilities(Part):
     """Inside, as the very last: keep ``names`` of what we have; another user than root, nothing.
 
     What we do not have ourselves cannot be given, as on a machine that is a container already.
     """
 
-    names: tuple[str, ...]
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
 
     def enter(self) -> None:
         _, permitted, _ = syscalls.capget()

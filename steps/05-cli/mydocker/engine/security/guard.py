@@ -26,14 +26,12 @@ keyring of its own the container would find ours, with the keys of whoever calle
 
 import errno
 import os
-from dataclasses import dataclass
 
 from mydocker.container.parts import Part
 from mydocker.kernel import syscalls
 from mydocker.kernel.errors import KernelError
 
 
-@dataclass(frozen=True)
 class Undumpable(Part):
     """From before the process exists: nobody in the container may look into it or trace it.
 
@@ -51,11 +49,11 @@ class Undumpable(Part):
             _hide()  # again: a change of user in a user namespace undid it
 
 
-@dataclass(frozen=True)
 class Keyring(Part):
     """Inside: a session keyring of its own, empty, named after the container as runc does it."""
 
-    name: str
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def enter(self) -> None:
         try:

@@ -9,7 +9,6 @@ To see it: ``grep -E 'Seccomp|NoNewPrivs' /proc/PID/status`` (2: a filter).
 
 import errno
 import platform
-from dataclasses import dataclass
 from functools import cache
 
 from mydocker.container.parts import Part
@@ -33,7 +32,6 @@ _HINTS = {
 }
 
 
-@dataclass(frozen=True)
 class NoNewPrivileges(Part):
     """Inside, at the end: no exec from here on gives more than its caller has (prctl(2))."""
 
@@ -42,11 +40,11 @@ class NoNewPrivileges(Part):
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1, why=why)
 
 
-@dataclass(frozen=True)
 class Filter(Part):
     """Inside, at the end: from here on the kernel runs ``program`` before each system call."""
 
-    program: bytes
+    def __init__(self, program: bytes) -> None:
+        self.program = program
 
     def enter(self) -> None:
         with hints(_HINTS):

@@ -2,21 +2,21 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mydocker.engine.security import capabilities, devices, sysctls, ulimits
-from mydocker.engine.security.devices import Given
-from mydocker.engine.security.ulimits import Ulimit
+from mydocker.engine.security import capabilities, sysctls
 from mydocker.kernel.errors import Failure
+
+if TYPE_CHECKING:  # what few containers are given is loaded for those
+    from mydocker.engine.security.devices import Given
+    from mydocker.engine.security.ulimits import Ulimit
 
 UNCONFINED = "unconfined"
 _BUILTIN = "builtin"  # Docker's word for the default profile
 _LARGEST = 1 << 20  # bytes of a profile
 
 
-@dataclass(frozen=True)
-class Security:
+class Security(NamedTuple):
     """The confinement of one container, and what it is given of the host.
 
     ``capabilities`` are full names; ``seccomp`` is a profile's JSON text, ``unconfined``, or "" for
@@ -27,9 +27,9 @@ class Security:
     privileged: bool = False
     no_new_privileges: bool = False
     seccomp: str = ""
-    ulimits: tuple[Ulimit, ...] = ()
+    ulimits: "tuple[Ulimit, ...]" = ()
     sysctls: tuple[tuple[str, str], ...] = ()
-    devices: tuple[Given, ...] = ()
+    devices: "tuple[Given, ...]" = ()
     groups: tuple[str, ...] = ()
     shm_size: int = 0
     oom_score_adj: int | None = None
@@ -46,19 +46,34 @@ def from_options(options: Mapping[str, Any]) -> Security:
     no_new_privileges, seccomp = _security_opts(options.get("security_opt") or ())
     if privileged and not seccomp:
         seccomp = UNCONFINED
-    limits = {limit.name: limit for limit in map(ulimits.parse, options.get("ulimits") or ())}
     return Security(
         tuple(sorted(names)),
         privileged,
         no_new_privileges,
         seccomp,
-        tuple(limits.values()),
+        _ulimits(options.get("ulimits") or ()),
         sysctls.parse(options.get("sysctls") or ()),
-        tuple(one for text in options.get("devices_given") or () for one in devices.given(text)),
+        _devices(options.get("devices_given") or ()),
         tuple(options.get("group_add") or ()),
         _shm_size(options.get("shm_size")),
         _oom_score(options.get("oom_score_adj")),
     )
+
+
+def _ulimits(texts: tuple[str, ...]) -> "tuple[Ulimit, ...]":
+    if not texts:
+        return ()
+    from mydocker.engine.security import ulimits
+
+    return tuple({limit.name: limit for limit in map(ulimits.parse, texts)}.values())
+
+
+def _devices(texts: tuple[str, ...]) -> "tuple[Given, ...]":
+    if not texts:
+        return ()
+    from mydocker.engine.security import devices
+
+    return tuple(one for text in texts for one in devices.given(text))
 
 
 def _security_opts(texts: tuple[str, ...]) -> tuple[bool, str]:

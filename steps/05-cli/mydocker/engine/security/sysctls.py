@@ -8,7 +8,6 @@ process is in its namespaces already, and still sees the host's writable ``/proc
 import errno
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from mydocker.container.parts import Part
 from mydocker.kernel import files
@@ -70,11 +69,11 @@ def path(name: str) -> str:
     return "/proc/sys/" + name.translate(str.maketrans("./", "/."))
 
 
-@dataclass(frozen=True)
 class Sysctls(Part):
     """Inside the new namespaces, before the container's root, where /proc/sys is read-only."""
 
-    settings: tuple[tuple[str, str], ...]
+    def __init__(self, settings: tuple[tuple[str, str], ...]) -> None:
+        self.settings = settings
 
     def enter(self) -> None:
         with hints(_HINTS):
