@@ -8,12 +8,12 @@ Row = Mapping[str, Any]
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Columns as wide as their longest word, three spaces apart, as Docker sets them."""
+    """Columns as wide as their longest word, three spaces apart and at least ten wide: Docker's."""
     lines = [list(titles), *(list(row) for row in rows)]
-    widths = [max(map(len, column)) + 3 for column in zip(*lines, strict=True)]
+    widths = [max(7, *map(len, column)) + 3 for column in zip(*lines, strict=True)]
     for line in lines:
         cells = [cell.ljust(width) for cell, width in zip(line[:-1], widths, strict=False)]
-        sys.stdout.write("".join([*cells, line[-1]]).rstrip(" ") + "\n")
+        sys.stdout.write("".join([*cells, line[-1]]) + "\n")
 
 
 def formatted(

@@ -147,6 +147,8 @@ def _show(kind: bytes, data: bytes) -> None:
             data = data[os.write(fd, data) :]
         except BlockingIOError:  # an output that our caller made non-blocking
             select.select([], [fd], [])
+        except BrokenPipeError:
+            raise BrokenPipeError from None  # without a number: it is nobody's file that broke
 
 
 @contextmanager

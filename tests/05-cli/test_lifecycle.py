@@ -1,0 +1,174 @@
+"""The life of a container: create, start, stop, kill, restart, pause, wait, rename, rm, update."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from sandbox.containers import Containers
+from sandbox.groups import Outside
+from sandbox.launcher import eventually
+
+pytestmark = pytest.mark.root
+SLEEP = ("busybox", "sleep", "1000")
+
+
+def test_create_makes_and_start_runs(docker: Containers) -> None:
+    created = docker("create", "--name", "one", "--net", "none", "busybox", "echo", "made").stdout
+    assert re.fullmatch("[0-9a-f]{64}\n", created)
+    assert docker.get("one", "{{.State.Status}} {{.State.Pid}}") == "created 0"
+    assert docker("start", "one").stdout == "one\n"
+    assert docker("wait", "one").stdout == "0\n"
+    assert docker("logs", "one").stdout == "made\n"
+    assert docker("start", "-a", "one").stdout == "made\n"
+    assert docker("logs", "one").stdout == "made\nmade\n"
+
+
+def test_start_of_one_that_runs_changes_nothing(docker: Containers) -> None:
+    docker.run("--name", "one", *SLEEP)
+    pid = docker.pid("one")
+    assert docker("start", "one").stdout == "one\n"
+    assert docker.pid("one") == pid
+
+
+def test_its_files_are_kept_from_run_to_run(docker: Containers) -> None:
+    docker.run("--name", "one", "busybox", "sh", "-c", "echo x >> /file; cat /file")
+    docker("wait", "one")
+    docker("start", "one")
+    docker("wait", "one")
+    assert docker("logs", "one").stdout == "x\nx\nx\n"
+
+
+def test_stop_asks_and_then_kills(docker: Containers) -> None:
+    trap = "trap 'exit 3' TERM; while :; do sleep 0.05; done"
+    docker.run("--name", "polite", "busybox", "sh", "-c", trap)
+    docker.run("--name", "deaf", *SLEEP)  # PID 1 without a handler does not hear SIGTERM
+    assert docker("stop", "-t", "20", "polite").stdout == "polite\n"
+    assert docker.get("polite", "{{.State.Status}} {{.State.ExitCode}}") == "exited 3"
+    docker("stop", "-t", "0", "deaf")
+    assert docker.get("deaf", "{{.State.Status}} {{.State.ExitCode}}") == "exited 137"
+    assert docker("stop", "deaf").stdout == "deaf\n"
+
+
+def test_its_own_stop_signal_and_timeout(docker: Containers) -> None:
+    trap = "trap 'exit 5' USR1; while :; do sleep 0.05; done"
+    docker.run("--name", "one", "--stop-signal", "USR1", "busybox", "sh", "-c", trap)
+    docker("stop", "one")
+    assert docker.get("one", "{{.State.ExitCode}} {{.Config.StopSignal}}") == "5 SIGUSR1"
+    docker.run("--name", "two", "--stop-timeout", "0", *SLEEP)
+    docker("stop", "two")
+    assert docker.get("two", "{{.State.ExitCode}}") == "137"
+
+
+def test_kill_and_other_signals(docker: Containers) -> None:
+    trap = "trap 'echo got' HUP; echo ready; while :; do sleep 0.05; done"
+    docker.run("--name", "one", "busybox", "sh", "-c", trap)
+    eventually(lambda: docker("logs", "one").stdout == "ready\n")
+    docker("kill", "-s", "HUP", "one")
+    eventually(lambda: docker("logs", "one").stdout == "ready\ngot\n")
+    assert docker("kill", "one").stdout == "one\n"
+    assert docker.get("one", "{{.State.ExitCode}}") == "137"
+    done = docker("kill", "one", code=1)
+    assert re.search(
+        "Cannot kill container: one: Container [0-9a-f]{64} is not running", done.stderr
+    )
+    assert "Invalid signal: NOSUCH" in docker("kill", "-s", "NOSUCH", "one", code=1).stderr
+
+
+def test_restart_is_a_new_process(docker: Containers) -> None:
+    docker.run("--name", "one", *SLEEP)
+    before = docker.pid("one")
+    docker("restart", "-t", "0", "one")
+    assert docker.get("one", "{{.State.Status}}") == "running"
+    assert docker.pid("one") != before
+    docker("kill", "one")
+    docker("restart", "one")
+    assert docker.get("one", "{{.State.Status}}") == "running"
+
+
+def test_pause_stops_it_where_it_is(docker: Containers) -> None:
+    counts = "i=0; while :; do i=$((i+1)); echo $i > /n; done"
+    docker.run("--name", "one", "busybox", "sh", "-c", counts)
+    docker("pause", "one")
+    assert docker.get("one", "{{.State.Status}} {{.State.Paused}}") == "paused true"
+    assert "(Paused)" in docker("ps").stdout
+    root = Path(f"/proc/{docker.pid('one')}/root/n")
+    first = root.read_text()
+    done = docker("exec", "one", "true", code=1)
+    assert "is paused, unpause the container before exec" in done.stderr
+    assert root.read_text() == first
+    assert "is already paused" in docker("pause", "one", code=1).stderr
+    docker("unpause", "one")
+    eventually(lambda: root.read_text() not in (first, ""))
+    assert "is not paused" in docker("unpause", "one", code=1).stderr
+
+
+def test_one_that_is_paused_can_be_stopped(docker: Containers) -> None:
+    trap = "trap 'exit 4' TERM; while :; do sleep 0.05; done"
+    docker.run("--name", "one", "busybox", "sh", "-c", trap)
+    docker("pause", "one")
+    docker("stop", "-t", "20", "one")
+    assert docker.get("one", "{{.State.Status}} {{.State.ExitCode}}") == "exited 4"
+
+
+def test_wait_tells_exit_codes(docker: Containers) -> None:
+    docker.run("--name", "one", "busybox", "sh", "-c", "sleep 0.2; exit 6")
+    docker.run("--name", "two", "busybox", "sh", "-c", "kill -9 $$; sleep 0.1; exit 7")
+    assert docker("wait", "one", "two").stdout == "6\n7\n"
+    done = docker("wait", "one", "nosuch", code=1)
+    assert done.stdout == "6\n"
+    assert done.stderr == "mydocker: No such container: nosuch\n"
+
+
+def test_rm(docker: Containers) -> None:
+    identifier = docker.run("--name", "one", *SLEEP)
+    done = docker("rm", "one", code=1)
+    assert f"You cannot remove a running container {identifier}" in done.stderr
+    assert docker("rm", "-f", "one").stdout == "one\n"
+    assert docker("ps", "-aq").stdout == ""
+    root = Path(os.environ["MYDOCKER_ROOT"])
+    assert not list(root.glob(f"*/{identifier}*"))
+    assert "No such container: one" in docker("rm", "one", code=1).stderr
+
+
+def test_rename_and_names(docker: Containers) -> None:
+    identifier = docker.run("--name", "one", *SLEEP)
+    docker("rename", "one", "two")
+    assert docker("ps", "--format", "{{.Names}}").stdout == "two\n"
+    docker.run("--name", "one", "busybox", "true")
+    done = docker("rename", "one", "two", code=1)
+    assert f'The container name "/two" is already in use by container "{identifier}"' in done.stderr
+    done = docker("run", "--name", "two", "busybox", "true", code=125)
+    assert "Conflict. The container name" in done.stderr
+    for bad in ("-x", "a/b", "a b", "x"):
+        done = docker("rename", "two", "--", bad, code=1)
+        assert "Invalid container name" in done.stderr
+    assert docker.get(identifier[:10], "{{.Name}}") == "/two"
+
+
+def test_a_random_name(docker: Containers) -> None:
+    docker.run("busybox", "true")
+    assert re.fullmatch("[a-z]+_[a-z]+\n", docker("ps", "-a", "--format", "{{.Names}}").stdout)
+
+
+def test_update_reaches_one_that_runs(docker: Containers) -> None:
+    outside = Outside()
+    docker.run("--name", "one", "-m", "100M", *SLEEP)
+    pid = docker.pid("one")
+    docker("update", "-m", "60M", "--memory-swap", "-1", "--restart", "always", "one")
+    assert int(outside.read(pid, "memory.limit_in_bytes", "memory.max")) == 60 << 20
+    shown = "{{.HostConfig.Memory}} {{.HostConfig.RestartPolicy.Name}}"
+    assert docker.get("one", shown) == f"{60 << 20} always"
+    docker("restart", "-t", "0", "one")
+    pid = docker.pid("one")
+    assert int(outside.read(pid, "memory.limit_in_bytes", "memory.max")) == 60 << 20
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["start", "stop", "kill", "restart", "pause", "unpause", "wait", "rm", "logs", "port", "top",
+     "diff", "attach", "update", "inspect"],
+)  # fmt: skip
+def test_a_container_that_is_not_there(docker: Containers, command: str) -> None:
+    done = docker(command, "nosuch", code=1)
+    assert re.fullmatch("mydocker: .*No such (container|object): nosuch\n", done.stderr)

@@ -1,0 +1,82 @@
+"""Restart policies: who starts again, how often, and who stops it."""
+
+import pytest
+from sandbox.containers import Containers
+from sandbox.launcher import eventually
+
+pytestmark = pytest.mark.root
+
+
+def test_on_failure_counts(docker: Containers) -> None:
+    docker.run(
+        "--name", "one", "--restart", "on-failure:2", "busybox", "sh", "-c", "echo x; exit 3"
+    )
+    docker.until("one", "{{.State.Status}}", "exited")
+    shown = "{{.RestartCount}} {{.State.ExitCode}} {{.State.Running}}"
+    assert docker.get("one", shown) == "2 3 false"
+    assert docker("logs", "one").stdout == "x\n" * 3
+
+
+def test_on_failure_leaves_success_alone(docker: Containers) -> None:
+    docker.run("--name", "one", "--restart", "on-failure", "busybox", "true")
+    assert docker("wait", "one").stdout == "0\n"
+    assert docker.get("one", "{{.RestartCount}} {{.State.Status}}") == "0 exited"
+
+
+def test_always_starts_again_and_stop_ends_it(docker: Containers) -> None:
+    docker.run("--name", "one", "--restart", "always", "busybox", "sh", "-c", "echo x; sleep 0.1")
+    eventually(lambda: docker("logs", "one").stdout.count("x") >= 3)
+    assert int(docker.get("one", "{{.RestartCount}}")) >= 2
+    docker("stop", "-t", "0", "one")
+    assert docker.get("one", "{{.State.Status}}") == "exited"
+    count = docker("logs", "one").stdout
+    docker("start", "one")
+    eventually(lambda: docker("logs", "one").stdout != count)
+
+
+def test_restarting_is_seen_and_can_be_stopped_and_removed(docker: Containers) -> None:
+    docker.run("--name", "one", "--restart", "always", "busybox", "sh", "-c", "exit 4")
+    docker.until("one", "{{.State.Status}}", "restarting")
+    eventually(lambda: docker("ps", "--format", "{{.Status}}").stdout.startswith("Restarting (4) "))
+    docker("stop", "one")
+    assert docker.get("one", "{{.State.Status}} {{.State.ExitCode}}") == "exited 4"
+    docker("start", "one")
+    docker("rm", "-f", "one")
+    assert docker("ps", "-aq").stdout == ""
+
+
+def test_kill_ends_it_for_good(docker: Containers) -> None:
+    docker.run("--name", "one", "--restart", "unless-stopped", "busybox", "sleep", "1000")
+    docker("kill", "one")
+    docker.until("one", "{{.State.Status}}", "exited")
+    assert docker.get("one", "{{.RestartCount}}") == "0"
+
+
+def test_its_process_killed_by_another_starts_again(docker: Containers) -> None:
+    import os
+    import signal
+
+    docker.run("--name", "one", "--restart", "always", "busybox", "sleep", "1000")
+    pid = docker.pid("one")
+    os.kill(pid, signal.SIGKILL)
+    docker.until("one", "{{.RestartCount}} {{.State.Status}}", "1 running")
+    assert docker.pid("one") != pid
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [
+        ("sometimes", "invalid restart policy 'sometimes'"),
+        ("always:3", "maximum retry count cannot be used with restart policy 'always'"),
+        ("on-failure:x", "maximum retry count must be an integer"),
+    ],
+)
+def test_policies_that_are_none(docker: Containers, policy: str, said: str) -> None:
+    done = docker("run", "--restart", policy, "busybox", "true", code=125)
+    assert said in done.stderr
+    assert docker("ps", "-aq").stdout == ""
+
+
+def test_restart_and_rm_contradict(docker: Containers) -> None:
+    done = docker("run", "--rm", "--restart", "always", "busybox", "true", code=125)
+    assert "Conflicting options: --restart and --rm" in done.stderr
