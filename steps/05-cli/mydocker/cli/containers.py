@@ -133,7 +133,7 @@ def rm(names: tuple[str, ...], force: bool, volumes: bool) -> int:
     from mydocker.engine.removal import remove
 
     store = containers()
-    return for_each(names, lambda name: remove(store, name, force=force))
+    return for_each(names, lambda name: remove(store, name, force=force, volumes=volumes))
 
 
 @click.command()

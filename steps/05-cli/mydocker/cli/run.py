@@ -40,6 +40,12 @@ _OPTIONS = [
     ),
     click.option("-l", "--label", "labels", multiple=True, metavar="KEY[=VALUE]", help="A label."),
     click.option("--label-file", multiple=True, metavar="FILE", help="Labels, one a line."),
+    click.option(
+        "--volumes-from",
+        multiple=True,
+        metavar="CONTAINER[:ro]",
+        help="All volumes of another container, at the same places.",
+    ),
     click.option("--shm-size", metavar="SIZE", help="Size of /dev/shm. Default: 64m."),
     click.option("--log-driver", metavar="DRIVER", help="json-file or none."),
     click.option(

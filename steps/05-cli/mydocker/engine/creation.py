@@ -36,6 +36,51 @@ def create(
     ``with_layer``: make its writable layer now, for ``cp`` and ``diff``; else the start makes it.
     Raises Failure for options that cannot be, NameTaken for a name in use.
     """
+    if _wants_volumes(image, options):
+        return _create_with_volumes(store, image, asked, command, options, with_layer)
+    return _create(store, image, asked, command, options, with_layer)
+
+
+def _wants_volumes(image: Image, options: Mapping[str, Any]) -> bool:
+    """Most containers have none, and do without the imports."""
+    return bool(
+        image.config.volumes
+        or options.get("volumes_from")
+        or any(not text.startswith("/") or ":" not in text for text in options["volumes"])
+        or any("type=bind" not in text and "type=tmpfs" not in text for text in options["mounts"])
+    )
+
+
+def _create_with_volumes(
+    store: Store,
+    image: Image,
+    asked: str,
+    command: tuple[str, ...],
+    options: Mapping[str, Any],
+    with_layer: bool,
+) -> Config:
+    from mydocker.engine.volumes.points import provide
+    from mydocker.engine.volumes.removing import remove_anonymous
+    from mydocker.engine.volumes.store import VolumeStore
+
+    provided: Mapping[str, Any] = {}
+    try:
+        with VolumeStore(store.root).lock():
+            provided = provide(store, image, options)
+            return _create(store, image, asked, command, provided, with_layer)
+    except BaseException:
+        remove_anonymous(store, provided)
+        raise
+
+
+def _create(
+    store: Store,
+    image: Image,
+    asked: str,
+    command: tuple[str, ...],
+    options: Mapping[str, Any],
+    with_layer: bool,
+) -> Config:
     config = _configured(image, asked, command, options)
     parts_of(store, config)  # what is wrong with the options is said now, not at the start
     config = _add(store, config, options.get("name") or "")

@@ -207,7 +207,10 @@ def _graph_driver(store: Store, config: Config) -> Json:
 
 def mounts(config: Config) -> list[Json]:
     """Its volumes, bound directories and tmpfs."""
+    from mydocker.engine.volumes.points import points_of
     from mydocker.overlay2.options import volumes_from
+
+    points = {point.destination: point for point in points_of(config.options)}
 
     try:
         volumes = volumes_from(config.options)
@@ -215,6 +218,17 @@ def mounts(config: Config) -> list[Json]:
         return []
     return [
         {
+            "Type": "volume",
+            "Name": points[volume.target].name,
+            "Source": volume.source,
+            "Destination": volume.target,
+            "Driver": "local",
+            "Mode": "" if points[volume.target].writable else "ro",
+            "RW": points[volume.target].writable,
+            "Propagation": "",
+        }
+        if volume.target in points
+        else {
             "Type": volume.kind,
             "Source": volume.source,
             "Destination": volume.target,

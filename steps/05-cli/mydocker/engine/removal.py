@@ -12,8 +12,10 @@ from mydocker.kernel.errors import Failure
 from mydocker.overlay2.layers import LayerStore
 
 
-def remove(store: Store, word: str, *, force: bool = False) -> str:
+def remove(store: Store, word: str, *, force: bool = False, volumes: bool = False) -> str:
     """Remove a container; one that runs only with ``force``, which kills it. Its id.
+
+    ``volumes``: its anonymous volumes too.
 
     Raises NoSuchContainer, or Refused for one that runs.
     """
@@ -37,7 +39,7 @@ def remove(store: Store, word: str, *, force: bool = False) -> str:
             config = _config(store, identifier)
             if config is not None:
                 store.write_state(config, replace(state, status=REMOVING))
-                forget(store, config)
+                forget(store, config, volumes=volumes)
             else:
                 _forget(store, identifier, name)
     except NoSuchContainer:
@@ -66,9 +68,16 @@ def _name(store: Store, identifier: str) -> str:
     return ""
 
 
-def forget(store: Store, config: Config) -> None:
-    """Remove what there is of a container that does not run. The caller holds its lock."""
+def forget(store: Store, config: Config, *, volumes: bool = False) -> None:
+    """Remove what there is of a container that does not run. The caller holds its lock.
+
+    The anonymous volumes of one with ``--rm`` go with it, of others with ``volumes``.
+    """
     _forget(store, config.id, config.name)
+    if (volumes or config.auto_remove) and config.options.get("points"):
+        from mydocker.engine.volumes.removing import remove_anonymous
+
+        remove_anonymous(store, config.options)
     events.tell(store, config, "destroy")
 
 

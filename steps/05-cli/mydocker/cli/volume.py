@@ -1,0 +1,148 @@
+"""``mydocker volume``: directories that outlive containers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from mydocker.cli.store import containers, for_each
+from mydocker.container.commandline import explain_option
+from mydocker.engine.errors import Refused
+from mydocker.overlay2.root_option import root_option
+
+_FILTERS = ("dangling", "driver", "label", "name")
+_HEADINGS = {"Driver": "DRIVER", "Name": "VOLUME NAME", "Mountpoint": "MOUNTPOINT"}
+
+
+@click.group()
+def volume() -> None:
+    """Make, list and remove volumes.
+
+    Example: mydocker volume create data; mydocker run -v data:/var/lib/data busybox
+    """
+
+
+@volume.command()
+@click.argument("name", default="")
+@click.option("-d", "--driver", default="local", help="local is the only one.")
+@click.option("--label", "labels", multiple=True, metavar="KEY[=VALUE]", help="A label.")
+@root_option
+@explain_option
+def create(name: str, driver: str, labels: Sequence[str], root: str) -> None:
+    """Make a volume; prints its name, a random one if none is given."""
+    from mydocker.engine.volumes.store import VolumeStore
+
+    if driver != "local":
+        raise Refused(f'create {name}: error looking up volume plugin {driver}: plugin "{driver}" '
+                      "not found")  # fmt: skip
+    told = {text.partition("=")[0]: text.partition("=")[2] for text in labels}
+    click.echo(VolumeStore(root).create(name, told).name)
+
+
+@volume.command("ls")
+@click.option("-q", "--quiet", is_flag=True, help="Only the names.")
+@click.option("-f", "--filter", "written", multiple=True, metavar="KEY=VALUE",
+              help="dangling=true|false, label=, name=, driver=.")  # fmt: skip
+@click.option("--format", "template", default="", help="table, json, or as '{{.Name}}'.")
+@root_option
+def list_volumes(quiet: bool, written: Sequence[str], template: str, root: str) -> None:
+    """List volumes."""
+    from mydocker.overlay2.listing import formatted
+
+    rows = _rows(root, written)
+    if quiet:
+        click.echo("".join(f"{row['Name']}\n" for row in rows), nl=False)
+        return
+    if template in ("", "table"):
+        template = "table {{.Driver}}\t{{.Name}}"
+    click.echo(formatted(template, rows, _HEADINGS), nl=False)
+
+
+def _rows(root: str, written: Sequence[str]) -> list[dict[str, Any]]:
+    from mydocker.engine.filters import any_of, has_labels, parse
+    from mydocker.engine.volumes.points import users
+    from mydocker.engine.volumes.store import VolumeStore
+
+    chosen, store = parse(written, _FILTERS), VolumeStore(root)
+    used = users(containers(root)) if "dangling" in chosen else {}
+    dangling = {"true": True, "1": True, "false": False, "0": False}
+    for value in chosen.get("dangling", ()):
+        if value not in dangling:
+            raise Refused(f"invalid filter 'dangling={value}'")
+    rows = []
+    for name in store.names():
+        labels = store.get(name).labels
+        if (
+            any_of(chosen.get("name"), lambda text, name=name: text in name)  # type: ignore[misc]
+            and any_of(chosen.get("driver"), lambda text: text == "local")
+            and has_labels(chosen.get("label", ()), labels)
+            and all(dangling[value] == (name not in used) for value in chosen.get("dangling", ()))
+        ):
+            told = ",".join(f"{key}={value}" for key, value in labels.items())
+            row = {"Driver": "local", "Name": name, "Labels": told, "Scope": "local"}
+            rows.append(row | {"Mountpoint": store.data(name), "Links": "N/A", "Size": "N/A"})
+    return rows
+
+
+@volume.command()
+@click.argument("names", metavar="VOLUME...", nargs=-1, required=True)
+@click.option("-f", "--format", "template", default="", help="As '{{.Mountpoint}}'.")
+@root_option
+def inspect(names: Sequence[str], template: str, root: str) -> None:
+    """Show all that is known about volumes, as JSON."""
+    import json
+
+    from mydocker.engine.volumes.store import VolumeStore
+    from mydocker.overlay2.listing import render
+
+    store = VolumeStore(root)
+    found = []
+    for name in names:
+        one = store.get(name)
+        labels = dict(one.labels)
+        if one.anonymous:
+            labels["com.docker.volume.anonymous"] = ""
+        found.append({"CreatedAt": one.created, "Driver": "local", "Labels": labels or None,
+                      "Mountpoint": store.data(name), "Name": name, "Options": None,
+                      "Scope": "local"})  # fmt: skip
+    if template in ("", "json"):
+        click.echo(json.dumps(found, indent=4 if not template else None))
+    else:
+        for value in found:
+            click.echo(render(template, value))
+
+
+@volume.command()
+@click.argument("names", metavar="VOLUME...", nargs=-1, required=True)
+@click.option("-f", "--force", is_flag=True, help="It is no error if there is no such volume.")
+@root_option
+@explain_option
+def rm(names: Sequence[str], force: bool, root: str) -> int:
+    """Remove volumes with their data."""
+    from mydocker.engine.volumes.removing import remove
+
+    store = containers(root)
+    return for_each(names, lambda name: remove(store, name, force=force))
+
+
+@volume.command()
+@click.option("-a", "--all", "every", is_flag=True, help="Those with a name too.")
+@click.option("-f", "--force", is_flag=True, help="Do not ask.")
+@click.option("--filter", "written", multiple=True, metavar="KEY=VALUE", help="label=, label!=.")
+@root_option
+@explain_option
+def prune(every: bool, force: bool, written: Sequence[str], root: str) -> None:
+    """Remove the volumes that no container uses."""
+    from mydocker.cli.images import confirmed
+    from mydocker.engine.filters import parse
+    from mydocker.engine.volumes import removing
+    from mydocker.overlay2.listing import size
+
+    chosen = parse(written, removing.FILTERS)
+    which = "all local volumes" if every else "anonymous local volumes"
+    if not force and not confirmed(f"This will remove {which} not used by at least one container."):
+        return
+    removed, space = removing.prune(containers(root), every=every, chosen=chosen)
+    if removed:
+        click.echo("Deleted Volumes:\n" + "\n".join(removed) + "\n")
+    click.echo(f"Total reclaimed space: {size(space)}")

@@ -1,0 +1,57 @@
+"""What an image has at a place is copied into a new volume that is mounted there.
+
+Else the volume would hide it: a database image whose first files lie in its volume's directory
+would start without them. Owner and mode of the directory come along, too.
+"""
+
+import os
+import stat
+
+from mydocker.engine.images.layertar import pack_tree
+from mydocker.engine.images.view import stack_root
+from mydocker.kernel import syscalls
+from mydocker.kernel.errors import KernelError
+from mydocker.overlay2.archive import unpack
+from mydocker.overlay2.images import Image, ImageStore
+from mydocker.overlay2.importing import Landing
+from mydocker.overlay2.tarformat import Reader
+from mydocker.overlay2.workspace import workspace
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
+
+
+def copy_up(root: str, image: Image, path: str, directory: str) -> None:
+    """Copy all below ``path`` in the image into ``directory``; nothing if it has no such directory.
+
+    Links on the way are followed inside the image only. Raises Failure.
+    """
+    layers = ImageStore(root).layers(image)
+    if not layers:
+        return
+    top = stack_root(root, layers)
+    try:
+        try:
+            fd = syscalls.openat2(top, path, _DIRECTORY, syscalls.RESOLVE_IN_ROOT)
+        except KernelError:
+            return
+    finally:
+        os.close(top)
+    try:
+        status = os.fstat(fd)
+        if os.listdir(fd):
+            _copy(root, fd, directory)
+        os.chown(directory, status.st_uid, status.st_gid)
+        os.chmod(directory, stat.S_IMODE(status.st_mode))
+    finally:
+        os.close(fd)
+
+
+def _copy(root: str, fd: int, directory: str) -> None:
+    """By the archive that export would make: what that keeps is kept here, and nothing is twice."""
+    with workspace(root) as work:
+        landing = Landing(pack_tree(fd), f"{work}/archive")
+        try:
+            unpack(Reader(landing.fd, landing.wait), directory)
+            landing.finish()
+        finally:
+            landing.close()

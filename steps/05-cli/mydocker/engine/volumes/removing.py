@@ -1,0 +1,85 @@
+"""Volumes go: by name, with the container that brought them, and all that nobody uses."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from mydocker.engine import filters
+from mydocker.engine.disk import disk_use
+from mydocker.engine.errors import Refused
+from mydocker.engine.store import Store
+from mydocker.engine.volumes.points import points_of, users
+from mydocker.engine.volumes.store import NoSuchVolume, VolumeStore
+
+FILTERS = ("label", "label!", "all")
+
+
+def remove(store: Store, name: str, *, force: bool = False) -> None:
+    """Remove a volume. Raises Refused if a container uses it, NoSuchVolume unless ``force``."""
+    volumes = VolumeStore(store.root)
+    if not volumes.has(name):
+        if force:
+            return
+        raise NoSuchVolume(name)
+    with volumes.lock():
+        used = users(store).get(name)
+        if used:
+            raise Refused(
+                f"remove {name}: volume is in use - [{', '.join(used)}]",
+                "Remove the container first",
+            )
+        volumes.remove(name)
+
+
+def remove_anonymous(store: Store, options: Mapping[str, Any]) -> None:
+    """Remove the volumes that came with a container that is gone, whose ``options`` these are, and
+    had no other name."""
+    mine = [point.name for point in points_of(options) if point.anonymous]
+    if not mine:
+        return
+    volumes = VolumeStore(store.root)
+    with volumes.lock():
+        used = users(store)
+        for name in mine:
+            if name not in used and volumes.has(name):
+                volumes.remove(name)
+
+
+def prune(
+    store: Store, *, every: bool = False, chosen: filters.Filters | None = None
+) -> tuple[list[str], int]:
+    """Remove all volumes without a name that no container uses, with ``every`` those with one too.
+
+    Gives their names, and the bytes that are free again.
+    """
+    volumes = VolumeStore(store.root)
+    removed, space = [], 0
+    with volumes.lock():
+        for name in unused(store, every=every, chosen=chosen):
+            size = disk_use(volumes.data(name))
+            volumes.remove(name)
+            removed.append(name)
+            space += size
+    return removed, space
+
+
+def unused(
+    store: Store, *, every: bool = False, chosen: filters.Filters | None = None
+) -> list[str]:
+    """What :func:`prune` would remove."""
+    volumes, wanted = VolumeStore(store.root), chosen or {}
+    every = every or wanted.get("all", ["false"])[-1] in ("true", "1")
+    used = users(store)
+    return [
+        name
+        for name in volumes.names()
+        if name not in used
+        and (every or volumes.get(name).anonymous)
+        and _labelled(volumes.get(name).labels, wanted)
+    ]
+
+
+def _labelled(labels: dict[str, str], wanted: filters.Filters) -> bool:
+    without: Iterable[str] = wanted.get("label!", ())
+    return filters.has_labels(wanted.get("label", ()), labels) and not any(
+        filters.has_labels([text], labels) for text in without
+    )
