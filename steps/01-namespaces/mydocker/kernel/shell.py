@@ -67,8 +67,6 @@ def _unshare(flags: int) -> str:
 
 
 def _setns(target: object, flags: int) -> str:
-    if isinstance(target, str) and "time_for_children" in target:
-        return "# unshare --time does this by itself"
     if isinstance(target, str) and not target.isdecimal():
         kinds = [option for flag, option in NAMESPACE_OPTIONS.items() if flags & flag]
         return f"nsenter --{kinds[0]}={word(target)} COMMAND"
@@ -130,9 +128,9 @@ def _mknod(path: str, mode: int, device: int) -> str:
     return f"mknod {given} {word(path)} {kind}{numbers}"
 
 
-def _prctl(option: int, value: int | list[int]) -> str:
+def _prctl(option: int, value: int | list[str]) -> str:
     if isinstance(value, list):
-        dropped = ",".join(f"-cap_{number}" for number in value)
+        dropped = ",".join(f"-{name.lower().removeprefix('cap_')}" for name in value)
         return f"setpriv --bounding-set {dropped} COMMAND" if value else "# nothing to take away"
     if option == syscalls.PR_SET_PDEATHSIG:
         return f"unshare --kill-child={signal.Signals(value).name} COMMAND"

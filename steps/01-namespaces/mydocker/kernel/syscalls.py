@@ -71,6 +71,7 @@ RESOLVE_IN_ROOT = 0x10
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_KEEPCAPS = 8
+PR_CAPBSET_READ = 23
 PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
@@ -306,10 +307,21 @@ def capset(effective: int, permitted: int, inheritable: int, *, why: str = "") -
     _make("capset", sets, why, _capset, header, data)
 
 
-def capbset_drop(numbers: Sequence[int], *, why: str = "") -> None:
+def last_capability() -> int:
+    """The number of the last capability that this kernel has (prctl(2)). No event."""
+    number = 0
+    while True:
+        try:
+            _prctl(PR_CAPBSET_READ, number, 0, 0, 0)
+        except OSError:
+            return number - 1
+        number += 1
+
+
+def capbset_drop(numbers: Sequence[int], *, names: Sequence[str] = (), why: str = "") -> None:
     """Take capabilities out of the bounding set: one prctl(2) for each, told as one request.
 
-    Needs CAP_SETPCAP.
+    Needs CAP_SETPCAP. ``names`` replace the numbers in the event.
     """
 
     def drop() -> int:
@@ -317,7 +329,7 @@ def capbset_drop(numbers: Sequence[int], *, why: str = "") -> None:
             _prctl(PR_CAPBSET_DROP, number, 0, 0, 0)
         return 0
 
-    _make("prctl", (PR_CAPBSET_DROP, list(numbers)), why, drop)
+    _make("prctl", (PR_CAPBSET_DROP, list(names or numbers)), why, drop)
 
 
 def seccomp(program: bytes, *, why: str = "") -> None:

@@ -13,6 +13,7 @@ _FLAGS: dict[str, dict[int, str | tuple[str, ...]]] = {
     "clone3": {0: ("CLONE_NEW", "CLONE_INTO")},
     "unshare": {0: "CLONE_NEW"},
     "setns": {1: "CLONE_NEW"},
+    "capset": {0: "CAP_", 1: "CAP_", 2: "CAP_"},  # no names: in hexadecimal, as in /proc
     "mount": {3: "MS_"},
     "umount2": {1: ("MNT_", "UMOUNT_")},
     "mount_setattr": {1: "AT_", 2: "MOUNT_ATTR_"},

@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterable
 
 from mydocker.container.parts import Part
-from mydocker.kernel import files, syscalls
+from mydocker.kernel import syscalls
 from mydocker.kernel.errors import Failure
 
 # In the order of their numbers
@@ -76,11 +76,6 @@ def named(bits: int) -> tuple[str, ...]:
     return tuple(NAMES[n] if n < len(NAMES) else f"CAP_{n}" for n in numbers)
 
 
-def highest() -> int:
-    """The number of the last capability that this kernel knows."""
-    return int(files.read("/proc/sys/kernel/cap_last_cap"))
-
-
 class KeepCapabilities(Part):
     """Inside, before the user changes: root's permitted set survives the change (prctl(2)).
 
@@ -107,9 +102,10 @@ class Ceiling(Part):
         _, permitted, _ = syscalls.capget()
         why = "effective again after the change of user, for the last steps"
         syscalls.capset(permitted, permitted, 0, why=why)
-        last = highest()
-        dropped = [number for number in range(last + 1) if number not in _numbers(self.names)]
-        syscalls.capbset_drop(dropped, why="no program started from here can get these back")
+        every = named((2 << syscalls.last_capability()) - 1)
+        dropped = [number for number, name in enumerate(every) if name not in self.names]
+        why = "no program started from here can get these back"
+        syscalls.capbset_drop(dropped, names=[every[number] for number in dropped], why=why)
 
 
 class Capabilities(Part):
@@ -126,7 +122,3 @@ class Capabilities(Part):
         left = permitted & mask(self.names) if os.geteuid() == 0 else 0
         why = "the command's powers, and none to inherit"
         syscalls.capset(left, left, 0, why=why)
-
-
-def _numbers(names: Iterable[str]) -> set[int]:
-    return {NAMES.index(name) for name in names}
