@@ -129,6 +129,7 @@ def test_rm(docker: Containers) -> None:
     root = Path(os.environ["MYDOCKER_ROOT"])
     assert not list(root.glob(f"*/{identifier}*"))
     assert "No such container: one" in docker("rm", "one", code=1).stderr
+    assert "No such container: one" in docker("rm", "-f", "one", code=0).stderr
 
 
 def test_rename_and_names(docker: Containers) -> None:

@@ -130,10 +130,15 @@ def wait(names: tuple[str, ...]) -> int:
 @_SEVERAL
 def rm(names: tuple[str, ...], force: bool, volumes: bool) -> int:
     """Remove containers."""
+    from mydocker.engine.errors import REFUSED
     from mydocker.engine.removal import remove
 
     store = containers()
-    return for_each(names, lambda name: remove(store, name, force=force, volumes=volumes))
+    # As in Docker: who forces it wants it gone, and it is.
+    missing = 0 if force else REFUSED
+    return for_each(
+        names, lambda name: remove(store, name, force=force, volumes=volumes), missing=missing
+    )
 
 
 @click.command()

@@ -136,15 +136,9 @@ def events(since: str | None, until: str | None, written: tuple[str, ...], form:
 @click.argument("container")
 def diff(container: str) -> None:
     """List what CONTAINER changed in its files: A added, C changed, D deleted."""
-    from mydocker.overlay2.diff import changes
-    from mydocker.overlay2.layers import LayerStore
+    from mydocker.engine.changes import changed
 
-    store = containers()
-    identifier, layers = store.find(container), LayerStore(store.root)
-    if not layers.exists(identifier):
-        return  # never started, and so nothing is changed
-    top_layer, *below = layers.stack(identifier)
-    for change in changes(top_layer.diff, [layer.diff for layer in below]):
+    for change in changed(containers(), container):
         # Names of files: any bytes but zero, UTF-8 or not
         sys.stdout.buffer.write(str(change).encode(errors="surrogateescape") + b"\n")
 

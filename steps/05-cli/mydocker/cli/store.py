@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterable
 
 from mydocker.container.commandline import default_root, default_run
-from mydocker.engine.errors import REFUSED
+from mydocker.engine.errors import REFUSED, NoSuchContainer
 from mydocker.engine.store import Store
 from mydocker.kernel.errors import Failure
 
@@ -14,15 +14,20 @@ def containers(root: str = "") -> Store:
     return Store(root or default_root(), default_run())
 
 
-def for_each(words: Iterable[str], action: Callable[[str], object]) -> int:
-    """Do it for every name and print the name, whatever becomes of the others; the exit code."""
+def for_each(
+    words: Iterable[str], action: Callable[[str], object], *, missing: int = REFUSED
+) -> int:
+    """Do it for every name and print the name, whatever becomes of the others; the exit code.
+
+    ``missing``: the exit code where the only trouble is that there is no such container.
+    """
     code = 0
     for word in words:
         try:
             action(word)
         except Failure as failure:
             print(f"mydocker: {failure}", file=sys.stderr)
-            code = REFUSED
+            code = max(code, missing if isinstance(failure, NoSuchContainer) else REFUSED)
         else:
             print(word)
     return code
