@@ -151,18 +151,16 @@ _SHORT_COMMAND = 45
 @root_option
 def history(name: str, human: bool, no_trunc: bool, quiet: bool, template: str, root: str) -> None:
     """Show the steps by which an image was made."""
+    from mydocker.cli.output import formatted
     from mydocker.engine.images.history import history as steps_of
-    from mydocker.overlay2.listing import formatted
 
     store = ImageStore(root)
     rows = [_step_row(step, human, no_trunc) for step in steps_of(store, store.resolve(name))]
     if quiet:
         click.echo("".join(f"{row['ID']}\n" for row in rows), nl=False)
         return
-    if template in ("", "table"):
-        columns = ("ID", "CreatedSince" if human else "CreatedAt", "CreatedBy", "Size", "Comment")
-        template = "table " + "\t".join(f"{{{{.{column}}}}}" for column in columns)
-    click.echo(formatted(template, rows, _STEP_HEADINGS), nl=False)
+    columns = ["ID", "CreatedSince" if human else "CreatedAt", "CreatedBy", "Size", "Comment"]
+    formatted(template, rows, _STEP_HEADINGS, columns)
 
 
 def _step_row(step: Step, human: bool, whole: bool) -> dict[str, str]:

@@ -1,32 +1,127 @@
 """``mydocker system``: the machine as a whole."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from mydocker.container.commandline import default_run, explain_option
 from mydocker.kernel.errors import Failure
 from mydocker.overlay2.root_option import root_option
 
+if TYPE_CHECKING:
+    from mydocker.engine.space import Space
+
 
 @click.group()
 def system() -> None:
-    """Clean up after mydocker."""
+    """The disk and the machine as a whole: how much is used, and what can go."""
 
 
 @system.command()
+@click.option("-a", "--all", "every", is_flag=True, help="All images without a container.")
+@click.option("--volumes", is_flag=True, help="Anonymous volumes, too.")
+@click.option("-f", "--force", is_flag=True, help="Do not ask.")
+@click.option("--filter", "written", multiple=True, metavar="KEY=VALUE", help="until=24h, label=.")
 @root_option
 @explain_option
-def prune(root: str) -> None:
-    """Release what killed commands left behind: cgroups, mounts, links, rules, half-made layers.
+def prune(every: bool, volumes: bool, force: bool, written: tuple[str, ...], root: str) -> None:
+    """Release what killed commands left behind, and then, if you agree, remove what is not used.
 
-    A container that is in use is left alone, and so is what a container without --rm wrote.
+    Left behind are cgroups, mounts, links, rules, half-made layers: nobody is asked about those.
+    Not used are containers that do not run, networks without containers, images without a name and
+    without a container. What is in use is never touched.
     """
-    from mydocker.engine import pruning
+    from mydocker.cli.store import containers
+    from mydocker.engine import cleaning, pruning
+    from mydocker.engine.filters import parse
     from mydocker.engine.leftover import Place
     from mydocker.overlay2.listing import size
 
+    wish = cleaning.Wish(every, volumes, parse(written, cleaning.FILTERS) or None)
     pruned = pruning.prune(Place(root, default_run()))
     for leftover in pruned.released:
         click.echo(f"released: {leftover}")
-    click.echo(f"Total reclaimed space: {size(pruned.space)}")
+    space, store = pruned.space, containers(root)
+    if _agreed(cleaning.candidates(store, wish), written, force):
+        cleaned = cleaning.clean(store, wish)
+        for kind, names in cleaned.kinds:
+            click.echo(f"Deleted {kind}:\n" + "\n".join(names) + "\n")
+        space += cleaned.space
+    click.echo(f"Total reclaimed space: {size(space)}")
     if pruned.failures:
         raise Failure("; ".join(str(failure) for failure in pruned.failures))
+
+
+def _agreed(candidates: list[str], filters: tuple[str, ...], force: bool) -> bool:
+    """Say what would be removed, and ask; without anything to remove there is no question."""
+    if force or not candidates:
+        return bool(candidates)
+    from mydocker.cli.images import confirmed
+
+    lines = "".join(f"\n  - {line}" for line in candidates)
+    if filters:
+        lines += "\n\n  Items to be pruned will be filtered with:"
+        lines += "".join(f"\n  - {text}" for text in filters)
+    return confirmed(f"This will remove:{lines}\n")
+
+
+_TYPE = {"Type": "TYPE", "TotalCount": "TOTAL", "Active": "ACTIVE", "Size": "SIZE",
+         "Reclaimable": "RECLAIMABLE"}  # fmt: skip
+
+
+@system.command()
+@click.option("-v", "--verbose", is_flag=True, help="Every image, container and volume.")
+@click.option("--format", "template", default="", help="table, json, or as '{{.Type}}'.")
+@root_option
+def df(verbose: bool, template: str, root: str) -> None:
+    """Show how much of the disk images, containers and volumes take."""
+    from mydocker.cli.output import formatted
+    from mydocker.cli.store import containers
+    from mydocker.engine.space import space
+    from mydocker.overlay2.listing import size
+
+    found = space(containers(root))
+    if verbose and not template:
+        _every(found)
+        return
+    rows = []
+    for line in found.sums():
+        share = f" ({line.reclaimable * 100 // line.size}%)" if line.size else ""
+        rows.append({"Type": line.kind, "TotalCount": str(line.total), "Active": str(line.active),
+                     "Size": size(line.size),
+                     "Reclaimable": size(line.reclaimable) + share})  # fmt: skip
+    formatted(template, rows, _TYPE, list(_TYPE))
+
+
+def _every(found: "Space") -> None:
+    from mydocker.cli.output import table
+    from mydocker.engine.listing import status_words
+    from mydocker.engine.times import now, quick, span
+    from mydocker.overlay2.listing import since, size
+
+    click.echo("Images space usage:\n")
+    titles = ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE", "SHARED SIZE", "UNIQUE SIZE",
+              "CONTAINERS"]  # fmt: skip
+    table(titles, (
+        [*name.rpartition(":")[::2], use.image.short_id, since(use.image.created), size(use.size),
+         size(use.shared), size(use.unique), str(use.containers)]
+        for use in found.images for name in use.image.names or ("<none>:<none>",)
+    ))  # fmt: skip
+    click.echo("\nContainers space usage:\n")
+    titles = ["CONTAINER ID", "IMAGE", "COMMAND", "LOCAL VOLUMES", "SIZE", "CREATED", "STATUS",
+              "NAMES"]  # fmt: skip
+    table(titles, (
+        [use.config.short_id, use.config.image, _command(use.config.arguments), str(use.volumes),
+         size(use.size), f"{span((quick(now()) - quick(use.config.created)) / 1e9)} ago",
+         status_words(use.state), use.config.name]
+        for use in found.containers
+    ))  # fmt: skip
+    click.echo("\nLocal Volumes space usage:\n")
+    rows = ([use.name, str(use.links), size(use.size)] for use in found.volumes)
+    table(["VOLUME NAME", "LINKS", "SIZE"], rows)
+    click.echo("\nBuild cache usage: 0B\n")
+
+
+def _command(arguments: tuple[str, ...]) -> str:
+    text = " ".join(arguments)
+    return f'"{text if len(text) <= 20 else text[:19] + "…"}"'

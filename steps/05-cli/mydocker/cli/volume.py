@@ -47,15 +47,13 @@ def create(name: str, driver: str, labels: Sequence[str], root: str) -> None:
 @root_option
 def list_volumes(quiet: bool, written: Sequence[str], template: str, root: str) -> None:
     """List volumes."""
-    from mydocker.overlay2.listing import formatted
+    from mydocker.cli.output import formatted
 
     rows = _rows(root, written)
     if quiet:
         click.echo("".join(f"{row['Name']}\n" for row in rows), nl=False)
         return
-    if template in ("", "table"):
-        template = "table {{.Driver}}\t{{.Name}}"
-    click.echo(formatted(template, rows, _HEADINGS), nl=False)
+    formatted(template, rows, _HEADINGS, ["Driver", "Name"])
 
 
 def _rows(root: str, written: Sequence[str]) -> list[dict[str, Any]]:

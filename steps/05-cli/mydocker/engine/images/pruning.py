@@ -1,6 +1,6 @@
 """``image prune``: the images that nobody needs."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import NamedTuple
 
 from mydocker.engine import filters
@@ -21,16 +21,25 @@ class Pruned(NamedTuple):
 
 
 def unused(
-    store: Store, *, every: bool = False, chosen: filters.Filters | None = None
+    store: Store,
+    *,
+    every: bool = False,
+    chosen: filters.Filters | None = None,
+    without: Container[str] = (),
 ) -> list[Image]:
     """The images without a name, with ``every`` those with one too, that no container was made of.
 
-    ``chosen``: ``until`` for those made before, ``label`` and ``label!``. Raises Refused.
+    ``without``: containers that do not count. ``chosen``: ``until`` for those made before,
+    ``label`` and ``label!``. Raises Refused.
     """
     wanted = chosen or {}
     if "dangling" in wanted:
         every = wanted["dangling"][-1] in ("false", "0")
-    used = of_images(store)
+    used = {
+        image_id
+        for image_id, found in of_images(store).items()
+        if any(use.container not in without for use in found)
+    }
     return [
         image
         for image in ImageStore(store.root).all()

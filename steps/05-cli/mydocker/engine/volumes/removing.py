@@ -1,6 +1,6 @@
 """Volumes go: by name, with the container that brought them, and all that nobody uses."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from mydocker.engine import filters
@@ -63,12 +63,16 @@ def prune(
 
 
 def unused(
-    store: Store, *, every: bool = False, chosen: filters.Filters | None = None
+    store: Store,
+    *,
+    every: bool = False,
+    chosen: filters.Filters | None = None,
+    without: Container[str] = (),
 ) -> list[str]:
-    """What :func:`prune` would remove."""
+    """What :func:`prune` would remove, if the containers ``without`` did not count."""
     volumes, wanted = VolumeStore(store.root), chosen or {}
     every = every or wanted.get("all", ["false"])[-1] in ("true", "1")
-    used = users(store)
+    used = {name for name, found in users(store).items() if any(i not in without for i in found)}
     return [
         name
         for name in volumes.names()
