@@ -369,6 +369,41 @@ print("found" if call(keyctl, 10, -3, kind, name, 0) == "ok" else "nothing",
     assert first.stdout.split()[0] == second.stdout.split()[0] == "nothing"
 
 
+# ---------------------------------------------------------------- the caller's terminal
+
+
+PUSH = """
+import fcntl
+for name, request, argument in (
+    ("push", 0x5412, b"!"), ("take", 0x540E, 1), ("push", 0x5412, b"!")  # TIOCSTI, TIOCSCTTY
+):
+    try:
+        fcntl.ioctl(0, request, argument)
+        print(name, "worked", flush=True)
+    except OSError as error:
+        print(name, errno.errorcode[error.errno], flush=True)
+print("end", flush=True)
+"""
+
+
+@pytest.mark.parametrize("command", ["run", "exec"])
+def test_nothing_is_typed_into_the_callers_terminal(mydocker: Launcher, command: str) -> None:
+    """Without -t the caller's terminal may be the command's input: it must not write *into* it."""
+    import pexpect
+
+    with running(mydocker, *PYTHON, command=("busybox", "sleep", "120")) as name:
+        if command == "exec":
+            argv = mydocker.argv(5, "exec", "-i", name, *python(PUSH))
+        else:
+            argv = mydocker.argv(5, *RUN, "-i", *PYTHON, "busybox", *python(PUSH))
+        child = pexpect.spawn(argv[0], argv[1:], timeout=30, encoding="utf-8")
+        child.expect_exact("end\r\n")
+        said = child.before
+        child.close()
+    answers = [line.split()[1] for line in said.splitlines() if line.startswith(("push", "take"))]
+    assert len(answers) == 3 and set(answers) <= {"EPERM", "ENOTTY", "EIO"}, said
+
+
 # ---------------------------------------------------------------- the last step into the command
 
 
