@@ -148,4 +148,4 @@ def test_what_cannot_be_written_is_one_line(mydocker: Launcher, tmp_path: Path) 
     failed = mydocker(1, "run", f"--explain=script:{tmp_path}", "true", code=125)
     assert failed.stderr == f'mydocker: open("{tmp_path}"): Is a directory (21)\n'
     failed = mydocker(1, "run", "--explain=poem", "true", code=125)
-    assert failed.stderr.startswith("mydocker: --explain=poem: write --explain or --explain=script")
+    assert failed.stderr.startswith("mydocker: --explain=poem: write --explain, --explain=script[")

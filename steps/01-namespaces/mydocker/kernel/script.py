@@ -88,9 +88,9 @@ class Script:
             self._start_stage(f"unshare {' '.join(shell.namespace_options(flags))}", event.why)
         elif event.call == "write" and event.arguments[0] == "/proc/self/timens_offsets":
             self._add_clock(str(event.arguments[1]))
-        elif event.call in ("setns", "prctl", "setsid", "fork") or event.arguments[:1] == (
-            "TIOCSCTTY",
-        ):
+        elif event.call == "setns":
+            self._start_stage(shell.line(event).removesuffix(" COMMAND"), event.why)
+        elif event.call in ("prctl", "setsid", "fork") or event.arguments[:1] == ("TIOCSCTTY",):
             self._wrapper(event)
         elif event.call in _CONFINING:
             # An image has no program for it, and before pivot_root we need what it takes away
