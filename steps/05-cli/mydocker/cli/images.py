@@ -224,9 +224,10 @@ def prune(every: bool, force: bool, written: Sequence[str], root: str) -> None:
 
 
 def confirmed(warning: str) -> bool:
-    """Ask before something is lost; only y is a yes."""
-    click.echo(f"WARNING! {warning}")
-    click.echo("Are you sure you want to continue? [y/N] ", nl=False)
+    """Ask before something is lost; only y is a yes. On standard error, as the answer to a question
+    is no part of what a script reads."""
+    click.echo(f"WARNING! {warning}", err=True)
+    click.echo("Are you sure you want to continue? [y/N] ", nl=False, err=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
