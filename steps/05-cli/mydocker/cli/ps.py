@@ -69,11 +69,11 @@ def ps(
 def _row(store: Any, one: Any, whole: bool, size: bool) -> dict[str, Any]:
     import time
 
-    from mydocker.engine.times import quick, span
+    from mydocker.engine.times import number, span
 
     config = one.config
     command = " ".join(config.arguments)
-    ago = span(time.time() - quick(config.created) / 1e9) if config.created else "?"
+    ago = span(time.time() - number(config.created) / 1e9) if config.created else "?"
     row = _Row(
         ID=config.id if whole else config.short_id,
         Image=config.image,

@@ -96,7 +96,7 @@ def df(verbose: bool, template: str, root: str) -> None:
 def _every(found: "Space") -> None:
     from mydocker.cli.output import table
     from mydocker.engine.listing import status_words
-    from mydocker.engine.times import now, quick, span
+    from mydocker.engine.times import now, number, span
     from mydocker.overlay2.listing import since, size
 
     click.echo("Images space usage:\n")
@@ -112,7 +112,7 @@ def _every(found: "Space") -> None:
               "NAMES"]  # fmt: skip
     table(titles, (
         [use.config.short_id, use.config.image, _command(use.config.arguments), str(use.volumes),
-         size(use.size), f"{span((quick(now()) - quick(use.config.created)) / 1e9)} ago",
+         size(use.size), f"{span((number(now()) - number(use.config.created)) / 1e9)} ago",
          status_words(use.state), use.config.name]
         for use in found.containers
     ))  # fmt: skip

@@ -15,7 +15,7 @@ from typing import Any
 
 from mydocker.engine import connection, events, names
 from mydocker.engine.config import Config, Restart
-from mydocker.engine.errors import NotRunning, Refused
+from mydocker.engine.errors import NoSuchContainer, NotRunning, Refused
 from mydocker.engine.state import DEAD, PAUSED, RESTARTING, RUNNING, State
 from mydocker.engine.store import Store
 from mydocker.engine.truth import look, look_locked
@@ -79,10 +79,11 @@ def stop(
 
 def end(store: Store, identifier: str, number: int = signal.SIGKILL, seconds: float = 0.0) -> None:
     """End a container and wait until it is cleaned up; SIGKILL if ``seconds`` were not enough."""
-    socket = connection.connect(store, identifier)
+    # Marked first, with the lock: whoever is starting it at this moment has finished then.
     state = _mark_stopped(store, identifier)
+    socket = connection.connect(store, identifier)
     if socket is None:
-        look(store, identifier)  # no monitor: its state is mended, and it has ended
+        _wait_gone(store, identifier)
         return
     with closing(socket):
         try:
@@ -93,14 +94,29 @@ def end(store: Store, identifier: str, number: int = signal.SIGKILL, seconds: fl
         done = None
         if number != signal.SIGKILL:
             done = connection.wait_end(socket, None if seconds < 0 else seconds)
-        if done is None and look(store, identifier).active:
+        if done is None and _active(store, identifier):
             _signal(store, identifier, store.state(identifier), signal.SIGKILL)
             connection.wait_end(socket, _PATIENCE)
-    if identifier in store.ids() and look(store, identifier).active:
+    if _active(store, identifier):
         raise Failure(
             f"tried to kill container {identifier[:12]}, but did not receive an exit event",
             "A process of it may wait for a disk or another machine (state D in ps)",
         )
+
+
+def _wait_gone(store: Store, identifier: str) -> None:
+    """Its monitor has closed its door: it is about to write down the end."""
+    until = time.monotonic() + _PATIENCE
+    while _active(store, identifier) and time.monotonic() < until:
+        time.sleep(0.01)
+
+
+def _active(store: Store, identifier: str) -> bool:
+    """False also for one with ``--rm`` that is gone with its end."""
+    try:
+        return look(store, identifier).active
+    except NoSuchContainer:
+        return False
 
 
 def _signal(store: Store, identifier: str, state: State, number: int) -> None:

@@ -19,7 +19,7 @@ from mydocker.engine.state import (
     State,
 )
 from mydocker.engine.store import Store
-from mydocker.engine.times import quick, span
+from mydocker.engine.times import number, span
 from mydocker.engine.truth import look
 from mydocker.kernel.errors import Failure
 from mydocker.network.store import Endpoint, Published
@@ -90,7 +90,7 @@ def _published(port: Published) -> list[str]:
 def status_words(state: State) -> str:
     """How it is doing, in Docker's words."""
     now = time.time()
-    ago = span(now - quick(state.finished) / 1e9)
+    ago = span(now - number(state.finished) / 1e9)
     if state.status == CREATED:
         return "Created"
     if state.status == RESTARTING:
@@ -101,7 +101,7 @@ def status_words(state: State) -> str:
         return "Dead"
     if state.status == REMOVING:
         return "Removal In Progress"
-    up = f"Up {span(now - quick(state.started) / 1e9)}"
+    up = f"Up {span(now - number(state.started) / 1e9)}"
     return f"{up} (Paused)" if state.status == PAUSED else up
 
 

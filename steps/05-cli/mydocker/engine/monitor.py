@@ -25,7 +25,7 @@ from mydocker.container.channel import error_message, error_of, event_message, e
 from mydocker.container.parts import Part, rebuilt
 from mydocker.container.processes import identify, myself
 from mydocker.container.running import Container, Ended, release_all
-from mydocker.engine import assembly, events
+from mydocker.engine import events
 from mydocker.engine.config import Config
 from mydocker.engine.state import CREATED, EXITED, NOBODY, RESTARTING, RUNNING, State, boot_id
 from mydocker.engine.store import Store
@@ -170,6 +170,8 @@ def _start(
     store: Store, config: Config, listener: _socket.socket | None
 ) -> tuple[Container, dict[str, Any]]:
     """Start the container; its state is written. Raises Failure. Holds the container's lock."""
+    from mydocker.engine import assembly  # late: a monitor at its end needs none of that
+
     state = store.state(config.id)
     if listener is not None:  # somebody asked for it, and it is not the restart policy
         state = replace(state, restart_count=0, stopped=False)

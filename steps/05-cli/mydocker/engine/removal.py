@@ -90,7 +90,7 @@ def _forget(store: Store, identifier: str, name: str) -> None:
 def prune(store: Store, filters: Filters) -> tuple[list[str], int]:
     """Remove all containers that do not run and pass the filters: ``(their ids, bytes freed)``."""
     from mydocker.engine.disk import disk_use
-    from mydocker.engine.times import moment, quick
+    from mydocker.engine.times import moment, number
     from mydocker.engine.truth import look
 
     before = min((moment(text) for text in filters.get("until", ())), default=1 << 62)
@@ -98,7 +98,7 @@ def prune(store: Store, filters: Filters) -> tuple[list[str], int]:
     for identifier in store.ids():
         try:
             state, config = look(store, identifier), store.config(identifier)
-            if state.status not in (CREATED, EXITED, DEAD) or quick(config.created) > before:
+            if state.status not in (CREATED, EXITED, DEAD) or number(config.created) > before:
                 continue
             if not has_labels(filters.get("label", ()), config.labels):
                 continue
