@@ -59,10 +59,12 @@ def _stopped(store: Store) -> set[str]:
     found = set()
     for identifier in store.ids():
         try:
-            if look(store, identifier).status in (CREATED, EXITED, DEAD):
-                found.add(identifier)
+            status, config = look(store, identifier).status, store.config(identifier)
         except Failure:
             continue
+        # One with --rm that does not run is about to start, or about to go by itself.
+        if status in (CREATED, EXITED, DEAD) and not config.auto_remove:
+            found.add(identifier)
     return found
 
 
