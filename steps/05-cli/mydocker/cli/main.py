@@ -95,6 +95,7 @@ group = LazyGroup(
         "system": "mydocker.cli.system:system",
         "version": "mydocker.cli.about:version",
         "trace-file": "mydocker.overlay2.commands:trace_file",
+        "xray": "mydocker.cli.xray:xray",
         "volume": "mydocker.cli.volume:volume",
     },
 )
