@@ -398,7 +398,7 @@ def test_nothing_is_typed_into_the_callers_terminal(mydocker: Launcher, command:
             argv = mydocker.argv(5, *RUN, "-i", *PYTHON, "busybox", *python(PUSH))
         child = pexpect.spawn(argv[0], argv[1:], timeout=30, encoding="utf-8")
         child.expect_exact("end\r\n")
-        said = child.before
+        said = child.before or ""
         child.close()
     answers = [line.split()[1] for line in said.splitlines() if line.startswith(("push", "take"))]
     assert len(answers) == 3 and set(answers) <= {"EPERM", "ENOTTY", "EIO"}, said
