@@ -11,6 +11,7 @@ from sandbox.launcher import Launcher
 def docker(mydocker: Launcher) -> Iterator[Containers]:
     """``docker("ps", "-a")`` calls mydocker; the containers that a test leaves are removed."""
     containers = Containers(mydocker)
+    containers.need_image()
     yield containers
     mydocker.stop()
     containers.clear()

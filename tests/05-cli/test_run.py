@@ -121,7 +121,7 @@ def test_entrypoint_init_labels_hostname(docker: Containers, tmp_path: Path) -> 
 def test_wrong_options_leave_nothing(docker: Containers) -> None:
     for wrong in (
         "-p=x",
-        "-v=relative:/x",
+        "--tmpfs=relative",
         "--log-driver=syslog",
         "-m=1",
         "--log-opt=max-file=2",

@@ -1,9 +1,12 @@
 """How tests call mydocker's commands for containers."""
 
+import os
 import subprocess
 from typing import Any
 
 from sandbox.launcher import Completed, Launcher, eventually
+
+_MADE: set[str] = set()  # the roots that have the image
 
 
 class Containers:
@@ -14,6 +17,13 @@ class Containers:
 
     def __call__(self, *arguments: str, **options: Any) -> Completed:
         return self.launcher(5, *arguments, **options)
+
+    def need_image(self) -> None:
+        """Make the image busybox, if no test did: the first run would tell of it."""
+        root = os.environ["MYDOCKER_ROOT"]
+        if root not in _MADE:
+            self("run", "--rm", "--net", "none", "busybox", "true")
+            _MADE.add(root)
 
     def run(self, *arguments: str, net: bool = False) -> str:
         """``run -d`` of an image with a command, without a network unless it is wanted; its id."""

@@ -2,6 +2,7 @@
 
 import click
 
+from mydocker.cli.completion import container_names
 from mydocker.cli.store import containers
 from mydocker.container.commandline import finish
 
@@ -12,7 +13,7 @@ from mydocker.container.commandline import finish
 @click.option(
     "--sig-proxy/--no-sig-proxy", default=True, help="Hand signals on to it. Default: yes."
 )
-@click.argument("container")
+@click.argument("container", shell_complete=container_names)
 def attach(container: str, no_stdin: bool, detach_keys: str, sig_proxy: bool) -> None:
     """Join the input and output of a running container, several readers at once if you like.
 

@@ -4,10 +4,13 @@ from typing import Any
 
 import click
 
+from mydocker.cli.completion import container_names
 from mydocker.cli.store import containers, for_each
 from mydocker.container.commandline import explain_option
 
-_SEVERAL = click.argument("names", nargs=-1, required=True, metavar="CONTAINER…")
+_SEVERAL = click.argument(
+    "names", nargs=-1, required=True, metavar="CONTAINER…", shell_complete=container_names
+)
 _TIME = click.option("-t", "--time", "--timeout", "timeout", type=int, metavar="SECONDS",
                      help="Seconds to wait before killing it; -1: for ever.")  # fmt: skip
 
@@ -167,7 +170,7 @@ def prune(force: bool, written: tuple[str, ...]) -> None:
 
 
 @click.command()
-@click.argument("container")
+@click.argument("container", shell_complete=container_names)
 @click.argument("name", metavar="NEW_NAME")
 def rename(container: str, name: str) -> None:
     """Give a container another name."""

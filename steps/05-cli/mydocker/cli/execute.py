@@ -2,6 +2,7 @@
 
 import click
 
+from mydocker.cli.completion import container_names
 from mydocker.cli.store import containers
 from mydocker.container.commandline import explain_option, finish
 
@@ -17,7 +18,7 @@ from mydocker.container.commandline import explain_option, finish
 @click.option("--privileged", is_flag=True, help="With all capabilities.")
 @click.option("--detach-keys", hidden=True, expose_value=False)
 @explain_option
-@click.argument("container")
+@click.argument("container", shell_complete=container_names)
 @click.argument("command", nargs=-1, required=True)
 def execute(
     container: str,

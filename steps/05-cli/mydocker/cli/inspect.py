@@ -5,6 +5,7 @@ import sys
 
 import click
 
+from mydocker.cli.completion import container_names
 from mydocker.cli.store import containers
 
 
@@ -13,7 +14,7 @@ from mydocker.cli.store import containers
               help="As '{{.State.Pid}}' or '{{json .Config}}'.")  # fmt: skip
 @click.option("-s", "--size", is_flag=True, help="The sizes of a container too.")
 @click.option("--type", "kind", default="", metavar="KIND", help="container, image or network.")
-@click.argument("names", nargs=-1, required=True, metavar="NAME…")
+@click.argument("names", nargs=-1, required=True, metavar="NAME…", shell_complete=container_names)
 def inspect(names: tuple[str, ...], form: str, size: bool, kind: str) -> int:
     """Show all that is known of containers, images or networks, as JSON in Docker's shape.
 

@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from mydocker.cli.completion import container_names
 from mydocker.cli.store import containers
 
 
@@ -14,7 +15,7 @@ from mydocker.cli.store import containers
 @click.option("--until", metavar="TIME", help="Up to then.")
 @click.option("-t", "--timestamps", is_flag=True, help="When each line was written.")
 @click.option("--details", is_flag=True, hidden=True)
-@click.argument("container")
+@click.argument("container", shell_complete=container_names)
 def logs(
     container: str,
     follow: bool,

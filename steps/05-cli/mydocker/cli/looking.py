@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mydocker.cli.completion import container_names
 from mydocker.cli.store import containers
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ _FORMAT = click.option("--format", "form", default="", metavar="FORMAT",
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("container")
+@click.argument("container", shell_complete=container_names)
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[PS OPTIONS]")
 def top(container: str, options: tuple[str, ...]) -> None:
     """Show the processes of a container, by ps(1) on the host.
@@ -46,7 +47,7 @@ _STATS = {
 @click.option("--no-stream", is_flag=True, help="Once, and not every second.")
 @click.option("--no-trunc", is_flag=True, help="Cut nothing.")
 @_FORMAT
-@click.argument("names", nargs=-1, metavar="[CONTAINER…]")
+@click.argument("names", nargs=-1, metavar="[CONTAINER…]", shell_complete=container_names)
 def stats(names: tuple[str, ...], all_: bool, no_stream: bool, no_trunc: bool, form: str) -> None:
     """Show what containers use: CPU, memory, network, disk, tasks.
 
@@ -133,7 +134,7 @@ def events(since: str | None, until: str | None, written: tuple[str, ...], form:
 
 
 @click.command()
-@click.argument("container")
+@click.argument("container", shell_complete=container_names)
 def diff(container: str) -> None:
     """List what CONTAINER changed in its files: A added, C changed, D deleted."""
     from mydocker.engine.changes import changed
@@ -144,7 +145,7 @@ def diff(container: str) -> None:
 
 
 @click.command()
-@click.argument("container")
+@click.argument("container", shell_complete=container_names)
 @click.argument("private", required=False, metavar="[PORT[/udp]]")
 def port(container: str, private: str | None) -> None:
     """Show the published ports of a container."""

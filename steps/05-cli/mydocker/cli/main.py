@@ -2,14 +2,21 @@
 
 from typing import NoReturn
 
+from mydocker.cli.sections import SectionedGroup
 from mydocker.container import commandline
 from mydocker.container.commandline import LazyGroup
 
 _CGROUP = "attach create freeze get hierarchies kill remove set stats subsystems thaw tree"
 
-_HELP = (
-    "Containers, built step by step. Each command tells what it asks of the kernel by --explain."
-)
+_HELP = """Containers, built step by step. Commands tell what they ask of the kernel by --explain.
+
+\b
+Begin with:
+  mydocker run --rm -it busybox sh       a shell in a container
+  mydocker run -d --name web -p 8080:80 busybox httpd -f -h /
+  mydocker ps                            what runs
+  mydocker xray web                      what it is made of
+"""
 
 cgroup = LazyGroup(
     "cgroup",
@@ -70,8 +77,21 @@ image = LazyGroup(
     },
 )
 
-group = LazyGroup(
+_SECTIONS = {
+    "Run and look": "run exec ps logs stats top xray inspect events",
+    "A container's life": (
+        "create start stop restart kill pause unpause wait attach rename update rm"
+    ),
+    "Files": "cp diff export commit volume",
+    "Images": "images image import load save tag history rmi",
+    "Networks": "network port",
+    "What it is made of, step by step": "namespace cgroup layers trace-file",
+    "The machine": "doctor system info version container",
+}
+
+group = SectionedGroup(
     "mydocker",
+    sections=_SECTIONS,
     help=_HELP,
     lazy={
         **{
@@ -89,7 +109,7 @@ group = LazyGroup(
         "images": "mydocker.overlay2.image_commands:images",
         "layers": "mydocker.overlay2.commands:layers",
         "namespace": "mydocker.cli.main:namespace",
-        "network": "mydocker.network.commands:network",
+        "network": "mydocker.cli.network:network",
         "ps": "mydocker.cli.ps:ps",
         "rmi": "mydocker.cli.images:rmi",
         "system": "mydocker.cli.system:system",

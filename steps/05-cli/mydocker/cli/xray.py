@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mydocker.cli.completion import container_names
 from mydocker.cli.store import containers
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _WORTHY = ("proc", "sysfs", "tmpfs", "devpts", "mqueue", "overlay", "cgroup", "c
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="For programs to read.")
-@click.argument("container")
+@click.argument("container", shell_complete=container_names)
 def xray(container: str, as_json: bool) -> None:
     """Show what CONTAINER is made of: namespaces, limits, layers, mounts, cables, powers.
 

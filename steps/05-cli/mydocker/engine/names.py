@@ -1,6 +1,7 @@
 """A name for a container that was given none: an adjective and a person of science."""
 
-import random
+import os
+from collections.abc import Sequence
 
 from mydocker.engine.errors import Refused
 
@@ -22,14 +23,20 @@ maxwell mayer meitner mendel mendeleev mirzakhani napier newton noether ohm pasc
 planck poincare ptolemy ramanujan riemann ritchie rutherford sagan shannon somerville tesla
 thompson torricelli turing volta watt wiles wing wu yalow
 """
+_DIGITS = "0123456789"
 _FIRST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 _ALLOWED = _FIRST | frozenset("_.-")
 
 
 def propose(attempt: int = 0) -> str:
     """A name; with a digit after some attempts that met a name in use."""
-    name = f"{random.choice(_ADJECTIVES.split())}_{random.choice(_SURNAMES.split())}"
-    return f"{name}{random.randrange(10)}" if attempt > 2 else name
+    name = f"{_one(_ADJECTIVES.split())}_{_one(_SURNAMES.split())}"
+    return f"{name}{_one(_DIGITS)}" if attempt > 2 else name
+
+
+def _one(words: Sequence[str]) -> str:
+    """Any of them. Not by ``random``, which costs a start 3 ms."""
+    return words[int.from_bytes(os.urandom(4), "little") % len(words)]
 
 
 def check(name: str) -> str:

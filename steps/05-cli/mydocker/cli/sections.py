@@ -1,0 +1,39 @@
+"""The page of ``mydocker --help``: commands in sections, as somebody looks for them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from mydocker.container.commandline import LazyGroup
+
+
+class SectionedGroup(LazyGroup):
+    """A group whose help lists its commands in ``sections``: ``{title: "name name …"}``.
+
+    A command that is in none of them comes under the last one, so that none is ever missing.
+    """
+
+    def __init__(self, *args: Any, sections: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.sections = {title: names.split() for title, names in sections.items()}
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        known = {name for names in self.sections.values() for name in names}
+        commands = self.list_commands(ctx)
+        rest = [name for name in commands if name not in known]
+        last = list(self.sections)[-1]
+        width = max(map(len, commands))
+        for title, names in self.sections.items():
+            shown = [*names, *rest] if title == last else names
+            rows = []
+            for name in shown:
+                command = self.get_command(ctx, name)
+                if command is None or command.hidden:
+                    continue
+                # All sections with the same column, and each line cut where it ends
+                room = formatter.width - 6 - width
+                rows.append((name.ljust(width), command.get_short_help_str(room)))
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)

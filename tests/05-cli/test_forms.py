@@ -1,0 +1,129 @@
+"""What the engine reads and writes, apart from any container: times, keys, logs, help."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sandbox.launcher import Launcher
+
+
+@given(st.integers(0, 4 * 10**18))
+def test_moments_are_read_as_they_were_written(nanoseconds: int) -> None:
+    from mydocker.engine.times import moment, number, text
+
+    written = text(nanoseconds)
+    assert number(written) == nanoseconds
+    assert moment(written) == nanoseconds
+    assert written[:19] == time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(nanoseconds // 10**9))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.4, "Less than a second"),
+        (1, "1 second"),
+        (59, "59 seconds"),
+        (60, "About a minute"),
+        (150, "2 minutes"),
+        (3600, "About an hour"),
+        (47 * 3600, "47 hours"),
+        (3 * 86400, "3 days"),
+        (20 * 86400, "2 weeks"),
+        (90 * 86400, "3 months"),
+        (800 * 86400, "2 years"),
+    ],
+)
+def test_spans_in_words(seconds: float, words: str) -> None:
+    from mydocker.engine.times import span
+
+    assert span(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("written", "nanoseconds"),
+    [("10s", 10**10), ("1h30m", 5400 * 10**9), ("1.5m", 90 * 10**9), ("100ms", 10**8), ("0", 0)],
+)
+def test_durations(written: str, nanoseconds: int) -> None:
+    from mydocker.engine.times import duration
+
+    assert duration(written) == nanoseconds
+
+
+@pytest.mark.parametrize("written", ["", "10", "s", "1d", "1 s", "-1s", "1h x"])
+def test_what_is_no_duration(written: str) -> None:
+    from mydocker.engine.errors import Refused
+    from mydocker.engine.times import duration
+
+    with pytest.raises(Refused):
+        duration(written)
+
+
+def test_detach_keys() -> None:
+    from mydocker.engine.attaching import parse_keys
+    from mydocker.engine.errors import Refused
+
+    assert parse_keys("ctrl-p,ctrl-q") == b"\x10\x11"
+    assert parse_keys("a,ctrl-@,ctrl-_") == b"a\x00\x1f"
+    assert parse_keys("") == b""
+    for wrong in ("ctrl-", "ab", "ctrl-1", "ü"):
+        with pytest.raises(Refused):
+            parse_keys(wrong)
+
+
+CHUNKS = st.lists(st.binary(max_size=60) | st.text('ab\n\\"n\x01ü', max_size=40).map(str.encode))
+
+
+@given(CHUNKS, st.sampled_from([-1, 400, 100_000]))
+def test_a_log_keeps_what_it_is_given(chunks: list[bytes], size: int) -> None:
+    import tempfile
+
+    from mydocker.engine.logfile import Log
+
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "log"
+        log = Log(str(path), size, 1000)
+        for chunk in chunks:
+            log.add("stdout", chunk)
+        log.finish()
+        files = sorted(Path(directory).iterdir(), key=_age, reverse=True)
+        entries = [json.loads(line) for file in files for line in file.read_bytes().splitlines()]
+    whole = b"".join(chunks)
+    lines = whole.split(b"\n")
+    wanted = [line.decode(errors="replace") + "\n" for line in lines[:-1]]
+    wanted += [lines[-1].decode(errors="replace")] if lines[-1] else []
+    assert [entry["log"] for entry in entries] == wanted
+
+
+def _age(file: Path) -> int:
+    return int(file.suffix[1:] or 0)
+
+
+def test_the_help_has_every_command_once(mydocker: Launcher) -> None:
+    from mydocker.cli.main import group
+
+    shown = mydocker(5, "--help").stdout
+    names = [line.split()[0] for line in shown.splitlines() if line.startswith("  ") and "  " in
+             line.strip() and line[2] != " " and not line.startswith("  --")]  # fmt: skip
+    assert sorted(names) == sorted(group.lazy)
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+@pytest.mark.root
+def test_the_shell_is_offered_names(mydocker: Launcher) -> None:
+    from sandbox.containers import Containers
+
+    containers = Containers(mydocker)
+    containers.need_image()
+    containers("create", "--name", "webserver", "--net", "none", "busybox", "true")
+    words = {
+        "_MYDOCKER_COMPLETE": "bash_complete",
+        "COMP_WORDS": "mydocker rm we",
+        "COMP_CWORD": "2",
+    }
+    try:
+        assert mydocker(5, env=words, code=None).stdout == "plain,webserver\n"
+    finally:
+        containers.clear()
