@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mydocker.container.commandline import default_root, default_run, explain_option
-from mydocker.kernel.errors import CANNOT_RUN, Failure
+from mydocker.container.commandline import LazyGroup, default_root, default_run, explain_option
+from mydocker.kernel.errors import Failure
 from mydocker.network import addresses, bridges, drawing, membership, networks
 from mydocker.network.endpoints import Attachment, published
 from mydocker.network.finding import find_container
@@ -15,6 +15,9 @@ from mydocker.network.store import Store
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+_REFUSED = 1  # docker's exit code for all that is not run or a wrong option
 
 
 def _store() -> Store:
@@ -28,7 +31,18 @@ def _console() -> "Console":
     return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
-@click.group("network")
+class NetworkGroup(LazyGroup):
+    """The group ``network``: its refusals end with 1, as Docker's do; 125 is for ``run``."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Failure as failure:
+            failure.exit_code = _REFUSED
+            raise
+
+
+@click.group("network", cls=NetworkGroup)
 def network() -> None:
     """Networks: make, list, remove them; put containers on them."""
 
@@ -65,7 +79,7 @@ def create(name: str, driver: str, **asked: Any) -> None:
 @click.option("--no-trunc", is_flag=True, help="Whole ids.")
 def ls(quiet: bool, no_trunc: bool) -> None:
     """List the networks."""
-    rows = [(n["Id"], n["Name"], n["Driver"], n["Scope"]) for n in _all(_store())]
+    rows = [(n["Id"], n["Name"], n["Driver"], n["Scope"]) for n in all_networks(_store())]
     rows = [(row[0] if no_trunc else row[0][:12], *row[1:]) for row in rows]
     if quiet:
         for row in rows:
@@ -78,7 +92,8 @@ def ls(quiet: bool, no_trunc: bool) -> None:
         click.echo("".join([*columns, row[3]]))
 
 
-def _all(store: Store) -> list[dict[str, Any]]:
+def all_networks(store: Store) -> list[dict[str, Any]]:
+    """Those that were made and those that are built in, in Docker's shape, by name."""
     made = [networks.inspect(store, n) for n in store.networks()]
     shown = [*made, *(networks.built_in(name) for name in ("host", "none"))]
     if not any(n["Name"] == "bridge" for n in made):
@@ -93,11 +108,12 @@ def inspect(names: tuple[str, ...]) -> None:
     import json
 
     store = _store()
-    found = [_inspected(store, name) for name in names]
+    found = [inspected(store, name) for name in names]
     click.echo(json.dumps(found, indent=4))
 
 
-def _inspected(store: Store, name: str) -> dict[str, Any]:
+def inspected(store: Store, name: str) -> dict[str, Any]:
+    """All about one network, in Docker's shape. Raises Failure if there is none."""
     if name in networks.BUILT_IN and not store.named(name):
         return networks.built_in(name)
     return networks.inspect(store, store.find(name))
@@ -119,7 +135,7 @@ def _each(names: tuple[str, ...], action: Callable[[str], str]) -> int:
             click.echo(action(name))
         except Failure as failure:
             click.echo(f"mydocker: {failure}", err=True)
-            code = CANNOT_RUN
+            code = _REFUSED
     return code
 
 

@@ -38,7 +38,7 @@ def create(
         raise Failure(f"network '{name}': the name is built in", "Choose another name")
     with store.lock():
         if store.named(name):
-            raise Failure(f"network '{name}': the name is taken", "List the networks: network ls")
+            raise Failure(f"network with name {name} already exists", "List them: network ls")
         network = _planned(
             store, name, subnets, gateways, ip_range, internal, ipv6, options or {}, labels or {}
         )
@@ -247,13 +247,13 @@ def endpoint_id(endpoint: Endpoint) -> str:
 
 
 def built_in(name: str) -> dict[str, Any]:
-    """``host`` and ``none`` in the same shape: they have no bridge and no addresses."""
+    """``host`` and ``none``, and a ``bridge`` that nobody used yet, in the same shape."""
     return {
         "Name": name,
         "Id": name.encode().hex().ljust(64, "0"),
         "Created": "",
         "Scope": "local",
-        "Driver": {"host": "host", "none": "null"}[name],
+        "Driver": {"none": "null"}.get(name, name),
         "EnableIPv4": True,
         "EnableIPv6": False,
         "IPAM": {"Driver": "default", "Options": None, "Config": []},
@@ -271,7 +271,7 @@ def built_in(name: str) -> dict[str, Any]:
 def remove(store: Store, word: str) -> Network:
     """Remove a network nobody is attached to. Raises Failure if somebody is, or it is built in."""
     if word in BUILT_IN:
-        raise Failure(f"network '{word}': built in, cannot be removed")
+        raise Failure(f"{word} is a pre-defined network and cannot be removed")
     remove_leftovers(store)
     with store.lock():
         network = store.find(word)
@@ -279,8 +279,9 @@ def remove(store: Store, word: str) -> Network:
         if users:
             names = ", ".join(e.name for e in users[:5]) + (" …" if len(users) > 5 else "")
             raise Failure(
-                f"network '{network.name}': in use by {names}",
-                f"Stop them, or: network disconnect {network.name} {users[0].name}",
+                f"error while removing network: network {network.name} id {network.id} has active "
+                "endpoints",
+                f"Of {names}: remove them, or: network disconnect {network.name} {users[0].name}",
             )
         bridges.take_down(store, network)
         store.remove(network)

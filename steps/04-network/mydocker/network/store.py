@@ -153,7 +153,7 @@ class Store:
             return found[0]
         if found:
             raise Failure(f"network '{word}': several ids begin so", "Write more of the id")
-        raise Failure(f"network '{word}': no such network", f"Make it: network create {word}")
+        raise Failure(f"network {word} not found", f"Make it: network create {word}")
 
     def add(self, network: Network) -> None:
         """Save a new network under a name that nobody has. Raises Failure if somebody has."""
@@ -166,7 +166,7 @@ class Store:
             self._forget_definition(network.id)
             if error.errno == errno.EEXIST:
                 raise Failure(
-                    f"network '{network.name}': the name is taken", "List them: network ls"
+                    f"network with name {network.name} already exists", "List them: network ls"
                 ) from None
             raise KernelError("symlink", (network.name,), error.errno or 0) from None
 

@@ -86,28 +86,23 @@ def _rows(root: str, written: Sequence[str]) -> list[dict[str, Any]]:
 @click.argument("names", metavar="VOLUME...", nargs=-1, required=True)
 @click.option("-f", "--format", "template", default="", help="As '{{.Mountpoint}}'.")
 @root_option
-def inspect(names: Sequence[str], template: str, root: str) -> None:
+def inspect(names: Sequence[str], template: str, root: str) -> int:
     """Show all that is known about volumes, as JSON."""
-    import json
-
+    from mydocker.cli.shown import show
     from mydocker.engine.volumes.store import VolumeStore
-    from mydocker.overlay2.listing import render
 
     store = VolumeStore(root)
-    found = []
-    for name in names:
+
+    def told(name: str) -> dict[str, Any]:
         one = store.get(name)
         labels = dict(one.labels)
         if one.anonymous:
             labels["com.docker.volume.anonymous"] = ""
-        found.append({"CreatedAt": one.created, "Driver": "local", "Labels": labels or None,
-                      "Mountpoint": store.data(name), "Name": name, "Options": None,
-                      "Scope": "local"})  # fmt: skip
-    if template in ("", "json"):
-        click.echo(json.dumps(found, indent=4 if not template else None))
-    else:
-        for value in found:
-            click.echo(render(template, value))
+        return {"CreatedAt": one.created, "Driver": "local", "Labels": labels or None,
+                "Mountpoint": store.data(name), "Name": name, "Options": None,
+                "Scope": "local"}  # fmt: skip
+
+    return show(names, told, template)
 
 
 @volume.command()
