@@ -5,11 +5,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sandbox.inside import PYTHON, python, status
+from sandbox.inside import PYTHON, need_image, python, status
 from sandbox.launcher import Launcher
 from sandbox.machine import Sandbox
 
 pytestmark = pytest.mark.root
+
+
+@pytest.fixture(autouse=True)
+def image(request: pytest.FixtureRequest) -> None:
+    if request.node.get_closest_marker("root"):
+        need_image(request.getfixturevalue("mydocker"))
+
 
 # capabilities(7), written out: what must be so is not for the program to say
 DOCKERS = 0x00000000A80425FB

@@ -15,12 +15,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sandbox.inside import PYTHON, python
+from sandbox.inside import PYTHON, need_image, python
 from sandbox.launcher import Launcher
 
 from mydocker.kernel import syscalls
 
 pytestmark = pytest.mark.root
+
+
+@pytest.fixture(autouse=True)
+def image(request: pytest.FixtureRequest) -> None:
+    if request.node.get_closest_marker("root"):
+        need_image(request.getfixturevalue("mydocker"))
+
 
 RUN = ("run", "--rm", "--net", "none")
 UNCONFINED = ("--security-opt", "seccomp=unconfined")
@@ -86,9 +93,15 @@ def test_no_working_directory_outside(
     assert len(failed.stderr.splitlines()) == 1
 
 
-def test_no_directory_is_made_outside(mydocker: Launcher, left_open: int, tmp_path: Path) -> None:
-    for where in (f"/proc/self/fd/{left_open}/made", f"/proc/1/fd/{left_open}/made"):
-        mydocker(5, *RUN, "-w", where, "busybox", "true", pass_fds=[left_open], code=125)
+@pytest.mark.parametrize("step", [3, 5])
+def test_no_directory_is_made_outside(
+    mydocker: Launcher, left_open: int, tmp_path: Path, step: int
+) -> None:
+    """Step 3 too, where the container's side has all that the caller had open."""
+    for where in (f"/proc/self/fd/{left_open}/made", f"/proc/self/fd/{left_open}"):
+        command = ["run", "-w", where, "busybox", "cat", "secret"]
+        failed = mydocker(step, *command, pass_fds=[left_open], code=125)
+        assert failed.stdout == "" and len(failed.stderr.splitlines()) == 1
     assert os.listdir(tmp_path) == ["secret"]
 
 

@@ -6,9 +6,17 @@ import stat
 from pathlib import Path
 
 import pytest
+from sandbox.inside import need_image
 from sandbox.launcher import Launcher
 
 pytestmark = pytest.mark.root
+
+
+@pytest.fixture(autouse=True)
+def image(request: pytest.FixtureRequest) -> None:
+    if request.node.get_closest_marker("root"):
+        need_image(request.getfixturevalue("mydocker"))
+
 
 RUN = ("run", "--rm", "--net", "none")
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sandbox.inside import PYTHON, python, status
+from sandbox.inside import PYTHON, need_image, python, status
 from sandbox.launcher import Launcher
 
 from mydocker.engine.security import bpf
@@ -320,6 +320,14 @@ def test_wrong_profiles(text: str, said: str) -> None:
 # ---------------------------------------------------------------- in containers
 
 root = pytest.mark.root
+
+
+@pytest.fixture(autouse=True)
+def image(request: pytest.FixtureRequest) -> None:
+    if request.node.get_closest_marker("root"):
+        need_image(request.getfixturevalue("mydocker"))
+
+
 RUN = ("run", "--rm", "--net", "none")
 
 CALLS = """

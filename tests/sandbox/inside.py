@@ -3,6 +3,8 @@
 import os
 import re
 
+from sandbox.launcher import Launcher
+
 # Bound read-only from the machine: busybox's image has neither Python nor its libraries
 PYTHON = [
     option
@@ -34,3 +36,13 @@ def python(script: str) -> list[str]:
 def status(text: str) -> dict[str, str]:
     """The lines of /proc/PID/status."""
     return dict(re.findall(r"^(\w+):\s*(.*?)\s*$", text, re.MULTILINE))
+
+
+_made: list[bool] = []
+
+
+def need_image(mydocker: Launcher) -> None:
+    """Make the image busybox if that was not done yet: its making is told in a line of its own."""
+    if not _made:
+        mydocker(5, "run", "--rm", "--net", "none", "busybox", "true")
+        _made.append(True)
