@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measure mydocker beside docker, podman, runc and crun, where they are installed.
 
-    sudo benchmarks/run.py [--rounds N] [--only start|import] [--json FILE]
+    sudo benchmarks/run.py [--rounds N] [--only start|import|images] [--json FILE]
 
 Whole processes, from start to end, all tools in turn in each round, so that a slow moment of the
 machine hits all alike; shown are medians in milliseconds. Nothing stays on the machine.
@@ -87,6 +87,50 @@ def imports(peers: list[Peer], rounds: int, place: Path) -> dict[str, Row]:
     return rows
 
 
+def images(peers: list[Peer], rounds: int, place: Path) -> dict[str, Row]:
+    """The same 500 MB exported and saved; 100 MB of changes committed, and loaded again."""
+    archive, changes = place / "big.tar", place / "changes"
+    if not archive.exists():
+        make_archive(place)
+    changes.mkdir()
+    for number in range(100):
+        (changes / f"f{number}").write_bytes(os.urandom(1_000_000))
+    able = [peer for peer in peers if peer.load(archive) is not None]
+    for peer in able:
+        peer.call(*(peer.load(archive) or [])[len(peer.command) :])
+        peer.call("create", "--name", "big-box", "big", "true")
+        peer.call("create", "--name", "changed", "busybox", "true")
+        peer.call("cp", str(changes), "changed:/")
+        peer.call("commit", "changed", "changed")
+        peer.call("save", "-o", f"{place}/changed-{peer.name}.tar", "changed")
+    few = max(1, rounds // 5)
+    timed = {
+        "export, 500 MB": (("export", "-o", "{}", "big-box"), ()),
+        "commit, 100 MB": (("commit", "changed", "changed"), ()),
+        "save, 500 MB": (("save", "-o", "{}", "big"), ()),
+        "load, 100 MB": (("load", "-i", "{}/changed-{}.tar"), ("rmi", "-f", "changed")),
+    }
+    rows: dict[str, Row] = {}
+    for title, (words, before) in timed.items():
+        times: dict[str, list[float]] = {peer.name: [] for peer in able}
+        for turn in range(few + 1):
+            for peer in able:
+                output = place / f"out-{peer.name}.tar"
+                output.unlink(missing_ok=True)
+                if before:
+                    peer.call(*before)
+                    peer.call("image", "prune", "-f")  # commits before it have the same layer
+                os.sync()  # what the one before left to be written is not the next one's time
+                given = [
+                    word.format(place, peer.name) if "/" in word else word.format(output)
+                    for word in words
+                ]
+                taken = milliseconds([*peer.command, *given])
+                times[peer.name] += [taken] if turn else []
+        rows[title] = {name: statistics.median(taken) for name, taken in times.items()}
+    return rows
+
+
 def make_archive(place: Path) -> Path:
     """12,000 files of 40 KiB, half random and half zeros, in 120 directories."""
     tree, archive = place / "big", place / "big.tar"
@@ -123,7 +167,7 @@ def show(rows: dict[str, Row], names: list[str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--only", choices=["start", "import"])
+    parser.add_argument("--only", choices=["start", "import", "images"])
     parser.add_argument(
         "--peers", default="docker,podman,runc,crun", help="which others to measure"
     )
@@ -157,6 +201,7 @@ def run_benches(place: Path, given: argparse.Namespace) -> None:
         benches: dict[str, Callable[[], dict[str, Row]]] = {
             "start": lambda: starts(peers, given.rounds),
             "import": lambda: imports(peers, given.rounds, place),
+            "images": lambda: images(peers, given.rounds, place),
         }
         rows: dict[str, Row] = {}
         for name, bench in benches.items():
