@@ -40,6 +40,8 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _STAY = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_SYMLINKS
 _USUAL = (0o755, 0, 0)  # mode and owner that everybody gives a root directory
+# What a container gets to mount on, if its image does not have it (see ``rootfs``, and ``etc``)
+_MOUNT_POINTS = {b"etc", b"etc/hosts", b"etc/hostname", b"etc/resolv.conf", b"dev", b"proc", b"sys"}
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _KINDS = {
     stat.S_IFREG: FILE,
@@ -115,6 +117,8 @@ class _Packing:
                         status = os.lstat(name, dir_fd=fd)
                     except FileNotFoundError:
                         continue
+                    if self._for_mounting_only(fd, full, status):
+                        continue
                     if stat.S_ISDIR(status.st_mode):
                         below.append((seen_from, full))
                     else:
@@ -123,6 +127,36 @@ class _Packing:
                 if fd >= 0:
                     os.close(fd)
             pending += reversed(below)
+
+    def _for_mounting_only(self, fd: int, full: bytes, status: os.stat_result) -> bool:
+        """True for what no program in the container made: places that we mounted things on.
+
+        Docker makes them in a layer of their own, which it never commits.
+        """
+        if self._lower is None or full not in _MOUNT_POINTS:
+            return False
+        if full == b"etc":
+            names = os.listdir(f"/proc/self/fd/{fd}/etc") if stat.S_ISDIR(status.st_mode) else [""]
+            inside = [b"etc/" + os.fsencode(name) for name in names]
+            return self._same_below(full, status) and all(
+                path in _MOUNT_POINTS
+                and self._for_mounting_only(fd, path, os.lstat(path, dir_fd=fd))
+                for path in inside
+            )
+        if self._covers(full):
+            return False
+        if stat.S_ISDIR(status.st_mode):
+            return not os.listdir(f"/proc/self/fd/{fd}/{os.fsdecode(full)}")
+        return stat.S_ISREG(status.st_mode) and status.st_size == 0
+
+    def _same_below(self, path: bytes, status: os.stat_result) -> bool:
+        """True if the nearest layer that has the directory says the same about it."""
+        for top in self._lower or ():
+            try:
+                return _access(os.lstat(os.fsencode(top) + b"/" + path)) == _access(status)
+            except FileNotFoundError:
+                continue
+        return False
 
     def _reopened(self, root: int, path: bytes) -> int:
         fd = self._open(root, path)
