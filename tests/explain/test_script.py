@@ -79,7 +79,7 @@ def _mounts(pid: int) -> list[tuple[str, ...]]:
 
 
 def _limits(pid: int) -> dict[str, str]:
-    found = {}
+    found: dict[str, str] = {}
     for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
         _, names, path = line.split(":", 2)
         top = f"/sys/fs/cgroup/{names.removeprefix('name=') or 'unified'}"

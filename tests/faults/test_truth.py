@@ -154,9 +154,9 @@ def requests(calls: list[Call], places: Places) -> Iterator[Request]:
 def change(call: Call) -> Iterator[Request]:
     name, arguments = call.name, call.arguments
     if name == "clone3":
-        flags = re.search(r"flags=([A-Z_|0]+)", arguments[0])
-        assert flags is not None, call
-        yield name, number(flags.group(1)) & ~number("CLONE_PIDFD")  # how, not what
+        given = re.search(r"flags=([A-Z_|0]+)", arguments[0])
+        assert given is not None, call
+        yield name, number(given.group(1)) & ~number("CLONE_PIDFD")  # how, not what
     elif name in ("clone", "fork", "vfork"):
         yield ("fork",)
     elif name == "unshare":

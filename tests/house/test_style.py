@@ -13,8 +13,12 @@ from house.programs import ROOT, VENV, run
 PACKAGES = ["mydocker", *(["vm"] if (ROOT / "vm").is_dir() else [])]
 MAINS = sorted(ROOT.glob("steps/*/main.py"))
 PYTHON = [path for top in ("tests", "benchmarks") for path in ROOT.glob(f"{top}/**/*.py")]
-APART = [*MAINS, *sorted({path.parent for path in PYTHON})]
-RUNS = [*(["-p", name] for name in PACKAGES), *([str(path.relative_to(ROOT))] for path in APART)]
+FOLDERS = sorted({path.parent for path in PYTHON})
+APART = [*([main] for main in MAINS), *(sorted(folder.glob("*.py")) for folder in FOLDERS)]
+RUNS = [
+    *(["-p", name] for name in PACKAGES),
+    *([str(path.relative_to(ROOT)) for path in files] for files in APART),
+]
 
 
 def shell_scripts() -> list[Path]:
@@ -35,7 +39,7 @@ def test_ruff(arguments: list[str]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("what", [*RUNS, ["-m", "layers"]], ids=" ".join)
+@pytest.mark.parametrize("what", [*RUNS, ["-m", "layers"]], ids=lambda what: what[-1])
 def test_mypy(what: list[str]) -> None:
     done = run(sys.executable, "-m", "mypy", "--cache-dir", VENV / "mypy-cache", *what)
     assert done.returncode == 0, done.stdout + done.stderr

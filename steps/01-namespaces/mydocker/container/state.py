@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mydocker.container.processes import Identity
-from mydocker.kernel.errors import KernelError
 
 _NEW = ".new"
 
