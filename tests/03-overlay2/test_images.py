@@ -3,12 +3,14 @@
 import bz2
 import gzip
 import hashlib
+import http.server
 import json
 import lzma
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -305,6 +307,40 @@ def test_import_of_what_is_no_file(store: ImageStore, path: str, expected: str) 
     assert not os.path.exists(store.root)
 
 
+class _Answers(http.server.BaseHTTPRequestHandler):
+    """/whole.tar is one; /cut.tar promises more than it sends; nothing else is there."""
+
+    data = b""
+
+    def do_GET(self) -> None:
+        cut = self.path == "/cut.tar"
+        self.send_response(200 if cut or self.path == "/whole.tar" else 404)
+        self.send_header("Content-Length", str(len(self.data)))
+        self.end_headers()
+        self.wfile.write(self.data[: len(self.data) // 2] if cut else self.data)
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+def test_import_from_a_url(store: ImageStore, tmp_path: Path) -> None:
+    _Answers.data = archive(tmp_path / "a.tar").read_bytes()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        made = import_archive(store, f"{url}/whole.tar", "box")
+        assert made.diff_ids == (digests.of(_Answers.data),)
+        before = listing(store.root)
+        with pytest.raises(Failure, match="404"):
+            import_archive(store, f"{url}/none.tar", "other")
+        with pytest.raises(Failure, match="it ended after"):
+            import_archive(store, f"{url}/cut.tar", "other")
+        assert listing(store.root) == before
+        server.shutdown()
+    with pytest.raises(Failure, match="refused"):
+        import_archive(store, f"{url}/whole.tar", "other")
+
+
 def test_a_bad_name_is_refused_before_the_work(store: ImageStore, tmp_path: Path) -> None:
     with pytest.raises(InvalidReference):
         imported(store, tmp_path, "No/Good")
@@ -466,6 +502,45 @@ def test_an_archive_that_stops_coming_can_be_refused(
         assert worker.wait(20) != 0
         assert b"outside of its root" in worker.stderr.read()
     assert store.leftovers() == [] and os.listdir(f"{store.root}/tmp") == []
+
+
+# ---------------------------------------------------------------- filters
+
+
+def listed(store: ImageStore, *filters: str) -> list[str]:
+    words = [word for text in filters for word in ("--filter", text)]
+    done = CliRunner().invoke(
+        images, ["--root", store.root, *words, "--format", "{{.Repository}}:{{.Tag}}"]
+    )
+    assert done.exit_code == 0, done.exception
+    return done.output.split()
+
+
+def test_filters(store: ImageStore) -> None:
+    for number, name in enumerate(["old:1", "mid:1", "me/new:2"]):
+        layers = stacked(store, name, [name.replace("/", "-")])
+        document = layers.document | {"created": f"202{number}-01-01T00:00:00Z"}
+        document["config"] = {"Labels": {"n": str(number), "all": ""}}
+        with workspace(store.root) as work:
+            store.commit(work, document, [], [name])
+    everything = ["me/new:2", "mid:1", "old:1"]
+    # what had the names before is dangling now
+    assert listed(store, "dangling=false") == everything
+    assert listed(store, "dangling=true") == ["<none>:<none>"] * 3
+    assert listed(store, "since=old:1", "dangling=false") == ["me/new:2", "mid:1"]
+    assert listed(store, "before=mid:1", "dangling=false") == ["old:1"]
+    assert listed(store, "label=all") == everything
+    assert listed(store, "label=n=1") == ["mid:1"] and listed(store, "label=no") == []
+    assert listed(store, "label=all", "label=n=2") == ["me/new:2"]
+    assert listed(store, "reference=*:1") == ["mid:1", "old:1"]
+    assert listed(store, "reference=*/*") == ["me/new:2"]
+    assert listed(store, "reference=m*", "reference=old") == ["mid:1", "old:1"]
+
+
+@pytest.mark.parametrize("text", ["dangling", "dangling=x", "what=x", "before=nobody"])
+def test_what_is_no_filter(store: ImageStore, text: str) -> None:
+    done = CliRunner().invoke(images, ["--root", store.root, "--filter", text])
+    assert isinstance(done.exception, Failure)
 
 
 # ---------------------------------------------------------------- removal

@@ -276,6 +276,22 @@ def test_a_running_container_stands_still_meanwhile(mydocker: Launcher) -> None:
         mydocker(5, "rmi", "still", code=None)
 
 
+def test_what_we_mount_on_is_no_change_of_the_container_s(mydocker: Launcher) -> None:
+    mydocker(5, "run", "--name", "box", "busybox", "true")
+    try:
+        mydocker(5, "commit", "box", "same")
+        told = json.loads(mydocker(5, "image", "inspect", "same").stdout)[0]
+        assert len(told["RootFS"]["Layers"]) == 1
+        mydocker(5, "rm", "box")
+        mydocker(5, "run", "--name", "box", "busybox", "sh", "-c", "echo x > /etc/mine")
+        mydocker(5, "commit", "box", "more")
+        listed = mydocker(5, "history", "--format", "{{.Size}}", "more").stdout.split()
+        assert listed[0] == "2B"
+    finally:
+        mydocker(5, "rm", "box")
+        mydocker(5, "rmi", "same", "more", code=None)
+
+
 # ---------------------------------------------------------------- export
 
 

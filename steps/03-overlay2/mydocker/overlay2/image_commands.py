@@ -38,7 +38,16 @@ class _Images(click.Group):
 
 
 @click.group(cls=_Images, invoke_without_command=True, subcommand_metavar="[REPOSITORY[:TAG]]")
+@click.option("-a", "--all", "every", is_flag=True, help="As without: no image is hidden.")
 @click.option("-q", "--quiet", is_flag=True, help="Only the ids.")
+@click.option(
+    "-f",
+    "--filter",
+    "written",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="dangling=, label=, before=, since=, reference=.",
+)
 @click.option("--no-trunc", is_flag=True, help="Whole ids.")
 @click.option("--digests", is_flag=True, help="The digests of the manifests, too.")
 @click.option(
@@ -60,11 +69,22 @@ def _listing(context: click.Context, name: str) -> None:
     _list(name, **context.parent.params)
 
 
-def _list(name: str, quiet: bool, no_trunc: bool, digests: bool, template: str, root: str) -> None:
+def _list(
+    name: str,
+    every: bool,
+    quiet: bool,
+    written: Sequence[str],
+    no_trunc: bool,
+    digests: bool,
+    template: str,
+    root: str,
+) -> None:
+    from mydocker.overlay2.image_filters import chosen
     from mydocker.overlay2.listing import formatted
 
     store = ImageStore(root)
-    rows = [row for image in store.all() for row in _rows(store, image, no_trunc)]
+    listed = chosen(store, written)
+    rows = [row for image, names in listed for row in _rows(store, image, names, no_trunc)]
     rows = [row for row in rows if _matches(name, row)]
     if quiet and template in ("", "table"):
         click.echo("".join(f"{row['ID']}\n" for row in rows), nl=False)
@@ -82,12 +102,15 @@ def _list(name: str, quiet: bool, no_trunc: bool, digests: bool, template: str, 
     click.echo(formatted(template, rows, _HEADINGS), nl=False)
 
 
-def _rows(store: ImageStore, image: Image, whole: bool) -> Iterator[dict[str, str]]:
-    """One row per name; one without a name for an untagged image."""
+def _rows(
+    store: ImageStore, image: Image, names: Sequence[str], whole: bool
+) -> Iterator[dict[str, str]]:
+    """One row for each of ``names``; one without a name for an untagged image."""
     from mydocker.overlay2 import listing
 
     since = listing.since(image.created)
-    for name in image.names or (f"{_NONE}:{_NONE}",):
+    size = listing.size(store.size(image))
+    for name in names or (f"{_NONE}:{_NONE}",):
         repository, _, tag = name.rpartition(":")
         yield {
             "Repository": repository,
@@ -96,7 +119,7 @@ def _rows(store: ImageStore, image: Image, whole: bool) -> Iterator[dict[str, st
             "ID": image.id if whole else image.short_id,
             "CreatedSince": since,
             "CreatedAt": image.created,
-            "Size": listing.size(store.size(image)),
+            "Size": size,
         }
 
 
@@ -148,7 +171,7 @@ def _spinner(what: str) -> Iterator[Callable[[str], None]]:
 
 
 @click.command("import")
-@click.argument("file", metavar="FILE|-")
+@click.argument("file", metavar="FILE|URL|-")
 @click.argument("name", metavar="[REPOSITORY[:TAG]]", default="")
 @click.option("-c", "--change", multiple=True, help="A line of a Dockerfile, as 'CMD [\"sh\"]'.")
 @click.option("-m", "--message", default="", help="A word about it, for the image's history.")

@@ -132,6 +132,46 @@ def source(path: str) -> Iterator[tuple[int, int]]:
         os.close(fd)
 
 
+_SCHEMES = ("http://", "https://")
+_PATIENCE = 60  # seconds without a byte
+
+
+@contextmanager
+def _file(path: str) -> Iterator[tuple[Callable[[int], bytes], int]]:
+    with source(path) as (fd, size):
+        yield lambda count: os.read(fd, count), size
+
+
+@contextmanager
+def download(url: str) -> Iterator[tuple[Callable[[int], bytes], int]]:
+    """What a server has at ``url``: a function that reads it, and its size or 0.
+
+    An answer that ends before its size is an error: an archive may look whole without its end.
+    """
+    from http.client import HTTPException
+    from urllib.request import urlopen
+
+    try:
+        with urlopen(url, timeout=_PATIENCE) as answer:
+            size, done = int(answer.headers.get("Content-Length") or 0), 0
+
+            def read(count: int) -> bytes:
+                nonlocal done
+                data: bytes = answer.read(count)
+                done += len(data)
+                if not data and done < size:
+                    raise Failure(f"{url}: it ended after {done} of {size} bytes", "Try again")
+                return data
+
+            yield read, size
+    except HTTPException as error:
+        raise Failure(f"{url}: {type(error).__name__}", "Try again") from None
+    except OSError as error:
+        if isinstance(error, Failure):
+            raise
+        raise Failure(f"{url}: {error}", "Is it the right address, and the network up?") from None
+
+
 def import_archive(
     store: ImageStore,
     path: str,
@@ -141,18 +181,19 @@ def import_archive(
     message: str = "",
     progress: Progress | None = None,
 ) -> Image:
-    """Make a one-layer image from the tar file ``path``, or from standard input for ``-``.
+    """Make a one-layer image from the tar file ``path``, from standard input for ``-``, or from a
+    URL.
 
     The file may be compressed. Without a ``name`` the image has only its id. Raises Failure for a
     damaged or hostile archive, a full disk, a name that is none; then nothing has changed.
     """
     names = _checked(name)
-    with source(path) as (fd, size):
+    with (download if path.startswith(_SCHEMES) else _file)(path) as (read_some, size):
         done = 0
 
         def read(count: int) -> bytes:
             nonlocal done
-            data = os.read(fd, count)
+            data = read_some(count)
             done += len(data)
             if progress:
                 progress(done, size)
