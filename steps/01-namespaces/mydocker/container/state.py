@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mydocker.container.processes import Identity
+from mydocker.kernel.errors import KernelError
 
 _NEW = ".new"
 
@@ -34,9 +35,17 @@ def write(run: str, state: State) -> None:
     """Write the record whole or not at all: to a file of another name, then renamed.
 
     The first time, that is done with the whole directory: one without a record is a leftover, never
-    a container that is about to begin.
+    a container that is about to begin. Raises KernelError.
     """
     directory = path(run, state.id)
+    try:
+        _write(run, directory, state)
+    except OSError as error:
+        hint = "Run it with sudo, or name a directory of your own: MYDOCKER_RUN=DIRECTORY"
+        raise KernelError("write", (directory,), error.errno or 0, hint) from None
+
+
+def _write(run: str, directory: str, state: State) -> None:
     if os.path.isdir(directory):
         _dump(f"{directory}/state.json.new", state)
         os.rename(f"{directory}/state.json.new", f"{directory}/state.json")
