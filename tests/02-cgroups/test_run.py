@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import stat
+import subprocess
 import time
 from pathlib import Path
 
@@ -403,3 +404,12 @@ def sandbox_groups(sandbox: Sandbox) -> list[Path]:
             break
         time.sleep(0.02)
     return found
+
+
+def test_a_user_who_is_not_root_gets_one_line(mydocker: Launcher) -> None:
+    user = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+    command = [*user, *mydocker.argv(2, "run", "-m", "50M", "true")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 125
+    (line,) = done.stderr.splitlines()
+    assert "Permission denied (13)" in line and "sudo" in line
