@@ -164,7 +164,8 @@ def _ioctl(request: str, name: str = "", *_: object) -> str:
 
 
 def _signal(pid: int, number: int) -> str:
-    return f"kill -{signal.Signals(number).name.removeprefix('SIG')} {pid}"
+    name = signal.Signals(number).name.removeprefix("SIG") if number else "0"
+    return f"kill -{name} {pid}"
 
 
 def _batch(command: str, text: str) -> str:

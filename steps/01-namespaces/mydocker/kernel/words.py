@@ -46,8 +46,8 @@ def _argument(call: str, position: int, value: object) -> str:
             return _named(prefix).get(value, str(value))
         if _MODES.get(call) == position:
             return f"0o{stat.S_IMODE(value):o}"
-        if call == "pidfd_send_signal" and position == 1:
-            return signal.Signals(value).name
+        if call == "pidfd_send_signal" and position == 1 and value:
+            return signal.Signals(value).name  # 0 is none: it only asks whether one could be sent
         return str(value)
     return quoted(value) if isinstance(value, str) else str(value)
 
