@@ -83,6 +83,13 @@ def test_killed_it_takes_the_container_along_and_the_state_is_true(docker: Conta
     assert docker.get("one", "{{.State.Status}}") == "running"
 
 
+def test_one_with_rm_goes_when_its_monitor_was_killed(docker: Containers) -> None:
+    identifier = docker.run("--rm", "--name", "one", *SLEEP)
+    monitor(docker, "one").kill()
+    assert docker("ps", "-aq").stdout == ""
+    assert identifier not in os.listdir(Path(os.environ["MYDOCKER_ROOT"]) / "overlay2")
+
+
 @pytest.mark.parametrize("command", [["stop"], ["kill"], ["rm", "-f"], ["wait"], ["restart"]])
 def test_commands_after_it_was_killed(docker: Containers, command: list[str]) -> None:
     docker.run("--name", "one", *SLEEP)

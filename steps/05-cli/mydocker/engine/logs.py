@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from mydocker.engine import connection
-from mydocker.engine.errors import Refused
+from mydocker.engine.errors import NoSuchContainer, Refused
 from mydocker.engine.store import Store
 from mydocker.engine.times import number
 from mydocker.engine.truth import look
@@ -69,7 +69,10 @@ class _Ending:
         """Wait a moment; True when it has ended."""
         if self._socket is None:
             time.sleep(seconds)
-            return self._id not in self._store.ids() or not look(self._store, self._id).active
+            try:
+                return not look(self._store, self._id).active
+            except NoSuchContainer:
+                return True
         if not select.select([self._socket], [], [], seconds)[0]:
             return False
         self.close()

@@ -96,7 +96,7 @@ def _be_monitor(
         container, facts = _start(store, config, listener)
     except BaseException as error:
         _say(socket, error_message(error))
-        _forget_socket(store, config.id)
+        store.forget_socket(config.id)
         os._exit(1)
     os.close(lock)
     _say(socket, {"started": container.pid})
@@ -146,7 +146,7 @@ def _detach(*kept: int) -> None:
 
 def _listen(store: Store, identifier: str) -> _socket.socket:
     os.makedirs(store.monitors, 0o700, exist_ok=True)
-    _forget_socket(store, identifier)
+    store.forget_socket(identifier)
     socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
     # A path of a socket has at most 107 bytes (unix(7)); by a descriptor it is short.
     directory = os.open(store.monitors, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -157,13 +157,6 @@ def _listen(store: Store, identifier: str) -> _socket.socket:
     socket.listen(64)
     socket.setblocking(False)
     return socket
-
-
-def _forget_socket(store: Store, identifier: str) -> None:
-    try:
-        os.unlink(f"{store.monitors}/{identifier}")
-    except FileNotFoundError:
-        return
 
 
 def _start(
@@ -397,7 +390,7 @@ def _finish(store: Store, config: Config, supervisor: Supervisor, ended: Ended) 
     remarks = list(ended.remarks)
     try:
         with store.lock(config.id):
-            _forget_socket(store, config.id)
+            store.forget_socket(config.id)
             state = store.state(config.id)
             if state.status in (RESTARTING, RUNNING):
                 state = replace(state, status=EXITED, process=NOBODY, monitor=NOBODY)

@@ -50,6 +50,13 @@ class Store:
         """The directory of the monitors' sockets."""
         return f"{self.run}/monitors"
 
+    def forget_socket(self, identifier: str) -> None:
+        """Remove the socket of a monitor that ends, or that was killed. May be called twice."""
+        try:
+            os.unlink(f"{self.monitors}/{identifier}")
+        except FileNotFoundError:
+            return
+
     # ------------------------------------------------------------ look
 
     def ids(self) -> list[str]:
@@ -157,7 +164,7 @@ class Store:
                 files.mkdir(draft, 0o711, why="the container's own directory")
                 durable = not config.auto_remove
                 self._write(f"{draft}/config.json", config.to_json(), durable=durable)
-                os.rename(draft, directory)
+                files.rename(draft, directory, why="it is complete: now there is a container")
             except BaseException:
                 if os.path.isdir(draft):
                     files.remove_tree(draft, why="it could not be written")
@@ -214,7 +221,7 @@ class Store:
             directory = self.directory(identifier)
             gone = f"{directory}.gone"
             if os.path.isdir(directory):
-                os.rename(directory, gone)  # nobody sees half of it
+                files.rename(directory, gone, why="no longer a container: nobody sees half of one")
         if os.path.isdir(gone):
             files.remove_tree(gone, why="the container's own directory")
 

@@ -70,7 +70,11 @@ def look_locked(store: Store, identifier: str) -> State:
 
 
 def _mend(store: Store, config: Config, state: State) -> State:
-    """The monitor was killed: release the parts of the container and write down its end."""
+    """The monitor was killed: release the parts of the container and write down its end.
+
+    One with ``--rm`` goes now, as its monitor would have seen to it: NoSuchContainer.
+    """
+    store.forget_socket(config.id)
     failures: list[Failure] = []
     if records.read(store.run, config.id) is not None:
         failures = release(store.run, config.id)
@@ -86,4 +90,9 @@ def _mend(store: Store, config: Config, state: State) -> State:
     store.write_state(config, state)
     if state.status != RESTARTING:
         events.tell(store, config, "die", exitCode=str(state.exit_code))
+    if config.auto_remove and not failures:
+        from mydocker.engine.removal import forget  # which looks here
+
+        forget(store, config)
+        raise NoSuchContainer(config.short_id)
     return state
