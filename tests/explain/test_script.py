@@ -32,6 +32,7 @@ RUNS = {
     "volumes": (3, ["-v", "{volume}:/data:ro", "--tmpfs", "/scratch:size=1m", "busybox"]),
     "no writing": (3, ["--read-only", "--hostname", "box", "busybox"]),
     "a network": (4, ["-p", "18080:80", "busybox"]),
+    "the whole": (5, ["--rm", "-m", "64M", "-p", "18080:80", "busybox"]),
 }
 # Files of a group that say what it is limited to, in v1 and v2, and not what it has used so far
 _LIMITS = re.compile(

@@ -129,6 +129,11 @@ def remove_tree(path: str, *, why: str = "") -> None:
     trace.request("remove_tree", (path,), why, _remove_tree, path)
 
 
+def rename(old: str, new: str, *, why: str = "") -> None:
+    """Give ``old`` the name ``new``, at once (rename(2)): nobody sees both, or half of one."""
+    trace.request("rename", (old, new), why, os.rename, old, new)
+
+
 def symlink(target: str, linkpath: str, *, why: str = "", shown: str = "") -> None:
     """Make a symbolic link ``linkpath`` that says ``target`` (symlink(2))."""
     trace.request("symlink", (target, shown or linkpath), why, os.symlink, target, linkpath)

@@ -56,6 +56,8 @@ class Script:
             self._on_host(event)
 
     def _on_host(self, event: Event) -> None:
+        if event.call == "fork":
+            return  # the script itself stays beside the container: it has no need of a monitor
         lines = [f"# {event.why}"] if event.why else []
         lines += self._with_pid(event)
         if not self._pid:

@@ -203,6 +203,7 @@ _TRANSLATORS: dict[str, Callable[..., str]] = {
     "rmdir": lambda path: f"rmdir {word(path)}",
     "unlink": lambda path: f"rm {word(path)}",
     "remove_tree": lambda path: f"rm -rf --one-file-system {word(path)}",
+    "rename": lambda old, new: f"mv -T {word(old)} {word(new)}",
     "symlink": lambda target, path: f"ln -s {word(target)} {word(path)}",
     "mknod": _mknod,
     "chmod": lambda path, mode: f"chmod {mode:o} {word(path)}",
