@@ -89,6 +89,17 @@ def test_what_click_refuses(mydocker: Launcher, arguments: list[str]) -> None:
         assert "run" in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("arguments", [["{}"], ["run", "{}"], ["run", "--uid-map", "{}", "true"]])
+def test_what_was_typed_cannot_write_lines_of_its_own(
+    mydocker: Launcher, arguments: list[str]
+) -> None:
+    typed = "no\nmydocker: \x1b[31mall is well"
+    done = mydocker(1, *(word.format(typed) for word in arguments), code=None)
+    assert done.returncode in (125, 127)
+    assert len(done.stderr.splitlines()) == 1
+    assert "\x1b" not in done.stderr
+
+
 def test_options_of_the_command_are_its_own(mydocker: Launcher) -> None:
     assert mydocker(1, "run", "echo", "--help", "-t", "--").stdout == "--help -t --\n"
 

@@ -17,7 +17,7 @@ import click
 
 from mydocker.container.running import Ended
 from mydocker.kernel import trace
-from mydocker.kernel.errors import CANNOT_RUN, Failure
+from mydocker.kernel.errors import CANNOT_RUN, Failure, one_line
 
 
 class LazyGroup(click.Group):
@@ -161,7 +161,7 @@ def main(command: click.Command, name: str = "mydocker") -> NoReturn:
 def _usage(error: click.ClickException, name: str) -> str:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else name
-    message = " ".join(error.format_message().split()).rstrip(".")
+    message = one_line(" ".join(error.format_message().split())).rstrip(".")
     return f"{message}. See '{path} --help'"
 
 

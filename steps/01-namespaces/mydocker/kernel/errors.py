@@ -28,7 +28,18 @@ class Failure(Exception):
         self.exit_code = exit_code
 
     def __str__(self) -> str:
-        return f"{self.message}. {self.hint}" if self.hint else self.message
+        return one_line(f"{self.message}. {self.hint}" if self.hint else self.message)
+
+
+def one_line(text: str) -> str:
+    """``text`` with what is not printable written as Python writes it: ``\\n``, ``\\x1b``.
+
+    What somebody typed is quoted in messages: it must not move the reader's cursor, or begin lines
+    that look like messages of their own.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class KernelError(Failure, OSError):
