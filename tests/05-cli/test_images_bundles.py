@@ -115,9 +115,11 @@ def test_shared_layers_are_packed_and_kept_once(place: Place, other: Place, tmp_
 def test_an_image_with_the_same_layer_twice(place: Place, tmp_path: Path) -> None:
     layer = Tar().add("x", b"x").bytes()
     config = {"rootfs": {"type": "layers", "diff_ids": [sha(layer)] * 2}, "os": "linux"}
-    archive = docker_archive(tmp_path / "x.tar", config, [layer, layer], names=["box:1"])
+    raw = json.dumps(config, indent=3).encode()  # not as we would write it, and kept so
+    archive = docker_archive(tmp_path / "x.tar", raw, [layer, layer], names=["box:1"])
     load(place.images, str(archive))
     image = place.images.resolve("box:1")
+    assert image.id == sha(raw)
     assert len(place.images.layers(image)) == 2
     load(place.images, str(saved(place, tmp_path / "y.tar", "box:1")))
 

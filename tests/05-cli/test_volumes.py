@@ -242,6 +242,8 @@ def test_df_counts_each_layer_once(docker: Containers) -> None:
     assert "SHARED SIZE" in told and "LINKS" in told
     (line,) = [line for line in told.splitlines() if line.startswith("vol ")]
     assert line.split() == ["vol", "1", "2MB"]
+    (line,) = [line for line in told.splitlines() if line.startswith("busybox  ")]
+    assert line.split()[-2:] == ["0B", "1"]  # nothing of it is its own: the other stands on it
     docker("rm", "box")
     docker("rmi", "bigger")
 
@@ -254,6 +256,8 @@ def test_prune_asks_says_what_and_touches_nothing_in_use(docker: Containers) -> 
     asked = docker("system", "prune", "--volumes", input="n\n")
     for line in ("all stopped containers (1)", "all dangling images (1)", "volumes not used"):
         assert line in asked.stderr
+    asked_for_all = docker("system", "prune", "-a", input="n\n")
+    assert "one container associated to them (2)" in asked_for_all.stderr
     assert asked.stdout == "Total reclaimed space: 0B\n" and docker.get("gone", "{{.Name}}")
     done = docker("system", "prune", "--volumes", input="y\n").stdout
     assert "Deleted Containers:" in done and "Deleted Images:\ndeleted: " in done
