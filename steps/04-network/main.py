@@ -23,6 +23,7 @@ from mydocker.container.running import new_identifier, run
 from mydocker.namespaces.options import clone_flags, namespace_parts, process_options
 from mydocker.network.finding import find_shared, name_option
 from mydocker.network.options import network_flags, network_options, network_parts
+from mydocker.network.sharing import after_root
 from mydocker.overlay2.layers import LayerStore
 from mydocker.overlay2.options import (
     container_flags,
@@ -59,7 +60,7 @@ def run_command(image: str, command: tuple[str, ...], **options: Any) -> None:
     flags = network_flags(options, container_flags(options))
     found = find_image(root, image)
     process = overlay2_process(options, found, command, options["hostname"] or identifier[:12])
-    layers, *inside = overlay2_parts(options, root, identifier, found)
+    layers, inner_root, *inside = overlay2_parts(options, root, identifier, found)
     network = network_parts(
         options,
         identifier,
@@ -74,6 +75,8 @@ def run_command(image: str, command: tuple[str, ...], **options: Any) -> None:
         *namespace_parts(options, flags, identifier),
         layers,
         *network,
+        inner_root,
+        *after_root(network),
         *inside,
     ]
     finish(

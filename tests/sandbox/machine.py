@@ -104,7 +104,9 @@ def remove(directory: Path) -> None:
 def _mounted_below(directory: Path) -> list[str]:
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
     points = [line.split()[4] for line in lines]
-    return [point for point in points if point.startswith(f"{directory}/") or point == str(directory)]
+    return [
+        point for point in points if point.startswith(f"{directory}/") or point == str(directory)
+    ]
 
 
 def sweep() -> None:

@@ -32,6 +32,13 @@ class Part:
         """After ``prepare``: the directory of the v2 cgroup that the process is born in, or ""."""
         return ""
 
+    def pid_namespace(self) -> tuple[int, str]:
+        """After ``prepare``: the PID namespace to be born into, as a descriptor and a path, or -1.
+
+        A process cannot move into one: only its children can be in it (setns(2)).
+        """
+        return -1, ""
+
     def attach(self, pid: int) -> None:
         """On the host, while the process ``pid`` exists and waits."""
 

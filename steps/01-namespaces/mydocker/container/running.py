@@ -102,7 +102,7 @@ class Container:
         # child would release there what the host's side has prepared.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
         try:
-            with hints(_hints(self.namespaces)):
+            with hints(_hints(self.namespaces)), _born_into(self.parts):
                 self.pid, self.pidfd = syscalls.clone3(
                     self.namespaces,
                     cgroup=next(filter(None, (part.birthplace() for part in self.parts)), ""),
@@ -202,6 +202,27 @@ def _hints(namespaces: int) -> dict[int, str]:
     if namespaces & syscalls.CLONE_NEWUSER:
         return {**_HINTS, errno.EPERM: _NO_USER_NAMESPACE}
     return _HINTS
+
+
+@contextmanager
+def _born_into(parts: list[Part]) -> Iterator[None]:
+    """Meanwhile our children are born into the PID namespace that a part has chosen, if one has."""
+    found = (part.pid_namespace() for part in parts)
+    chosen, path = next((one for one in found if one[0] >= 0), (-1, ""))
+    if chosen < 0:
+        yield
+        return
+    own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    parent = os.getpid()
+    try:
+        why = "our next child will be among the processes of another container"
+        syscalls.setns(chosen, syscalls.CLONE_NEWPID, shown=path, why=why)
+        yield
+    finally:
+        if os.getpid() == parent:  # and not the child, which is where it shall be
+            why = "and those after it among ours again"
+            syscalls.setns(own, syscalls.CLONE_NEWPID, shown="/proc/self/ns/pid", why=why)
+        os.close(own)
 
 
 def release_all(parts: list[Part]) -> list[Failure]:

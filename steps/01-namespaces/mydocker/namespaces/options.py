@@ -168,7 +168,7 @@ def process_of(
     """The command, joined to the terminal as ``-i`` and ``-t`` say it (Docker's meaning)."""
     if options["tty"] and options["interactive"] and not os.isatty(0):
         hint = "Leave -t out when input comes from a pipe or a file"
-        raise Failure("the input device is not a TTY", hint)
+        raise Failure("the input device is not a TTY", hint, 1)  # 1, as Docker's client ends
     if options["tty"]:
         environment = {"TERM": os.environ.get("TERM", "xterm"), **environment}
     return Process(

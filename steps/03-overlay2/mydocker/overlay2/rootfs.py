@@ -364,7 +364,8 @@ def _mount_volume(root: Root, volume: Volume) -> None:
     else:
         target = root.provide(volume.target)
         why = "a tmpfs: in memory, gone with the container"
-        root.mount(target, "tmpfs", "tmpfs", volume.flags, volume.data, why=why)
+        with hints({errno.EINVAL: "One of its values is not possible. Write size=64m, mode=700"}):
+            root.mount(target, "tmpfs", "tmpfs", volume.flags, volume.data, why=why)
 
 
 def _make_read_only(root: Root, path: str) -> None:

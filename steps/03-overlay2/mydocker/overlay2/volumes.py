@@ -147,13 +147,27 @@ def _target(path: str, where: str) -> str:
 
 
 def ordered(volumes: Sequence[Volume]) -> tuple[Volume, ...]:
-    """Outer directories before those inside them. Raises Failure if two have the same target."""
+    """Outer directories before those inside them.
+
+    Raises Failure if two have the same target, or if one hides what /proc tells: we read there
+    ourselves on the way to the command, and must not be told lies (CVE-2019-16884).
+    """
     seen: set[str] = set()
     for volume in volumes:
+        if f"{volume.target}/".startswith("/proc/") and volume.target not in _OF_PROC:
+            hint = "Choose another directory"
+            raise Failure(f"{volume.target}: nothing can be mounted inside /proc", hint)
         if volume.target in seen:
             raise Failure(f"{volume.target}: two volumes for the same place in the container")
         seen.add(volume.target)
     return tuple(sorted(volumes, key=lambda volume: volume.target.count("/")))
+
+
+# What a view of the machine's share may be mounted on, as lxcfs(1) makes it
+_OF_PROC = {
+    f"/proc/{name}"
+    for name in ("cpuinfo", "diskstats", "loadavg", "meminfo", "stat", "swaps", "uptime")
+}
 
 
 def provide_sources(volumes: Iterable[Volume]) -> None:

@@ -15,7 +15,8 @@ from mydocker.network import addresses
 from mydocker.network.endpoints import Attachment
 from mydocker.network.etc import EtcPart, parse_extra
 from mydocker.network.part import NetworkPart
-from mydocker.network.shared import SharedNetwork
+from mydocker.network.shared import SharedNamespace
+from mydocker.network.sharing import SHARING, sharing_flags, sharing_parts
 from mydocker.network.store import DEFAULT
 
 Command = Callable[..., Any]
@@ -55,8 +56,9 @@ _OPTIONS = [
 
 
 def network_options(command: Command) -> Command:
-    """``--net``, ``-p``, ``--dns`` and all that belongs to the network of a run."""
-    return apply(command, _OPTIONS)
+    """``--net``, ``-p``, ``--dns`` and all that belongs to the network of a run; whose namespaces
+    it shares."""
+    return apply(command, [*_OPTIONS, *SHARING])
 
 
 def network_mode(options: Options) -> str:
@@ -69,8 +71,8 @@ def network_mode(options: Options) -> str:
 
 
 def network_flags(options: Options, flags: int) -> int:
-    """``flags`` for clone3(2), without a network namespace of its own where it shares one."""
-    mode = network_mode(options)
+    """``flags`` for clone3(2), without the namespaces that it shares with others."""
+    flags, mode = sharing_flags(options, flags), network_mode(options)
     shares = mode == HOST or mode.startswith(_SHARED)
     return flags & ~syscalls.CLONE_NEWNET if shares else flags
 
@@ -105,14 +107,14 @@ def network_parts(
     mode = network_mode(options)
     _check(options, mode)
     directory = directory or f"{root}/containers/{identifier}"
-    parts: list[Part] = []
+    parts = sharing_parts(options, find)
     borrowed = ""
     if mode.startswith(_SHARED):
         if find is None:
             raise Failure(f"--net {mode}: no other container is known here")
         other = find(mode.removeprefix(_SHARED))
         borrowed = other.directory
-        parts.append(SharedNetwork(other.name, other.process.pid, other.process.start_time))
+        parts.append(SharedNamespace(other.name, other.process.pid, other.process.start_time))
     elif mode == DEFAULT:
         parts.append(_network(options, identifier, name, root, run, exposed))
     etc = EtcPart(

@@ -107,19 +107,29 @@ class Reservations:
 
         Raises Failure that names who holds a port, after letting all go.
         """
+        published: list[Published] = []
         try:
-            return [self._fulfil(wish, used, ipv6) for wish in wishes]
+            for wish in wishes:
+                published.append(self._fulfil(wish, published, used, ipv6))
         except BaseException:
             self.close()
             raise
+        return published
 
-    def _fulfil(self, wish: Wish, used: Callable[[], Sequence[Used]], ipv6: bool) -> Published:
+    def _fulfil(
+        self,
+        wish: Wish,
+        own: Sequence[Published],
+        used: Callable[[], Sequence[Used]],
+        ipv6: bool,
+    ) -> Published:
         refusals: list[OSError] = []
         for host in wish.hosts or (0,):
             port = self._bind(wish, host, ipv6, refusals)
             if port:
                 return port
-        raise Failure(_taken(wish, refusals, used()), "Choose another port of the host, or none")
+        taken = _taken(wish, refusals, [*((port, "") for port in own), *used()])
+        raise Failure(taken, "Choose another port of the host, or none")
 
     def _bind(self, wish: Wish, host: int, ipv6: bool, refusals: list[OSError]) -> Published | None:
         bound = []
@@ -146,7 +156,10 @@ def _taken(wish: Wish, refusals: list[OSError], used: Sequence[Used]) -> str:
     if number != errno.EADDRINUSE:
         return f"port {where}/{wish.protocol}: cannot be bound: {os.strerror(number or 0)}"
     port = Published(wish.ip, hosts[0], wish.container, wish.protocol)
-    ours = next((f"container {name}" for other, name in used if _same(port, other)), "")
+    ours = next(
+        (f"container {name}" if name else "another -p" for other, name in used
+         if _same(port, other)), "",
+    )  # fmt: skip
     who = ours or holder(hosts[0], wish.protocol) or "a socket that does not listen yet"
     return f"port {where}/{wish.protocol} is taken by {who}"
 

@@ -244,8 +244,8 @@ def destination(path: str | None) -> Iterator[int]:
         return
     try:
         special = not stat.S_ISREG(os.stat(path).st_mode)
-    except FileNotFoundError:
-        special = False
+    except OSError:
+        special = False  # not there; or the name is impossible, and then open says so
     draft = path if special else f"{path}.{os.getpid()}.new"
     flags = os.O_WRONLY | os.O_CLOEXEC | (0 if special else os.O_CREAT | os.O_TRUNC)
     try:

@@ -133,6 +133,8 @@ def run(image: str, command: tuple[str, ...], root: str, **options: Any) -> None
 
     Example: mydocker run --rm -it -m 100M --cpus 0.5 --hostname box busybox sh
     """
+    if not options["detach"]:
+        check_input(options["interactive"], options["tty"])  # 1 and not 125, as Docker's client
     try:
         _run(containers(root), image, command, options)
     except Refused as refused:
@@ -153,7 +155,6 @@ def _run(store: Store, image: str, command: tuple[str, ...], options: dict[str, 
             socket.close()
         click.echo(config.id)
         return
-    check_input(manner.input, manner.terminal)
     config = _created(store, image, command, options, False)
     attach_from_start(store, config, manner)
 

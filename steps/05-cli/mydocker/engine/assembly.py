@@ -13,6 +13,7 @@ from mydocker.engine.security.settings import from_options
 from mydocker.engine.store import Store
 from mydocker.namespaces.options import clone_flags, namespace_parts
 from mydocker.network.options import Shared, network_flags, network_parts
+from mydocker.network.sharing import after_root
 from mydocker.overlay2.images import Image, ImageConfig
 from mydocker.overlay2.layers import LayerStore
 from mydocker.overlay2.options import container_flags, overlay2_parts
@@ -48,7 +49,7 @@ def parts_of(store: Store, config: Config) -> tuple[int, list[Part]]:
     What takes powers away enters last, after all that needs them (``security.assembly``).
     """
     options, flags, image = config.options, namespaces_of(config), image_of(config)
-    layers, *inside = overlay2_parts(
+    layers, inner_root, *inside = overlay2_parts(
         options, store.root, config.id, image, keep=not config.auto_remove
     )
     network = network_parts(
@@ -67,6 +68,8 @@ def parts_of(store: Store, config: Config) -> tuple[int, list[Part]]:
         *namespace_parts(options, flags, config.id),
         layers,
         *network,
+        inner_root,
+        *after_root(network),
         *inside,
     ]
     # What takes powers away stands around and after what needs them.
@@ -81,7 +84,7 @@ def _finder(store: Store) -> Callable[[str], Shared]:
         identifier = store.find(word)
         state = look(store, identifier)
         if not state.up:
-            raise Refused(f"cannot join network of a non running container: {identifier}")
+            raise Refused(f"cannot join the namespaces of a non running container: {identifier}")
         return Shared(store.config(identifier).name, state.process, store.directory(identifier))
 
     return find

@@ -103,11 +103,16 @@ def read_profile(text: str) -> str:
         return text
     try:
         with open(path, encoding="utf-8") as file:
-            return f"seccomp={file.read(_LARGEST)}"
+            profile = file.read(_LARGEST).strip()
     except (OSError, UnicodeDecodeError) as error:
         said = os.strerror(error.errno or 0) if isinstance(error, OSError) else "not UTF-8 text"
-        hint = "seccomp=FILE names a profile in JSON; seccomp=unconfined is without"
-        raise Failure(f"--security-opt seccomp={path}: {said}", hint) from None
+        raise Failure(f"--security-opt seccomp={path}: {said}", _SECCOMP_FORMS) from None
+    if not profile.startswith("{"):  # else the text would pass for a file's name from here on
+        raise Failure(f"--security-opt seccomp={path}: not a JSON object", _SECCOMP_FORMS)
+    return f"seccomp={profile}"
+
+
+_SECCOMP_FORMS = "seccomp=FILE names a profile in JSON; seccomp=unconfined is without"
 
 
 def _shm_size(text: str | None) -> int:
