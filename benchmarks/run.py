@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "steps"))
@@ -173,31 +174,52 @@ def main() -> None:
     )
     parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
     given = parser.parse_args()
+    in_private_place(lambda place: run_benches(place, given))
+
+
+def in_private_place(work: Callable[[Path], None]) -> NoReturn:
+    """Do ``work`` in a private place, in a directory of it, remove all of it, and end."""
     os.environ.clear()
     os.environ.update(quiet_environment())
     place = Path(tempfile.mkdtemp(prefix="mydocker-benchmark-", dir="/var/tmp"))
+    groups = top_groups()
     pid = os.fork()
     if pid == 0:
         enter_private_place()
-        run_benches(place, given)
+        os.environ |= {"MYDOCKER_ROOT": f"{place}/root", "MYDOCKER_RUN": f"{place}/run"}
+        work(place)
         os._exit(0)
     _, status = os.waitpid(pid, 0)
     # Here, outside: the mounts that a tool left inside are gone with their namespace.
     subprocess.run(["rm", "-rf", "--one-file-system", str(place)])
+    for group in top_groups() - groups:  # of a tool that leaves its empty parent group behind
+        if group.name in ("docker", "libpod_parent"):
+            group.rmdir()
     raise SystemExit(os.waitstatus_to_exitcode(status))
+
+
+def top_groups() -> set[Path]:
+    """The control groups directly below the roots of all hierarchies."""
+    tree = Path("/sys/fs/cgroup")
+    return {path for form in ("*", "*/*") for path in tree.glob(form) if path.is_dir()}
+
+
+def ready_peers(place: Path, names: str, stack: ExitStack) -> list[Peer]:
+    """We, and of the tools named those that are installed, made ready."""
+    wanted = {"mydocker", *names.replace("docker", "dockerd").split(",")}
+    peers = [kind(place) for kind in PEERS if kind.name in wanted]
+    peers = [peer for peer in peers if peer.available()]
+    peers[0].start(place, stack)
+    rootfs = next((place / "root" / "overlay2").glob("*/diff"))
+    for peer in peers[1:]:
+        peer.start(rootfs, stack)
+    return peers
 
 
 def run_benches(place: Path, given: argparse.Namespace) -> None:
     """Start all tools, measure, show."""
-    os.environ |= {"MYDOCKER_ROOT": f"{place}/root", "MYDOCKER_RUN": f"{place}/run"}
-    wanted = {"mydocker", *given.peers.replace("docker", "dockerd").split(",")}
     with ExitStack() as stack:
-        peers = [kind(place) for kind in PEERS if kind.name in wanted]
-        peers = [peer for peer in peers if peer.available()]
-        peers[0].start(place, stack)
-        rootfs = next((place / "root" / "overlay2").glob("*/diff"))
-        for peer in peers[1:]:
-            peer.start(rootfs, stack)
+        peers = ready_peers(place, given.peers, stack)
         benches: dict[str, Callable[[], dict[str, Row]]] = {
             "start": lambda: starts(peers, given.rounds),
             "import": lambda: imports(peers, given.rounds, place),
