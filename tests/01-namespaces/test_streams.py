@@ -116,5 +116,5 @@ def test_without_a_controlling_terminal(mydocker: Launcher) -> None:
 
 
 def test_a_terminal_is_refused_where_input_is_none(mydocker: Launcher) -> None:
-    refused = mydocker(1, "run", "-t", "sh", code=125)
+    refused = mydocker(1, "run", "-t", "sh", code=1)
     assert "not a TTY" in refused.stderr

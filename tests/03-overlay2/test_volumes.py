@@ -187,6 +187,20 @@ def test_a_tmpfs_has_its_size_and_mode(mydocker: Launcher) -> None:
 
 
 @pytest.mark.root
+@pytest.mark.parametrize(
+    "option", [["-v", "/tmp:/proc"], ["-v", "/tmp:/x/../proc/self"], ["--tmpfs", "/proc/1"]]
+)
+def test_nothing_covers_what_proc_tells(mydocker: Launcher, option: list[str]) -> None:
+    failed = mydocker(3, "run", *option, "busybox", "true", code=125)
+    assert "nothing can be mounted inside /proc" in failed.stderr
+
+
+def test_a_size_that_is_none_is_explained(mydocker: Launcher) -> None:
+    failed = mydocker(3, "run", "--tmpfs", "/x:size=-1", "busybox", "true", code=125)
+    assert len(failed.stderr.splitlines()) == 1
+    assert "size=64m" in failed.stderr
+
+
 @pytest.mark.parametrize(("source", "target"), [("dir", "/etc/passwd"), ("file", "/etc")])
 def test_a_file_on_a_directory_or_the_other_way(
     mydocker: Launcher, tmp_path: Path, source: str, target: str

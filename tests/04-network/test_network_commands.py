@@ -222,7 +222,7 @@ def test_the_host_is_told_that_a_published_port_is_taken(wires: Wires) -> None:
         (["--net", "host", "--net", "none"], "cannot be combined"),
         (["--net", "host", "-p", "80:80"], "nothing to publish"),
         (["--net", "default", "--net", "bridge"], "on it already"),
-        (["-p", "8080:80", "-p", "8080:81"], "is taken"),
+        (["-p", "8080:80", "-p", "8080:81"], "is taken by another -p"),
         (["--net", "container:nobody"], "no such container"),
         (["--ip", "10.86.0.9"], "networks of your own"),
         (["--net", "blue", "--ip", "10.1.1.1"], "not one for a container"),

@@ -442,6 +442,23 @@ def test_a_list_of_what_is_allowed(mydocker: Launcher, tmp_path: Path) -> None:
 
 
 @root
+def test_a_file_that_is_no_profile_is_named_and_not_shown(
+    mydocker: Launcher, tmp_path: Path
+) -> None:
+    path = tmp_path / "profile.json"
+    option = ["--security-opt", f"seccomp={path}"]
+    path.write_text("a secret\n")
+    failed = mydocker(5, *RUN, *option, "busybox", "true", code=125)
+    assert f"seccomp={path}: not a JSON object" in failed.stderr
+    assert "secret" not in failed.stderr
+    rules = [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"}]
+    told = json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules})
+    path.write_text(f"\n  {told}\n")
+    done = mydocker(5, *RUN, *option, "busybox", "mkdir", "/x", code=1)
+    assert "Operation not permitted" in done.stderr
+
+
+@root
 def test_a_list_that_stops_us_is_one_clear_line(mydocker: Launcher, tmp_path: Path) -> None:
     path = tmp_path / "profile.json"
     rules = [{"names": ["read", "write", "exit_group"], "action": "SCMP_ACT_ALLOW"}]
