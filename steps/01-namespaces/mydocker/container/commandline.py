@@ -154,8 +154,20 @@ def main(command: click.Command, name: str = "mydocker") -> NoReturn:
             full = error.filename or "standard output, or a file"
             _complain(f"write to {full}: {error.strerror}")
             _leave(code)
+        if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE and error.filename:
+            sudo = error.errno in (errno.EACCES, errno.EPERM) and os.geteuid() != 0
+            hint = ". Run it with sudo" if sudo else ""
+            _complain(one_line(f"{error.filename}: {error.strerror}{hint}"))
+            _leave(code)
         _complain(f"internal error: {what}. Please report it; MYDOCKER_TRACEBACK=1 shows where")
     _leave(code)
+
+
+# What a machine answers wherever a file is touched, and no fault of ours
+_OF_THE_MACHINE = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG,
+    errno.EIO, errno.EDQUOT,
+)  # fmt: skip
 
 
 def _usage(error: click.ClickException, name: str) -> str:

@@ -285,9 +285,12 @@ def write_json(path: str, value: object, *, durable: bool = True) -> None:
         os.write(fd, json.dumps(value).encode())
         if durable:
             os.fsync(fd)
+        os.rename(new, path)
+    except OSError as error:
+        os.unlink(new)
+        raise Failure(f"{path}: {error.strerror}") from None  # write(2) does not say of which file
     finally:
         os.close(fd)
-    os.rename(new, path)
 
 
 def read_json(path: str) -> dict[str, Any] | None:
