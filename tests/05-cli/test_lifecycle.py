@@ -1,5 +1,6 @@
 """The life of a container: create, start, stop, kill, restart, pause, wait, rename, rm, update."""
 
+import fcntl
 import os
 import re
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from sandbox.containers import Containers
 from sandbox.groups import Outside
 from sandbox.launcher import eventually
+from sandbox.machine import Sandbox
 
 pytestmark = pytest.mark.root
 SLEEP = ("busybox", "sleep", "1000")
@@ -22,6 +24,35 @@ def test_create_makes_and_start_runs(docker: Containers) -> None:
     assert docker("logs", "one").stdout == "made\n"
     assert docker("start", "-a", "one").stdout == "made\n"
     assert docker("logs", "one").stdout == "made\nmade\n"
+
+
+def test_without_root_it_is_one_line(docker: Containers) -> None:
+    for command in (["run", "--rm", "busybox", "true"], ["system", "prune", "-f"]):
+        refused = docker(*command, user=65534, code=125)
+        assert re.fullmatch(r"mydocker: .*: Permission denied.*sudo\n", refused.stderr)
+
+
+def test_rm_force_of_one_that_is_being_started(docker: Containers, sandbox: Sandbox) -> None:
+    """Both wait for its lock, in this order: what rm saw before is not true any more."""
+    identifier = docker("create", "--name", "one", "--net", "none", *SLEEP).stdout.strip()
+    fd = os.open(sandbox.root / "containers" / identifier, os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        inode = str(os.fstat(fd).st_ino)
+        start = docker.start("start", "one")
+        eventually(lambda: waiting(inode) == 1, what="start waits for the lock")
+        rm = docker.start("rm", "-f", "one")
+        eventually(lambda: waiting(inode) == 2, what="rm waits for the lock")
+    finally:
+        os.close(fd)
+    assert (start.wait(20), rm.wait(20)) == (0, 0)
+    assert docker("ps", "-aq").stdout == ""
+
+
+def waiting(inode: str) -> int:
+    """How many wait for the lock of this file (proc_locks(5))."""
+    lines = Path("/proc/locks").read_text().splitlines()
+    return sum("->" in line and line.split()[6].endswith(f":{inode}") for line in lines)
 
 
 def test_start_of_one_that_runs_changes_nothing(docker: Containers) -> None:

@@ -19,15 +19,16 @@ def remove(store: Store, word: str, *, force: bool = False, volumes: bool = Fals
 
     Raises NoSuchContainer, or Refused for one that runs.
     """
-    from mydocker.engine.truth import look, look_locked
+    from mydocker.engine.truth import look_locked
 
     identifier = store.find(word)
-    if force:
-        from mydocker.engine.lifecycle import end
-
-        if look(store, identifier).active:
-            end(store, identifier)
     try:
+        if force:
+            from mydocker.engine.lifecycle import end
+
+            # Again, if somebody was just starting it: with the lock we know that he has finished
+            while _active(store, identifier):
+                end(store, identifier)
         with store.lock(identifier):
             state = look_locked(store, identifier)
             if state.status not in (CREATED, EXITED, DEAD):
@@ -46,6 +47,15 @@ def remove(store: Store, word: str, *, force: bool = False, volumes: bool = Fals
         if not force:
             raise
     return identifier
+
+
+def _active(store: Store, identifier: str) -> bool:
+    from mydocker.engine.truth import look, look_locked
+
+    if look(store, identifier).active:
+        return True
+    with store.lock(identifier):
+        return look_locked(store, identifier).active
 
 
 def _config(store: Store, identifier: str) -> Config | None:

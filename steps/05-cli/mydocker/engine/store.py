@@ -214,14 +214,18 @@ class Store:
         replace(path, json.dumps(value).encode(), durable=durable)
 
     def remove(self, identifier: str, name: str) -> None:
-        """Forget a container: its name, then its directory. May be called twice."""
+        """Forget a container. May be called twice.
+
+        The name goes after it: a name of nobody can be taken, a container without its name could
+        not be called.
+        """
         with self.names_lock():
-            if name:
-                self._drop_name(name, identifier)
             directory = self.directory(identifier)
             gone = f"{directory}.gone"
             if os.path.isdir(directory):
                 files.rename(directory, gone, why="no longer a container: nobody sees half of one")
+            if name:
+                self._drop_name(name, identifier)
         if os.path.isdir(gone):
             files.remove_tree(gone, why="the container's own directory")
 
