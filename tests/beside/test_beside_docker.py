@@ -45,6 +45,7 @@ def same(ours: dict[str, object], theirs: dict[str, object]) -> bool:
 
 
 def plain(text: str) -> str:
+    text = re.sub(r'^time=".*\n?', "", text, flags=re.M)  # the client's own log
     text = re.sub(r"\b([0-9a-f]{64}|[0-9a-f]{12})\b", "ID", text)
     text = re.sub(r"^(docker|mydocker): (Error response from daemon: )?", "", text, flags=re.M)
     text = re.sub(r"\n*(Run|See) 'docker \w+ --help'( for more information)?\.?", "", text)

@@ -65,7 +65,8 @@ class Script:
         elif not self._command:
             self._attach += lines
         elif event.call != "pidfd_send_signal":  # signals are not how it is built
-            self._release += lines
+            # -force: a link that went with its namespace must not keep the others from going
+            self._release += [line.replace("ip -batch", "ip -force -batch") for line in lines]
 
     def _with_pid(self, event: Event) -> list[str]:
         """The lines of a host's event, the process's pid replaced by the script's variable."""
