@@ -203,7 +203,7 @@ def test_two_networks_cannot_have_one_name(tmp_path: Path) -> None:
 
     store = Store(f"{tmp_path}/root", f"{tmp_path}/run")
     store.add(BLUE)
-    with pytest.raises(Failure, match="taken"):
+    with pytest.raises(Failure, match="already exists"):
         store.add(replace(BLUE, id="ef" * 32))
     assert [n.id for n in store.networks()] == [BLUE.id]
     assert store.find("blue") == store.find("abab") == BLUE

@@ -49,7 +49,7 @@ def needs(*programs: str) -> None:
 def output(*command: Any, **options: Any) -> str:
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, **options)
     assert done.returncode == 0, f"{command}: {done.stderr}"
-    return done.stdout
+    return str(done.stdout)
 
 
 @pytest.fixture
@@ -74,8 +74,8 @@ def dockerd(sandbox: Sandbox) -> Iterator[list[str]]:
     place.mkdir()
     syscalls.mount("tmpfs", "/run", "tmpfs", 0, "mode=755")
     socket = f"unix://{place}/sock"
-    words = ["--data-root", place / "data", "--exec-root", place / "exec", "--pidfile",
-             place / "pid", "--iptables=false", "--bridge=none"]  # fmt: skip
+    words = ["--data-root", f"{place}/data", "--exec-root", f"{place}/exec", "--pidfile",
+             f"{place}/pid", "--iptables=false", "--bridge=none"]  # fmt: skip
     with (place / "log").open("wb") as log:
         daemon = subprocess.Popen(["dockerd", "-H", socket, *words], stdout=log, stderr=log)
     command = ["docker", "-H", socket]
@@ -153,8 +153,7 @@ def test_the_same_commit_as_docker_s(
     words = [word for change in CHANGES for word in ("-c", change)]
     output(*dockerd, "commit", "-m", "why", "-a", "me", *words, "box", "theirs:1")
     output(*dockerd, "save", "-o", tmp_path / "theirs.tar", "theirs:1")
-    ours, theirs = top_layer(tmp_path / "docker.tar"), top_layer(tmp_path / "theirs.tar")
-    assert ours == theirs
+    assert top_layer(tmp_path / "docker.tar") == top_layer(tmp_path / "theirs.tar")
     ours, theirs = (configuration(tmp_path / name) for name in ("docker.tar", "theirs.tar"))
     mine = ours["config"]
     for key, value in theirs["config"].items():

@@ -69,14 +69,12 @@ class Dockerd:
             command, capture_output=True, text=True, env=environment, timeout=60, **options
         )
 
-    def make_image(self, rootfs: Path) -> None:
-        """The image ``busybox`` from a directory, configured as ours is."""
-        tar = subprocess.run(["tar", "-C", rootfs, "-c", "."], capture_output=True, check=True)
+    def make_image(self, archive: Path) -> None:
+        """The image ``busybox`` from a tar archive of its files, configured as ours is."""
         changes = ('CMD ["sh"]', f"ENV PATH={PATH}")
         options = [word for change in changes for word in ("--change", change)]
         subprocess.run(
-            self.argv("import", *options, "-", "busybox"),
-            input=tar.stdout,
+            self.argv("import", *options, str(archive), "busybox"),
             check=True,
             stdout=subprocess.DEVNULL,
         )

@@ -94,7 +94,7 @@ def untarred(archive: Path, place: Path) -> dict[bytes, tuple[Any, ...]]:
     return found
 
 
-def write_file(path: str | bytes, data: bytes, mode: int = 0o644, mtime: int = 0) -> None:
+def write_file(path: str | bytes | Path, data: bytes, mode: int = 0o644, mtime: int = 0) -> None:
     """A file with all that matters about it; the time in nanoseconds."""
     with open(path, "wb") as file:
         file.write(data)
