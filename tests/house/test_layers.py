@@ -223,7 +223,7 @@ def test_the_virtual_environment_of_another_python_is_named(small: Path) -> None
 
 def test_the_launcher_of_a_step_costs_nothing_that_python_has_not_paid() -> None:
     """layers.py imports `os`, which everything needs, and `gc`, which is in the interpreter."""
-    code = "import sys, os, gc; a = set(sys.modules); sys.path.insert(0, sys.argv[1]); import layers; "
-    code += "layers.stack(1); print(*set(sys.modules) - a)"
+    code = "import sys, os, gc; a = set(sys.modules); sys.path.insert(0, sys.argv[1]); "
+    code += "import layers; layers.stack(1); print(*set(sys.modules) - a)"
     done = run(sys.executable, "-I", "-S", "-c", code, STEPS, env={"MYDOCKER_VENV": sys.prefix})
     assert (done.stdout, done.stderr) == ("layers\n", "")
