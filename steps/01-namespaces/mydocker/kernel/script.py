@@ -39,8 +39,10 @@ class Script:
         self._pivoted = False
 
     def __call__(self, event: Event) -> None:
-        if event.error:
-            return  # it was refused, and the run went on without it
+        if event.error and not (event.call == "ip" and self._command):
+            # It was refused, and the run went on without it. But not a batch that removes links:
+            # it ended at one that was gone already, after others that were not.
+            return
         if event.side == CONTAINER:
             self._inside(event)
         elif event.call == "clone3":

@@ -153,6 +153,10 @@ def request(
         if _listeners:
             emit(Event(number, _side, call, arguments, why, None, answer))
         raise KernelError(call, arguments, answer) from None
+    except Failure:  # of a command: a part of its batch may have been done
+        if _listeners:
+            emit(Event(number, _side, call, arguments, why, None, errno.EIO))
+        raise
     if _listeners:
         emit(Event(number, _side, call, arguments, why, result))
     return result
