@@ -39,14 +39,24 @@ def inode(pid: int | str, kind: str) -> int:
 @pytest.mark.root
 def test_as_lsns_shows_them(mydocker: Launcher, container: tuple[int, list[int]]) -> None:
     first, _ = container
-    ours = {
-        (one["kind"], one["inode"]): (len(one["processes"]), one["processes"][0], one["command"])
-        for one in json.loads(mydocker(1, "list", "--json").stdout)
-    }
     keys = [(kind.name, inode(first, kind.name)) for kind in KINDS]
-    theirs = eventually(lambda: shown_by_lsns(keys))
-    assert {key: ours.get(key) for key in keys} == theirs
-    assert {count for count, _, _ in theirs.values()} == {3}
+
+    def agreed() -> bool:
+        """Looked at twice, and processes begin and end between: once they stand still, the same."""
+        listed = json.loads(mydocker(1, "list", "--json").stdout)
+        ours = {
+            (one["kind"], one["inode"]): (
+                len(one["processes"]),
+                one["processes"][0],
+                one["command"],
+            )
+            for one in listed
+        }
+        theirs = shown_by_lsns(keys)
+        counts = {count for count, _, _ in theirs.values()}
+        return {key: ours.get(key) for key in keys} == theirs and counts == {3}
+
+    assert eventually(agreed, what="our list and that of lsns are the same")
 
 
 def shown_by_lsns(keys: list[tuple[str, int]]) -> dict[tuple[str, int], tuple[int, int, str]]:
