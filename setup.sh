@@ -1,7 +1,7 @@
 # The set-up, written once: ./mydocker and ./test both source this file.
 #
 # The caller sets $root, the folder of the repository. A set-up has a kind: `run` is what
-# ./mydocker needs, `test` is that and what ./test needs on top.
+# ./mydocker needs; others are that and an extra of pyproject.toml on top: `test`, `notebook`, `site`.
 
 case ${MYDOCKER_VENV-} in
 '') venv=$root/.venv ;;
@@ -138,7 +138,7 @@ fill_venv() { # kind
     # What `sudo` made in a user's checkout stays the user's.
     [ "$(id -u)" = 0 ] && find "$venv" "$root/steps" \( -path "$venv" -o -name __pycache__ \) \
         -prune -exec chown -R --reference="$root" {} +
-    [ "$1" = test ] && cp -p "$venv/stamp-text" "$venv/stamp-run"
+    [ "$1" = run ] || cp -p "$venv/stamp-text" "$venv/stamp-run"
     mv "$venv/stamp-text" "$venv/stamp-$1"
 }
 
@@ -154,9 +154,15 @@ import sys, tomllib
 kind, path = sys.argv[1:]
 with open(path, "rb") as file:
     project = tomllib.load(file)["project"]
-wanted = project["dependencies"]
-if kind == "test":
-    wanted += project["optional-dependencies"]["test"]
+extras = project.get("optional-dependencies", {})
+wanted, more = project["dependencies"], [] if kind == "run" else extras[kind]
+while more:
+    requirement, *more = more
+    if requirement.startswith("mydocker["):  # an extra that takes in others
+        for extra in requirement[len("mydocker[") : -1].split(","):
+            more += extras[extra]
+    else:
+        wanted.append(requirement)
 print(*(requirement.replace(" ", "") for requirement in wanted))
 END
 }

@@ -390,9 +390,12 @@ def _finish(store: Store, config: Config, supervisor: Supervisor, ended: Ended) 
     remarks = list(ended.remarks)
     try:
         with store.lock(config.id):
-            store.forget_socket(config.id)
             state = store.state(config.id)
-            if state.status in (RESTARTING, RUNNING):
+            # Since the end was written down, somebody may have started it: it has a new monitor,
+            # whose state and socket are not ours to touch.
+            if not state.active or state.monitor == myself():
+                store.forget_socket(config.id)
+            if state.status in (RESTARTING, RUNNING) and state.monitor == myself():
                 state = replace(state, status=EXITED, process=NOBODY, monitor=NOBODY)
                 if not config.auto_remove:
                     store.write_state(config, state)
