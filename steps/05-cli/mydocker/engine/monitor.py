@@ -390,26 +390,33 @@ def _finish(store: Store, config: Config, supervisor: Supervisor, ended: Ended) 
     remarks = list(ended.remarks)
     try:
         with store.lock(config.id):
-            state = store.state(config.id)
-            # Since the end was written down, somebody may have started it: it has a new monitor,
-            # whose state and socket are not ours to touch.
-            if not state.active or state.monitor == myself():
+            config, state = store.config(config.id), store.state(config.id)
+            # Since the end was written down, somebody may have started it: it has a new monitor
+            # then, whose state and socket are not ours to touch.
+            ours = state.monitor == myself()
+            if ours or not state.active:
                 store.forget_socket(config.id)
-            if state.status in (RESTARTING, RUNNING) and state.monitor == myself():
-                state = replace(state, status=EXITED, process=NOBODY, monitor=NOBODY)
-                if not config.auto_remove:
-                    store.write_state(config, state)
-            if config.auto_remove:
-                from mydocker.engine.removal import forget
-
-                try:
-                    forget(store, config)
-                except Failure as failure:
-                    remarks.append(f"not removed: {failure}. Clean up: mydocker system prune")
-                    if os.path.isdir(store.directory(config.id)):
-                        store.write_state(config, state)  # so that `system prune` finds it
+            if ours and config.auto_remove:
+                remarks += _removed(store, config, state)
+            elif ours:
+                ending = replace(state, status=EXITED, process=NOBODY, monitor=NOBODY)
+                store.write_state(config, replace(ending, exit_code=ended.exit_code))
     except NoSuchContainer:
         pass
     said = "\n".join([str(ended.exit_code), *remarks])
     supervisor.tell_all(b"x" + said.encode())
     os._exit(0)
+
+
+def _removed(store: Store, config: Config, state: State) -> list[str]:
+    """Remove one with ``--rm``; what to say if that fails."""
+    from mydocker.engine.removal import forget
+
+    try:
+        forget(store, config)
+    except Failure as failure:
+        if os.path.isdir(store.directory(config.id)):
+            ending = replace(state, status=EXITED, process=NOBODY, monitor=NOBODY)
+            store.write_state(config, ending)  # so that `system prune` finds it
+        return [f"not removed: {failure}. Clean up: mydocker system prune"]
+    return []
