@@ -4,6 +4,7 @@ import os
 import re
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 import psutil
@@ -130,6 +131,31 @@ def test_one_name_many_who_want_it(docker: Containers) -> None:
     with ThreadPoolExecutor(6) as pool:
         assert sorted(pool.map(one, range(6))) == [0] + [125] * 5
     assert docker("ps", "-a", "--format", "{{.Names}}").stdout == "same\n"
+
+
+def waits_for_a_lock(pid: int) -> bool:
+    locks = Path("/proc/locks").read_text()  # a waiter's line: `7: -> FLOCK  ADVISORY  WRITE 123 …`
+    return re.search(rf"-> FLOCK +ADVISORY +WRITE {pid} ", locks) is not None
+
+
+def test_a_monitor_that_ends_leaves_its_successor_alone(docker: Containers) -> None:
+    """It lets the lock go between writing the end down and its last words: others come first."""
+    identifier = docker.run("--name", "one", *SLEEP)
+    old = monitor(docker, "one")
+    directory = os.open(f"{os.environ['MYDOCKER_ROOT']}/containers/{identifier}", os.O_RDONLY)
+    try:
+        flock(directory, LOCK_EX)
+        os.kill(docker.pid("one"), signal.SIGKILL)
+        eventually(lambda: waits_for_a_lock(old.pid), what="the old monitor at the lock")
+        starts = docker.start("start", "one")
+        eventually(lambda: waits_for_a_lock(starts.pid), what="start behind it")
+    finally:
+        os.close(directory)
+    assert starts.wait(20) == 0
+    eventually(lambda: gone(old.pid))
+    assert docker.get("one", "{{.State.Status}} {{.State.Error}}") == "running "
+    assert docker("stop", "-t", "0", "one").stdout == "one\n"
+    assert docker.get("one", "{{.State.Status}}") == "exited"
 
 
 def test_opposite_commands_at_once_leave_a_true_state(docker: Containers) -> None:
