@@ -29,6 +29,7 @@ CGROUPS = {
 }
 
 BOOT_SECONDS = {"kvm": 30, "tcg": 300}  # until the agent says hello; an emulated boot is slow
+PATIENCE = {"kvm": "1", "tcg": "10"}  # how much longer than usual a test may take
 KVM_FAILED = "kvm-failed"  # in the cache: the boot of this host on which kvm was tried in vain
 
 
@@ -116,6 +117,7 @@ class Machine:
     """A running VM; leaving the `with` block takes it away, as pulling the plug would."""
 
     def __init__(self, settings: Settings, image: Image, repository: int) -> None:
+        self.patience = PATIENCE[settings.accelerator]
         self.console = os.memfd_create("console.log", os.MFD_CLOEXEC)
         self.port, theirs = socket.socketpair()
         inherited = [repository, theirs.fileno(), self.console]

@@ -57,7 +57,7 @@ class Session:
         return self._exit_code
 
     def _job(self) -> bytes:
-        environment = dict(ENVIRONMENT)
+        environment = ENVIRONMENT | {"MYDOCKER_TEST_PATIENCE": self._machine.patience}
         size = os.get_terminal_size(0) if self._terminal else os.terminal_size((80, 24))
         if self._terminal:
             environment["TERM"] = os.environ.get("TERM", "linux")

@@ -14,6 +14,7 @@ import psutil
 import pytest
 from sandbox.launcher import Launcher
 from sandbox.machine import Sandbox
+from sandbox.patience import patience
 
 from mydocker.namespaces.kinds import KINDS
 
@@ -88,7 +89,7 @@ def test_if_we_are_killed_the_command_goes_and_the_container_stays(
     entered = mydocker.start(1, "enter", str(target), "tail", "-f", "/dev/null")
     tail = psutil.Process(mydocker.inside(entered, "tail"))
     entered.kill()
-    psutil.wait_procs([tail], timeout=20)
+    psutil.wait_procs([tail], timeout=patience(20))
     assert not tail.is_running() or tail.status() == psutil.STATUS_ZOMBIE
     assert psutil.Process(target).status() != psutil.STATUS_ZOMBIE
 
@@ -104,7 +105,12 @@ def test_a_terminal(mydocker: Launcher, target: int, name: str) -> None:
     program, *arguments = mydocker.argv(1, "enter", str(target), "sh", "-i")
     environment: Any = {**os.environ, "PS1": "ready> ", "ENV": "/dev/null"}
     child = pexpect.spawn(
-        program, arguments, env=environment, dimensions=(31, 97), encoding="utf-8", timeout=20
+        program,
+        arguments,
+        env=environment,
+        dimensions=(31, 97),
+        encoding="utf-8",
+        timeout=patience(20),
     )
     child.expect_exact("ready> ")
     child.sendline("stty size; uname -n; tty")

@@ -13,6 +13,7 @@ import psutil
 import pytest
 from sandbox.launcher import Launcher, eventually
 from sandbox.machine import Sandbox
+from sandbox.patience import patience
 
 pytestmark = pytest.mark.root
 
@@ -141,7 +142,7 @@ def test_if_we_are_killed_the_container_goes(mydocker: Launcher, options: list[s
     mydocker.inside(started, "sleep")
     below = psutil.Process(started.pid).children(recursive=True)
     started.kill()
-    _, alive = psutil.wait_procs(below, timeout=20)
+    _, alive = psutil.wait_procs(below, timeout=patience(20))
     left = [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
     assert left == []
 
@@ -151,7 +152,7 @@ def test_if_we_are_killed_the_commands_children_go(mydocker: Launcher) -> None:
     started = mydocker.start(1, "run", "sh", "-c", script)
     below = eventually(lambda: three_below(started.pid))
     started.kill()
-    _, alive = psutil.wait_procs(below, timeout=20)
+    _, alive = psutil.wait_procs(below, timeout=patience(20))
     assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
 
 

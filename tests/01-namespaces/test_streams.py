@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from sandbox.launcher import Launcher, eventually
+from sandbox.patience import patience
 
 pytestmark = pytest.mark.root
 
@@ -62,7 +63,9 @@ def shell(
     """Run ``main.py`` as a shell does with these redirections."""
     line = f'"$@" {redirections}'
     command = ["sh", "-c", line, "sh", *mydocker.argv(1, *arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=patience(60)
+    )
 
 
 @pytest.mark.parametrize("init", [[], ["--init"]], ids=["", "init"])

@@ -17,6 +17,7 @@ import pexpect
 import psutil
 import pytest
 from sandbox.launcher import Launcher, eventually
+from sandbox.patience import patience
 
 pytestmark = pytest.mark.root
 
@@ -33,8 +34,8 @@ def spawn(mydocker: Launcher) -> Iterator[Spawn]:
         program, *rest = mydocker.argv(1, *arguments)
         environment: Any = {**os.environ, "PS1": PROMPT, "TERM": "dumb", "ENV": "/dev/null"}
         child = pexpect.spawn(
-            program, rest, env=environment, dimensions=(31, 97), encoding="utf-8", timeout=20,
-            preexec_fn=default_signals, **options,
+            program, rest, env=environment, dimensions=(31, 97), encoding="utf-8",
+            timeout=patience(20), preexec_fn=default_signals, **options,
         )  # fmt: skip
         started.append(child)
         return child
@@ -100,7 +101,9 @@ def test_the_size_is_set_before_the_command_runs() -> None:
     code = OPEN.replace("REPORT", str(write))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", code]
-    subprocess.run(command, stdin=slave, pass_fds=[write], env=environment, check=True, timeout=20)
+    subprocess.run(
+        command, stdin=slave, pass_fds=[write], env=environment, check=True, timeout=patience(20)
+    )
     assert os.read(read, 99).split() == [b"97", b"31"]
     for descriptor in (master, slave, read, write):
         os.close(descriptor)
@@ -234,7 +237,7 @@ def test_much_output(spawn: Spawn) -> None:
 
 def read(child: "pexpect.spawn[str]") -> str:
     try:
-        return child.read_nonblocking(65536, timeout=20)
+        return child.read_nonblocking(65536, timeout=patience(20))
     except pexpect.EOF:
         return ""
 
@@ -288,7 +291,12 @@ def test_the_unprivileged_have_a_terminal_too(mydocker: Launcher) -> None:
         pytest.skip("the steps are in a folder that only root may read")
     options = ["--reuid=65534", "--regid=65534", "--clear-groups"]
     child = pexpect.spawn(
-        "setpriv", [*options, *argv], dimensions=(31, 97), encoding="utf-8", timeout=20, cwd="/"
+        "setpriv",
+        [*options, *argv],
+        dimensions=(31, 97),
+        encoding="utf-8",
+        timeout=patience(20),
+        cwd="/",
     )
     child.expect(r"31 97\r\n0\r\n/dev/pts/\d+\r\n")
     child.expect(pexpect.EOF)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from sandbox.launcher import Launcher
 from sandbox.machine import Sandbox
+from sandbox.patience import patience
 
 pytestmark = pytest.mark.root
 
@@ -211,7 +212,7 @@ def test_a_terminal_of_its_own(mydocker: Launcher) -> None:
     import pexpect
 
     argv = mydocker.argv(3, "run", "-it", "busybox", "sh", "-c", "tty; ls /dev/pts")
-    child = pexpect.spawn(argv[0], argv[1:], timeout=30)
+    child = pexpect.spawn(argv[0], argv[1:], timeout=patience(30))
     child.expect_exact(["/dev/pts/0"])
     child.expect(pexpect.EOF)
     child.close()

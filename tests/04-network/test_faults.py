@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from sandbox.launcher import Launcher, eventually
 from sandbox.machine import Sandbox
+from sandbox.patience import patience
 from sandbox.wires import HOST, Wires
 
 pytestmark = pytest.mark.root
@@ -59,7 +60,9 @@ def driver(sandbox: Sandbox, networks: str, ports: str, *command: str) -> list[s
 def drive(sandbox: Sandbox, networks: str, fault: str = "") -> subprocess.CompletedProcess[str]:
     argv = driver(sandbox, networks, "8080:80", "true")
     environment = {**os.environ, **({"MYDOCKER_FAULT": fault} if fault else {})}
-    return subprocess.run(argv, capture_output=True, text=True, env=environment, timeout=60)
+    return subprocess.run(
+        argv, capture_output=True, text=True, env=environment, timeout=patience(60)
+    )
 
 
 def remains(sandbox: Sandbox) -> list[str]:

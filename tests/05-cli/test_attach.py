@@ -7,6 +7,7 @@ import pexpect
 import pytest
 from sandbox.containers import Containers
 from sandbox.launcher import eventually
+from sandbox.patience import patience
 
 pytestmark = pytest.mark.root
 Spawn = Callable[..., "pexpect.spawn[str]"]
@@ -22,7 +23,7 @@ def terminal(docker: Containers) -> Iterator[Spawn]:
         environment = os.environ | {"TERM": "dumb"}
         size = (30, 100)
         child = pexpect.spawn(
-            program, rest, encoding="utf-8", timeout=20, env=environment, dimensions=size
+            program, rest, encoding="utf-8", timeout=patience(20), env=environment, dimensions=size
         )
         opened.append(child)
         return child

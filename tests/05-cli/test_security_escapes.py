@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from sandbox.inside import PYTHON, need_image, python
 from sandbox.launcher import Launcher
+from sandbox.patience import patience
 
 from mydocker.kernel import syscalls
 
@@ -409,7 +410,7 @@ def test_nothing_is_typed_into_the_callers_terminal(mydocker: Launcher, command:
             argv = mydocker.argv(5, "exec", "-i", name, *python(PUSH))
         else:
             argv = mydocker.argv(5, *RUN, "-i", *PYTHON, "busybox", *python(PUSH))
-        child = pexpect.spawn(argv[0], argv[1:], timeout=30, encoding="utf-8")
+        child = pexpect.spawn(argv[0], argv[1:], timeout=patience(30), encoding="utf-8")
         child.expect_exact("end\r\n")
         said = child.before or ""
         child.close()

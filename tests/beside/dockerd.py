@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from sandbox.machine import Sandbox
+from sandbox.patience import patience
 
 # Debian's docker before another: dockerd and client of one version, everywhere the same
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
@@ -66,7 +67,12 @@ class Dockerd:
         environment = {"PATH": PATH, "HOME": str(self.place)}
         command = self.argv(*arguments)
         return subprocess.run(  # type: ignore[call-overload,no-any-return]
-            command, capture_output=True, text=True, env=environment, timeout=60, **options
+            command,
+            capture_output=True,
+            text=True,
+            env=environment,
+            timeout=patience(60),
+            **options,
         )
 
     def make_image(self, archive: Path) -> None:

@@ -15,6 +15,7 @@ import psutil
 import pytest
 from sandbox.launcher import Launcher, eventually
 from sandbox.machine import Sandbox
+from sandbox.patience import patience
 
 from mydocker.namespaces.kinds import KINDS
 
@@ -142,7 +143,12 @@ def test_the_script_builds_the_same_container(
 def test_the_exit_code_comes_back(mydocker: Launcher, tmp_path: Path) -> None:
     script = tmp_path / "script"
     mydocker(1, "run", f"--explain=script:{script}", "sh", "-c", "exit 5", code=5)
-    assert subprocess.run(["sh", str(script)], stdin=subprocess.DEVNULL, timeout=20).returncode == 5
+    assert (
+        subprocess.run(
+            ["sh", str(script)], stdin=subprocess.DEVNULL, timeout=patience(20)
+        ).returncode
+        == 5
+    )
 
 
 def test_what_cannot_be_written_is_one_line(mydocker: Launcher, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from sandbox.before import Before, at_rest
 from sandbox.launcher import Launcher, eventually
 from sandbox.machine import Sandbox
+from sandbox.patience import patience
 
 from mydocker.container import state
 
@@ -62,7 +63,7 @@ def test_what_runs_is_left_alone(mydocker: Launcher, before: Before) -> None:
     )
     mydocker.inside(started, "sh")
     assert mydocker(5, "system", "prune").stdout == "Total reclaimed space: 0B\n"
-    output, error = started.communicate("alive\n", timeout=30)
+    output, error = started.communicate("alive\n", timeout=patience(30))
     assert (started.returncode, output, error) == (0, "alive\n", "")
 
 

@@ -19,6 +19,7 @@ import pytest
 from sandbox import strace
 from sandbox.launcher import Launcher
 from sandbox.machine import Sandbox
+from sandbox.patience import patience
 from sandbox.strace import Call, Process, number
 
 pytestmark = [
@@ -67,7 +68,7 @@ def test_told_is_seen(mydocker: Launcher, sandbox: Sandbox, tmp_path: Path, name
     trace = tmp_path / "trace"
     command = ["strace", "-ff", "-y", "-s", "9999", "-o", str(trace), "-e", f"trace={calls}"]
     own = mydocker.argv(step, "run", f"--explain=json:{story}", *arguments)
-    done = subprocess.run([*command, *own], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([*command, *own], capture_output=True, text=True, timeout=patience(120))
     assert done.returncode in (0, 127), done.stderr
     events = [json.loads(line) for line in story.read_text().splitlines()]
     assert [event["number"] for event in events] == list(range(1, len(events) + 1))

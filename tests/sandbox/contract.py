@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import psutil
+from sandbox.patience import patience as longer
 
 Photograph = dict[str, set[str]]
 
@@ -42,7 +43,7 @@ def differences(before: Photograph, now: Photograph) -> list[str]:
 def settled(before: Photograph, patience: float = 3.0) -> list[str]:
     """The differences once they stop changing: the kernel takes a dead process's things away after
     its parent was told of its end, some of them much later."""
-    end = time.monotonic() + patience
+    end = time.monotonic() + longer(patience)
     while (found := differences(before, photograph())) and time.monotonic() < end:
         time.sleep(0.05)
     return found

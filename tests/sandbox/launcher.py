@@ -11,9 +11,17 @@ from typing import Any, TypeVar
 
 import psutil
 import pytest
+from sandbox.patience import patience as longer
 
 Completed = subprocess.CompletedProcess[str]
 T = TypeVar("T")
+
+
+class Started(subprocess.Popen[str]):
+    """A program that a test started; its end may be waited for longer on a slow machine."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        return super().wait(None if timeout is None else longer(timeout))
 
 
 class Launcher:
@@ -45,7 +53,7 @@ class Launcher:
             self.argv(step, *arguments),
             capture_output=True,
             text=True,
-            timeout=timeout,
+            timeout=longer(timeout),
             env=self.environment(env),
             **options,
         )
@@ -60,7 +68,7 @@ class Launcher:
         for stream in ("stdin", "stdout", "stderr"):
             options.setdefault(stream, subprocess.PIPE)
         argv = self.argv(step, *arguments)
-        started = subprocess.Popen(argv, text=True, env=self.environment(env), **options)
+        started = Started(argv, text=True, env=self.environment(env), **options)
         self._started.append(started)
         return started
 
@@ -111,7 +119,7 @@ class Launcher:
 
 def eventually(find: Callable[[], T | None], patience: float = 20, what: str = "") -> T:
     """What ``find`` returns, once it is not None or false; fails the test when patience ends."""
-    end = time.monotonic() + patience
+    end = time.monotonic() + longer(patience)
     while True:
         try:
             if found := find():

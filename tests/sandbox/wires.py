@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from sandbox.launcher import Launcher, eventually
+from sandbox.patience import patience
 
 # What a client does, in one short Python program: run in any network namespace by nsenter(1).
 _CLIENT = """
@@ -66,7 +67,7 @@ class Wires:
     def do(self, where: int, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command in a namespace."""
         return subprocess.run(
-            self.command(where, *arguments), capture_output=True, text=True, timeout=30
+            self.command(where, *arguments), capture_output=True, text=True, timeout=patience(30)
         )
 
     def ip(self, where: int, *arguments: str) -> str:
