@@ -55,7 +55,7 @@ def mydocker(sandbox: Sandbox) -> Iterator[Launcher]:
 
 
 @pytest.fixture(autouse=True)
-def host_contract(request: pytest.FixtureRequest) -> Iterator[None]:
+def host_contract(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[None]:
     """Around every test: the machine afterwards is the machine before.
 
     Autouse fixtures are set up first and so torn down last: after the launcher has ended its runs.
@@ -63,8 +63,14 @@ def host_contract(request: pytest.FixtureRequest) -> Iterator[None]:
     if "house" in request.path.parts:  # documents and style: they start nothing that could stay
         yield
         return
-    before = contract.photograph()
+    before, containers = contract.photograph(), sandbox.containers()
     yield
     found = contract.settled(before)
+    found += [
+        f"containers: left behind: {identifier}"
+        for identifier in sandbox.containers()
+        if identifier not in containers
+    ]
     if found:
+        sandbox.start_over(contract.newcomers(before))
         pytest.fail("the host contract is broken:\n" + "\n".join(found))

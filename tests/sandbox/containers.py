@@ -6,8 +6,6 @@ from typing import Any
 
 from sandbox.launcher import Completed, Launcher, eventually
 
-_MADE: set[str] = set()  # the roots that have the image
-
 
 class Containers:
     """Calls ``mydocker``; the containers that a test leaves are removed after it."""
@@ -20,10 +18,8 @@ class Containers:
 
     def need_image(self) -> None:
         """Make the image busybox, if no test did: the first run would tell of it."""
-        root = os.environ["MYDOCKER_ROOT"]
-        if root not in _MADE:
+        if not os.path.isdir(f"{os.environ['MYDOCKER_ROOT']}/containers"):
             self("run", "--rm", "--net", "none", "busybox", "true")
-            _MADE.add(root)
 
     def run(self, *arguments: str, net: bool = False) -> str:
         """``run -d`` of an image with a command, without a network unless it is wanted; its id."""

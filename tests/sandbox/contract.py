@@ -49,6 +49,11 @@ def settled(before: Photograph, patience: float = 3.0) -> list[str]:
     return found
 
 
+def newcomers(before: Photograph) -> list[int]:
+    """The pids of the processes that were not there before."""
+    return [int(line.split()[0]) for line in _processes() - before["processes"]]
+
+
 def _mounts(path: Path) -> set[str]:
     try:
         lines = path.read_text(errors="surrogateescape").splitlines()

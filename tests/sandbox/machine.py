@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -80,6 +81,30 @@ class Sandbox:
         sys.executable = str(self.directory / "venv" / "bin" / "python3")
         os.environ["MYDOCKER_VENV"] = str(self.directory / "venv")
 
+    def containers(self) -> list[str]:
+        """The ids of step 05's containers that are there, running or not."""
+        try:
+            names = os.listdir(self.root / "containers")
+        except FileNotFoundError:
+            return []
+        return sorted(name for name in names if name != "names")
+
+    def start_over(self, left_behind: list[int]) -> None:
+        """After a test that broke the contract: what it left must not fail all that follow.
+
+        ``left_behind``: pids of its processes. Root and run directories begin anew, empty.
+        """
+        for pid in left_behind:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for tree in Path("/sys/fs/cgroup").glob("*/"):
+            for group in [tree, *tree.glob(f"{self.cgroup_parent}*")]:
+                if group.name.startswith(self.cgroup_parent):
+                    _remove_group(group)
+        _reap(left_behind)
+        remove(self.root)
+        remove(self.run)
+
     def leave(self) -> None:
         """Remove the temporary place. The namespaces end with the last process in them."""
         remove(self.directory)
@@ -121,6 +146,18 @@ def sweep() -> None:
     for directory in Path("/var/tmp").glob(f"{_PREFIX}*"):
         if _owner_is_dead(directory):
             remove(directory)
+
+
+def _reap(pids: list[int], patience: float = 10.0) -> None:
+    """Wait for killed processes; they are our children, at the latest when their parents died."""
+    end = time.monotonic() + patience
+    while (left := [pid for pid in pids if Path(f"/proc/{pid}").exists()]) and (
+        time.monotonic() < end
+    ):
+        for pid in left:
+            with suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        time.sleep(0.01)
 
 
 def _owner_is_dead(path: Path) -> bool:
