@@ -12,6 +12,7 @@ change one.
 """
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -30,7 +31,12 @@ def source(path: str, symbol: str) -> str:
     lines = text.splitlines()
     decorators = getattr(node, "decorator_list", [])
     first = min([d.lineno for d in decorators] + [node.lineno])  # type: ignore[attr-defined]
-    return "\n".join(lines[first - 1 : node.end_lineno])  # type: ignore[attr-defined]
+    text_of = lines[first - 1 : node.end_lineno]  # type: ignore[attr-defined]
+    return "\n".join(line for line in text_of if not _MARKER.match(line))
+
+
+# What begins and ends an exercise in the source (see mydocker.labs.regions)
+_MARKER = re.compile(r"\s*# (lab \d+\.\d+: .+|end lab)$")
 
 
 def _find(parent: ast.AST, name: str, failure: str) -> ast.AST:
