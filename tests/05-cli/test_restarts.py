@@ -63,6 +63,46 @@ def test_its_process_killed_by_another_starts_again(docker: Containers) -> None:
     assert docker.pid("one") != pid
 
 
+def test_the_waits_double_until_it_has_run_for_a_while() -> None:
+    from mydocker.engine.config import Restart
+    from mydocker.engine.monitor import next_start
+    from mydocker.engine.state import State
+
+    always, waits = Restart("always"), [0.0]
+    while len(waits) < 14:
+        wait = next_start(always, State(), 1, 0.5, waits[-1])
+        assert wait is not None
+        waits.append(wait)
+    assert waits[1:6] == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6])
+    assert waits[-3:] == [60.0, 60.0, 60.0]
+    assert next_start(always, State(), 1, 11.0, 60.0) == 0.1
+
+
+@pytest.mark.parametrize(
+    ("policy", "retries", "count", "code", "stopped", "again"),
+    [
+        ("no", 0, 0, 1, False, False),
+        ("always", 0, 900, 0, False, True),
+        ("unless-stopped", 0, 1, 0, False, True),
+        ("always", 0, 0, 1, True, False),
+        ("unless-stopped", 0, 0, 1, True, False),
+        ("on-failure", 0, 900, 1, False, True),
+        ("on-failure", 0, 0, 0, False, False),
+        ("on-failure", 2, 1, 1, False, True),
+        ("on-failure", 2, 2, 1, False, False),
+    ],
+)
+def test_which_end_is_the_last(
+    policy: str, retries: int, count: int, code: int, stopped: bool, again: bool
+) -> None:
+    from mydocker.engine.config import Restart
+    from mydocker.engine.monitor import next_start
+    from mydocker.engine.state import State
+
+    state = State(stopped=stopped, restart_count=count)
+    assert (next_start(Restart(policy, retries), state, code, 1.0, 0.0) is not None) == again
+
+
 @pytest.mark.parametrize(
     ("policy", "said"),
     [

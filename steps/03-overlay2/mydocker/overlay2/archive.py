@@ -76,6 +76,7 @@ def _parts(name: bytes) -> list[bytes]:
 
     A leading slash is dropped, as tar(1) and Docker do: the archive's root is the container's.
     """
+    # lab 3.4: names that stay inside
     parts: list[bytes] = []
     for part in name.split(b"/"):
         if part == b"..":
@@ -88,6 +89,7 @@ def _parts(name: bytes) -> list[bytes]:
         elif part not in (b"", b"."):
             parts.append(part)
     return parts
+    # end lab
 
 
 class _Unpacking:
@@ -330,6 +332,7 @@ class _Unpacking:
         gone = name[len(WHITEOUT) :]
         if gone in (b"", b".", b".."):
             raise UnsafeArchive(f"the archive takes away {os.fsdecode(path + b'/' + gone)!r}")
+        # lab 3.5: what a layer takes away
         parent = self._parent(path)
         try:
             os.mknod(gone, 0o600 | stat.S_IFCHR, 0, dir_fd=parent)
@@ -337,6 +340,7 @@ class _Unpacking:
             # Made by this very layer, so it stays: a whiteout is about the layers below.
             if stat.S_ISDIR(os.lstat(gone, dir_fd=parent).st_mode):
                 self._set_opaque(parent, gone)
+        # end lab
 
     def _set_opaque(self, parent: int, name: bytes) -> None:
         os.setxattr(self._through(parent, name), OPAQUE_XATTR, b"y", follow_symlinks=False)

@@ -80,6 +80,7 @@ def _compare(
     now = lookup.step(visit.now, name, tops)
     before = lookup.step(visit.before, name, tops)
     current, previous = lookup.visible(now), lookup.visible(before)
+    # lab 3.6: added, changed, deleted
     if current is None:
         if previous is not None:
             found[path] = DELETED
@@ -88,6 +89,7 @@ def _compare(
         found[path] = ADDED
     elif current.kind != DIRECTORY or previous.kind != DIRECTORY or _differ(current, previous):
         found[path] = CHANGED
+    # end lab
     if current.kind != DIRECTORY:
         return []
     moved = visit.moved or current.redirect != ""

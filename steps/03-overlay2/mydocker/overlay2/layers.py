@@ -100,9 +100,11 @@ class LayerStore:
         KernelError if the disk refuses. Whatever a kill leaves behind is found by ``remove``.
         """
         layer = self.layer(layer_id or os.urandom(_ID // 2).hex())
-        lower = ":".join(f"l/{self._short(parent)}" for parent in reversed(parents))
+        below = [self._short(parent) for parent in parents]
         if not os.path.isdir(f"{self.path}/l"):
             self._found()
+        # lab 3.1: a layer on disk
+        lower = ":".join(f"l/{name}" for name in reversed(below))
         short = "".join(_ALPHABET[byte % 32] for byte in os.urandom(_SHORT))
         files.mkdir(layer.path, _CLOSED, why="a layer: a directory of what differs from below")
         files.mkdir(layer.diff, 0o755, why="the files of this layer")
@@ -113,6 +115,7 @@ class LayerStore:
         # The file before the link: after a kill in between, `remove` still knows the link's name.
         files.create(f"{layer.path}/link", short, why="a short name: mount options must fit a page")
         files.symlink(f"../{layer.id}/diff", f"{self.path}/l/{short}", why="the short name's link")
+        # end lab
         return layer
 
     def remove(self, layer_id: str) -> None:

@@ -60,10 +60,14 @@ class OverlayMount(NamedTuple):
     @property
     def options(self) -> str:
         """All options as mount(8)'s ``-o`` takes them."""
-        text = f"lowerdir={':'.join(self.lower)}"
+        # lab 3.2: the options of an overlay
+        options = [f"lowerdir={':'.join(self.lower)}"]
         if self.upper:
-            text += f",upperdir={self.upper},workdir={self.work}"
-        return f"{text},volatile" if self.volatile else text
+            options += [f"upperdir={self.upper}", f"workdir={self.work}"]
+        if self.volatile:
+            options.append("volatile")
+        return ",".join(options)
+        # end lab
 
     @property
     def fits(self) -> bool:

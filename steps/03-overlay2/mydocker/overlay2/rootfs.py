@@ -394,8 +394,10 @@ def pivot(directory: str) -> None:
     Not chroot(2), which only moves where "/" is looked up: the host's files would still be mounted,
     and root could climb back to them.
     """
+    # lab 3.3: another root, and no way back
     syscalls.chdir(directory, why="the new root")
     # Both names the same: the old root comes to lie on top of the new one, no directory is needed.
     syscalls.pivot_root(".", ".", why="the container's root is / now; the old one lies on it")
     syscalls.umount2(".", syscalls.MNT_DETACH, why="and away with the old: no way back to the host")
     syscalls.chdir("/", why="out of the old root, where we still stand")
+    # end lab

@@ -20,7 +20,11 @@ TABLE = "inet mydocker"
 # type of key and value of the maps of published ports, by IP version
 _PORTS = "inet_proto . inet_service : {value} . inet_service"
 
-_RULES = """\
+
+def _publishing() -> str:
+    """Where a packet for a published port is given its new destination."""
+    # lab 4.4: a port of the host leads to a container
+    return """\
   # Published ports: the destination becomes the container's. Those for one address go first.
   chain publish {
     dnat ip to ip daddr . meta l4proto . th dport map @published_at
@@ -40,6 +44,14 @@ _RULES = """\
     type nat hook output priority -100; policy accept;
     fib daddr type local jump publish
   }
+"""
+    # end lab
+
+
+def _leaving() -> str:
+    """Where a packet that leaves is given its new source."""
+    # lab 4.3: out with the host's address
+    return """\
   # Who leaves the bridges goes out with the host's address, as nobody outside knows a way back.
   chain leaving {
     type nat hook postrouting priority srcnat; policy accept;
@@ -50,11 +62,23 @@ _RULES = """\
     # a published port reached from localhost: 127.0.0.1 means nothing to the container
     ip saddr 127.0.0.0/8 oifname @bridges masquerade
   }
+"""
+    # end lab
+
+
+_GUARD = """\
   # localhost's ports need route_localnet on the bridges; it must not open 127.0.0.1 to containers.
   chain guard {
     type filter hook prerouting priority raw; policy accept;
     iifname @bridges ip daddr 127.0.0.0/8 drop
   }
+"""
+
+
+def _forward() -> str:
+    """Who may pass from one interface to another; the chain is open at its end, for _CLOSED."""
+    # lab 4.5: networks apart
+    return """\
   chain forward {
     type filter hook forward priority filter; policy accept;
     iifname . oifname @within accept
@@ -68,6 +92,8 @@ _RULES = """\
     oifname @bridges ct status dnat accept
     oifname @bridges drop
 """
+    # end lab
+
 
 _INPUT = """\
   # An internal network's containers reach the host at their gateway, and at no other address.
@@ -110,7 +136,10 @@ def ruleset(
             _named("set", "home", "ipv4_addr . ifname; flags interval", _home(networks, 4)),
             _named("set", "home6", "ipv6_addr . ifname; flags interval", _home(networks, 6)),
             *(_named("map", name, kind, published[name]) for name, kind in _maps().items()),
-            _RULES,
+            _publishing(),
+            _leaving(),
+            _GUARD,
+            _forward(),
             *(_CLOSED.format(version=version) for version in closed),
             "  }\n",
             _INPUT,

@@ -35,6 +35,7 @@ def reserve(
     if ip_range is not None:
         low, high = max(candidates.start, ip_range.first), min(candidates.stop - 1, ip_range.last)
         candidates = range(low, high + 1)
+    # lab 4.2: the lowest address that is free
     in_use = set(os.listdir(directory))
     for value in candidates:
         address = addresses.text(subnet.version, value)
@@ -45,8 +46,9 @@ def reserve(
         address = addresses.text(subnet.version, value)
         if address != gateway and _take_over(directory, address, owner, exists):
             return address
+    # end lab
     raise Failure(
-        f"no address is left in {ip_range or subnet}: {len(in_use)} are in use",
+        f"no address is left in {ip_range or subnet}: {len(os.listdir(directory))} are in use",
         "Stop containers on this network, or make one with a larger --subnet",
     )
 

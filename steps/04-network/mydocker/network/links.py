@@ -48,6 +48,7 @@ def pair(
 
     ``hairpin`` lets the bridge send a frame back to where it came from.
     """
+    # lab 4.1: a cable into the namespace
     mtu = network.mtu
     lines = [
         f"link add name {endpoint.link} mtu {mtu} master {network.bridge} type veth"
@@ -59,6 +60,7 @@ def pair(
     if hairpin:
         lines.append(f"link set dev {endpoint.link} type bridge_slave hairpin on")
     return _text(lines)
+    # end lab
 
 
 def inside(network: Network, endpoint: Endpoint, *, ipv6: bool, way_out: bool) -> str:

@@ -67,6 +67,7 @@ def _message(
 
 def answer(question: Question, found: Sequence[str], *, tcp: bool = False) -> bytes:
     """The addresses ``found``, those of the type asked for. None of them: the name has no such."""
+    # lab 4.6: an answer as bytes
     wanted = {A: (4,), AAAA: (6,), ANY: (4, 6)}.get(question.type, ())
     records = []
     for address in found:
@@ -76,6 +77,7 @@ def answer(question: Question, found: Sequence[str], *, tcp: bool = False) -> by
             records.append(
                 struct.pack("!HHHIH", 0xC00C, kind, IN, TTL, size) + value.to_bytes(size, "big")
             )
+    # end lab
     return _fitting(question, records, tcp)
 
 

@@ -4,13 +4,14 @@ It joins every namespace of the container's first process and its control group,
 than that one: it loses the same capabilities and gets the same seccomp filter.
 """
 
+import _socket
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 from mydocker.cgroups.part import CgroupPart
-from mydocker.container import channel
 from mydocker.container.parts import Part
 from mydocker.container.process import Process
 from mydocker.container.running import Container, Ended, new_identifier, run
@@ -24,8 +25,7 @@ from mydocker.engine.security.settings import from_options
 from mydocker.engine.state import PAUSED, RESTARTING
 from mydocker.engine.store import Store
 from mydocker.engine.truth import look
-from mydocker.kernel import syscalls
-from mydocker.kernel.errors import Failure
+from mydocker.kernel import syscalls, trace
 from mydocker.namespaces import joining
 from mydocker.overlay2.environment import environment
 
@@ -93,20 +93,28 @@ def _prepared(store: Store, config: Config, wish: Wish) -> Iterator[tuple[Proces
     try:
         if not state.process.alive():  # the descriptors are of another process with its pid
             raise NotRunning(config.id)
-        early = flags & syscalls.CLONE_NEWPID
-        joined = joining.Joined(target, early, flags & ~early)
-        made = group_part(store, config.id)
-        parts: list[Part] = [JoinGroup(made)] if made else []
+        parts = _joining(target, flags, group_part(store, config.id))
         security = from_options(config.options)
         if wish.privileged:
             security = with_all_capabilities(security)
         user = wish.user or config.options.get("user") or config.image_config.get("User") or ""
         yield (
             _process(config, wish),
-            confined_exec([*parts, joined], user, security, config.id),
+            confined_exec(parts, user, security, config.id),
         )
     finally:
         target.close()
+
+
+def _joining(target: joining.Target, flags: int, group: CgroupPart | None) -> list[Part]:
+    """The parts that bring the process to where ``target`` is: its group, then its namespaces."""
+    # lab 5.1: join a container
+    # setns(2) with a PID namespace takes only children, so that one is joined before the fork.
+    early = flags & syscalls.CLONE_NEWPID
+    joined = joining.Joined(target, early, flags & ~early)
+    # The group first: where the host's tree of groups can be seen.
+    return [JoinGroup(group), joined] if group else [joined]
+    # end lab
 
 
 def _process(config: Config, wish: Wish) -> Process:
@@ -128,48 +136,73 @@ def _with_term(wish: Wish) -> Iterable[str]:
 
 def execute_detached(store: Store, word: str, wish: Wish) -> None:
     """Start a command in a container and leave it there. Raises Failure if it cannot start."""
-    identifier = store.find(word)
-    config = store.config(identifier)
-    ours, theirs = channel.pair()
-    with _prepared(store, config, replace(wish, input=False)) as (process, parts):
+    _left(store, word, replace(wish, input=False)).close()
+
+
+def execute_attached(store: Store, word: str, wish: Wish) -> _socket.socket:
+    """Start a command on a terminal of its own; a connection for ``attaching.Attachment``.
+
+    The reader may leave it, by the detach keys or because he is killed: it goes on, as in Docker.
+    Raises Failure if it cannot start.
+    """
+    return _left(store, word, wish)
+
+
+def _left(store: Store, word: str, wish: Wish) -> _socket.socket:
+    """Start a command with a process of its own that waits for it, a monitor as a container's."""
+    from mydocker.engine import monitor
+
+    config = store.config(store.find(word))
+    kind = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
+    ours, theirs = _socket.socketpair(_socket.AF_UNIX, kind)
+    number = new_identifier()
+    with _prepared(store, config, wish) as (process, parts):
         pid = syscalls.fork(why="somebody must wait for it when we have gone")
         if pid == 0:
             try:
                 ours.close()
-                _wait_for(Container(new_identifier(), process, 0, parts, store.run), theirs)
+                container = Container(number, process, 0, parts, store.run)
+                code = _wait_for(container, theirs)
+                events.tell(store, config, "exec_die", exitCode=str(code), execID=number)
             finally:
                 os._exit(1)
     theirs.close()
     try:
-        message, _ = ours.receive()
-    finally:
+        monitor.hear(ours)
+    except BaseException:
         ours.close()
-    if message is None:
-        raise Failure("the process that should wait for the command was killed")
-    if "error" in message:
-        raise channel.error_of(message)
-    _tell(store, config, "start", wish, new_identifier())
+        raise
+    _tell(store, config, "start", wish, number)
+    return ours
 
 
-def _wait_for(container: Container, theirs: channel.Channel) -> None:
+def _wait_for(container: Container, theirs: _socket.socket) -> int:
+    """Be the monitor of a command: carry its terminal's bytes, if it has one; its exit code."""
+    from mydocker.container.channel import error_message, event_message
+    from mydocker.engine import monitor
+    from mydocker.engine.supervisor import READS, TYPES, Client, Supervisor
+
     os.setsid()
-    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    if trace.observed():
+        trace.report_to(lambda event: monitor.say(theirs, event_message(event)))
     if not container.process.terminal:
-        for fd in (0, 1, 2):
-            os.dup2(null, fd)
+        monitor.let_go_of_streams()
     try:
         container.start()
     except BaseException as error:
-        theirs.send(channel.error_message(error))
+        monitor.say(theirs, error_message(error))
         os._exit(1)
-    for fd in (0, 1, 2):
-        os.dup2(null, fd)
-    theirs.send({"started": container.pid})
-    master, pidfd = container.master, container.pidfd
-    low, high = sorted((max(master, 3), pidfd))
-    for first, last in ((3, low - 1), (low + 1, high - 1), (high + 1, 1 << 20)):
-        if first <= last and first >= 3:
-            syscalls.close_range(first, last, 0)
+    monitor.let_go_of_streams()  # only now: its terminal has the size of the reader's
+    monitor.say(theirs, {"started": container.pid})
+    monitor.close_all_but(container.master, container.pidfd, theirs.fileno())
     os.chdir("/")
-    container.wait()
-    os._exit(0)
+    facts: dict[str, Any] = dict.fromkeys(("out", "err", "input", "listener"), -1)
+    facts |= {"pid": container.pid, "pidfd": container.pidfd, "master": container.master}
+    facts |= {"log": "", "once": True, "kept": [], "pending": b"", "ending": False}
+    supervisor = Supervisor(facts, [Client(theirs, READS | TYPES)])
+    status = supervisor.watch()
+    assert status is not None  # which is what a timeout gives
+    code = os.waitstatus_to_exitcode(status)
+    code = code if code >= 0 else 128 - code
+    supervisor.tell_all(b"x" + str(code).encode())
+    return code

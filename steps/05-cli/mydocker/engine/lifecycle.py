@@ -90,6 +90,7 @@ def end(store: Store, identifier: str, number: int = signal.SIGKILL, seconds: fl
             socket.send(b"s", _socket.MSG_NOSIGNAL)
         except OSError:
             pass  # it ends already
+        # lab 5.6: ask, wait, then kill
         _signal(store, identifier, state, number)
         done = None
         if number != signal.SIGKILL:
@@ -97,6 +98,7 @@ def end(store: Store, identifier: str, number: int = signal.SIGKILL, seconds: fl
         if done is None and _active(store, identifier):
             _signal(store, identifier, store.state(identifier), signal.SIGKILL)
             connection.wait_end(socket, _PATIENCE)
+        # end lab
     if _active(store, identifier):
         raise Failure(
             f"tried to kill container {identifier[:12]}, but did not receive an exit event",

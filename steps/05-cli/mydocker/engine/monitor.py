@@ -26,7 +26,7 @@ from mydocker.container.parts import Part, rebuilt
 from mydocker.container.processes import identify, myself
 from mydocker.container.running import Container, Ended, release_all
 from mydocker.engine import events
-from mydocker.engine.config import Config
+from mydocker.engine.config import Config, Restart
 from mydocker.engine.state import CREATED, EXITED, NOBODY, RESTARTING, RUNNING, State, boot_id
 from mydocker.engine.store import Store
 from mydocker.engine.supervisor import READS, SLIM_AFTER, TYPES, Client, Supervisor
@@ -59,14 +59,14 @@ def launch(
             os._exit(1)
     theirs.close()
     try:
-        _hear(ours)
+        hear(ours)
     except BaseException:
         ours.close()
         raise
     return ours
 
 
-def _hear(ours: _socket.socket) -> None:
+def hear(ours: _socket.socket) -> None:
     """Hear what the monitor says until the container runs."""
     while True:
         data = ours.recv(_MESSAGE)
@@ -90,16 +90,16 @@ def _be_monitor(
     _detach(lock, socket.fileno())
     client = Client(socket, flags)
     if trace.observed():
-        trace.report_to(lambda event: _say(socket, event_message(event)))
+        trace.report_to(lambda event: say(socket, event_message(event)))
     try:
         listener = _listen(store, config.id)
         container, facts = _start(store, config, listener)
     except BaseException as error:
-        _say(socket, error_message(error))
+        say(socket, error_message(error))
         store.forget_socket(config.id)
         os._exit(1)
     os.close(lock)
-    _say(socket, {"started": container.pid})
+    say(socket, {"started": container.pid})
     supervisor = Supervisor(facts, [client])
     if trace.observed():
         packet = json.dumps
@@ -120,7 +120,8 @@ def _waited(supervisor: Supervisor) -> int:
     return status
 
 
-def _say(socket: _socket.socket, message: dict[str, Any]) -> None:
+def say(socket: _socket.socket, message: dict[str, Any]) -> None:
+    """Tell who started us something, a monitor's words before ``started``."""
     try:
         socket.send(json.dumps(message).encode()[:_MESSAGE], _socket.MSG_NOSIGNAL)
     except OSError:
@@ -134,14 +135,21 @@ def _detach(*kept: int) -> None:
         signal.signal(one, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    # A pipe that we kept open would let `mydocker run -d … | cat` wait for our end.
+    close_all_but(*kept)
+    os.chdir("/")
+
+
+def close_all_but(*kept: int) -> None:
+    """Close every descriptor but the standard ones and ``kept``, of which -1 is none.
+
+    A pipe that we kept open would let `mydocker run -d … | cat` wait for our end.
+    """
     first = 3
     for fd in sorted(kept):
         if fd > first:
             syscalls.close_range(first, fd - 1, 0)
-        first = fd + 1
+        first = max(first, fd + 1)
     syscalls.close_range(first, _OPEN_FILES, 0)
-    os.chdir("/")
 
 
 def _listen(store: Store, identifier: str) -> _socket.socket:
@@ -176,7 +184,7 @@ def _start(
         try:
             container.start()
         finally:
-            _let_go_of_streams()
+            let_go_of_streams()
     except BaseException as error:
         _note_failure(store, config, state, error)
         raise
@@ -233,7 +241,8 @@ def _streams(config: Config) -> dict[str, int]:
     return ends
 
 
-def _let_go_of_streams() -> None:
+def let_go_of_streams() -> None:
+    """Our standard streams are nobody's from now on."""
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
@@ -268,7 +277,7 @@ def _facts(
         "kept": kept,
         "pending": b"",
         "ending": False,
-        "wait": _SHORTEST,
+        "wait": 0.0,
     }
 
 
@@ -333,9 +342,9 @@ def _again(store: Store, config: Config, supervisor: Supervisor, ended: Ended) -
     with store.lock(config.id):
         config = store.config(config.id)  # its restart policy may be new
         state = store.state(config.id)
-        ran = number(now()) - number(state.started)
-        wait = _SHORTEST if ran > _SETTLED * 1e9 else facts["wait"]
-        again = _wanted(config, state, ended.exit_code) and not supervisor.stopped
+        ran = (number(now()) - number(state.started)) / 1e9
+        wait = next_start(config.restart, state, ended.exit_code, ran, facts["wait"])
+        again = wait is not None and not supervisor.stopped
         state = replace(
             state,
             status=RESTARTING if again else EXITED,
@@ -349,20 +358,29 @@ def _again(store: Store, config: Config, supervisor: Supervisor, ended: Ended) -
         if not (config.auto_remove and not again):
             store.write_state(config, state)
         events.tell(store, config, "die", exitCode=str(ended.exit_code))
-    if not again:
+    if wait is None or not again:
         return False
-    facts["wait"] = min(wait * 2, _LONGEST)
+    facts["wait"] = wait
     return not supervisor.wait_for_stop(wait)
 
 
-def _wanted(config: Config, state: State, code: int) -> bool:
-    """Does its policy want it to start again?"""
-    restart = config.restart
+def next_start(restart: Restart, state: State, code: int, ran: float, last: float) -> float | None:
+    """Seconds until a container that ended is started again; None: its policy does not want that.
+
+    ``code`` is its exit code, ``ran`` how many seconds it ran, ``last`` the wait before that, 0 if
+    there was none. One that ends again and again must not keep the machine busy: each wait is twice
+    the last, until it has run for a while.
+    """
+    # lab 5.3: start it again?
     if state.stopped or restart.policy == "no":
-        return False
-    if restart.policy == "on-failure":
-        return code != 0 and (not restart.retries or state.restart_count < restart.retries)
-    return True
+        return None
+    tried = restart.retries and state.restart_count >= restart.retries
+    if restart.policy == "on-failure" and (code == 0 or tried):
+        return None
+    if last == 0 or ran > _SETTLED:
+        return _SHORTEST
+    return min(last * 2, _LONGEST)
+    # end lab
 
 
 def _restart(store: Store, supervisor: Supervisor) -> Container | None:

@@ -56,6 +56,7 @@ def chosen(add: Iterable[str], drop: Iterable[str]) -> frozenset[str]:
     As Docker: what is named wins over ALL, so that ``add`` ALL and ``drop`` X is all but X, and
     ``drop`` ALL and ``add`` X is X alone. Raises Failure for an unknown name.
     """
+    # lab 5.5: root's power in pieces
     adding = {parse("--cap-add", text) for text in add}
     dropping = {parse("--cap-drop", text) for text in drop}
     if ALL in adding:
@@ -63,6 +64,7 @@ def chosen(add: Iterable[str], drop: Iterable[str]) -> frozenset[str]:
     if ALL in dropping:
         return frozenset(adding)
     return (DEFAULT - dropping) | adding
+    # end lab
 
 
 def mask(names: Iterable[str]) -> int:
