@@ -139,3 +139,34 @@ def test_exec_in_a_terminal(terminal: Spawn, docker: Containers) -> None:
     child.sendline("tty; stty size; exit 6")
     child.expect("/dev/pts/0\r\n30 100\r\n")
     assert ended(child) == 6
+
+
+def test_leave_an_exec(terminal: Spawn, docker: Containers) -> None:
+    docker.run("--name", "one", "busybox", "sleep", "1000")
+    child = terminal("exec", "-it", "--detach-keys", "ctrl-x,y", "one", "sh")
+    child.expect("# ")
+    child.sendline("yes | head -n 200000; echo $? > /done; exec sleep 999")
+    child.send("\x18y")
+    child.expect("read escape sequence")
+    assert ended(child) == 0
+    # it goes on: nobody reads its terminal, and yet it does not wait for that
+    eventually(lambda: docker("exec", "one", "cat", "/done", code=None).stdout == "0\n")
+    assert "sleep 999" in docker("exec", "one", "ps").stdout
+
+
+def test_an_exec_whose_client_is_killed_goes_on(terminal: Spawn, docker: Containers) -> None:
+    docker.run("--name", "one", "busybox", "sleep", "1000")
+    child = terminal("exec", "-it", "one", "sh")
+    child.expect("# ")
+    child.sendline("echo ready; exec sleep 998")
+    child.expect("ready")
+    child.kill(9)
+    child.wait()
+    assert "sleep 998" in docker("exec", "one", "ps").stdout
+
+
+def test_an_exec_that_cannot_start(terminal: Spawn, docker: Containers) -> None:
+    docker.run("--name", "one", "busybox", "sleep", "1000")
+    child = terminal("exec", "-it", "one", "no-such-thing")
+    child.expect("no-such-thing")
+    assert ended(child) == 127

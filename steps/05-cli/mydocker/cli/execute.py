@@ -16,7 +16,7 @@ from mydocker.container.commandline import explain_option, finish
 @click.option("-w", "--workdir", default="", metavar="PATH", help="Where it starts.")
 @click.option("-u", "--user", default="", metavar="NAME[:GROUP]", help="Who runs it; or ids.")
 @click.option("--privileged", is_flag=True, help="With all capabilities.")
-@click.option("--detach-keys", hidden=True, expose_value=False)
+@click.option("--detach-keys", default="ctrl-p,ctrl-q", metavar="KEYS", help="To leave it.")
 @explain_option
 @click.argument("container", shell_complete=container_names)
 @click.argument("command", nargs=-1, required=True)
@@ -26,6 +26,7 @@ def execute(
     interactive: bool,
     tty: bool,
     detach: bool,
+    detach_keys: str,
     env: tuple[str, ...],
     env_file: tuple[str, ...],
     workdir: str,
@@ -36,8 +37,9 @@ def execute(
 
     Example: mydocker exec -it web sh
     """
-    from mydocker.engine.attaching import check_input
-    from mydocker.engine.execution import Wish, execute, execute_detached
+    from mydocker.container.running import Ended
+    from mydocker.engine.attaching import Attachment, Manner, check_input, parse_keys
+    from mydocker.engine.execution import Wish, execute, execute_attached, execute_detached
     from mydocker.overlay2.environment import read_env_file
 
     given = [text for file in env_file for text in read_env_file(file)]
@@ -48,4 +50,12 @@ def execute(
         execute_detached(store, container, wish)
         return
     check_input(interactive, tty)
-    finish(execute(store, container, wish))
+    if not (interactive and tty):
+        finish(execute(store, container, wish))
+        return
+    manner = Manner(True, True, parse_keys(detach_keys))
+    ended = Attachment(execute_attached(store, container, wish), manner).run()
+    if ended is None:
+        click.echo("read escape sequence", err=True)
+        return
+    finish(Ended(ended.exit_code, ended.remarks))
