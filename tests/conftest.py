@@ -8,18 +8,24 @@ import pytest
 from sandbox import contract
 from sandbox.launcher import Launcher
 from sandbox.machine import Sandbox
+from sandbox.planting import plant
+from sandbox.telling import Teller
 
 ROOT = Path(__file__).parent.parent
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--steps", default=str(ROOT / "steps"), help="the copy of the steps to test")
+    parser.addoption("--seed", default="", help="the values that tests plant come from this text")
+    parser.addoption("--tell", default="", help="a file that tells what each test did, as it does")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     steps = Path(config.getoption("--steps")).resolve()
     sys.path[:0] = [str(step) for step in sorted(steps.glob("[0-9][0-9]-*"))]
     config.addinivalue_line("markers", "root: needs root's privileges; skipped without them")
+    if tell := config.getoption("--tell"):
+        config.pluginmanager.register(Teller(Path(tell)))
     config.stash[SANDBOX] = Sandbox(steps)
     config.stash[SANDBOX].enter()
 
@@ -52,6 +58,13 @@ def mydocker(sandbox: Sandbox) -> Iterator[Launcher]:
     launcher = Launcher(sandbox.steps)
     yield launcher
     launcher.stop()
+
+
+@pytest.fixture(autouse=True)
+def planted(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ``--seed``, random values that can be had again."""
+    if seed := request.config.getoption("--seed"):
+        plant(seed, request.node.nodeid, monkeypatch)
 
 
 @pytest.fixture(autouse=True)
