@@ -1,22 +1,36 @@
-"""Weave the book: put pieces of the source into the chapters, in place, so that they cannot drift.
+"""Weave the book: put what the programs are and do into the chapters, in place; build the website.
 
-A chapter says where a piece of code comes from, and cog (https://nedbatchelder.com/code/cog) puts
-it there, so that the chapter reads on any Markdown viewer::
+A chapter says where a piece comes from, and cog (https://nedbatchelder.com/code/cog) puts it there,
+so that the chapter reads on any Markdown viewer::
 
     <!-- [[[cog code("steps/01-namespaces/main.py", "run_command") ]]] -->
     …
     <!-- [[[end]]] -->
 
-``python3 chapters/book.py`` weaves all chapters anew; ``./test chapters`` fails if that would
-change one.
+``code`` brings a class, function or constant, ``help`` what a program says of itself, ``explain``
+what it asks of the kernel. What a shell prints is another matter: see ``transcripts.py``.
+
+    python3 chapters/book.py                  weave all chapters anew
+    python3 chapters/book.py --transcripts [PART OF A HEADING | CHAPTER.md]...
+                                              type all transcripts again, and write what they print
+    python3 chapters/book.py --pictures       run what the pictures show, and draw them anew
+    python3 chapters/book.py --site [DIR]     build the website (./mydocker site does, too)
+
+``./test chapters`` fails if any of it would change something.
 """
 
 import ast
+import functools
+import os
 import re
+import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 ROOT = Path(__file__).resolve().parent.parent
+CHAPTERS = ROOT / "chapters"
 
 
 def source(path: str, symbol: str) -> str:
@@ -31,12 +45,7 @@ def source(path: str, symbol: str) -> str:
     lines = text.splitlines()
     decorators = getattr(node, "decorator_list", [])
     first = min([d.lineno for d in decorators] + [node.lineno])  # type: ignore[attr-defined]
-    text_of = lines[first - 1 : node.end_lineno]  # type: ignore[attr-defined]
-    return "\n".join(line for line in text_of if not _MARKER.match(line))
-
-
-# What begins and ends an exercise in the source (see mydocker.labs.regions)
-_MARKER = re.compile(r"\s*# (lab \d+\.\d+: .+|end lab)$")
+    return "\n".join(lines[first - 1 : node.end_lineno])  # type: ignore[attr-defined]
 
 
 def _find(parent: ast.AST, name: str, failure: str) -> ast.AST:
@@ -51,25 +60,95 @@ def _find(parent: ast.AST, name: str, failure: str) -> ast.AST:
 
 def code(path: str, symbol: str) -> None:
     """Print a symbol's source as a Markdown block; called from the chapters."""
-    import textwrap
-
-    import cog
+    import cog  # type: ignore[import-not-found]
 
     cog.outl(f"```python\n{textwrap.dedent(source(path, symbol))}\n```")
 
 
+def help(step: int, *words: str) -> None:  # noqa: A001  (it is what the chapters call it)
+    """Print what ``main.py`` of a step says to ``--help``, at 80 columns."""
+    import cog
+
+    (main,) = ROOT.glob(f"steps/{step:02}-*/main.py")
+    program = "./mydocker" if step == 5 else f"python3 {main.relative_to(ROOT)}"
+    environment = {**os.environ, "COLUMNS": "80", "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(
+        [sys.executable, "-ESs", str(main), *words, "--help"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=True,
+    )
+    typed = " ".join([program, *words, "--help"])
+    cog.outl(f"```text\n$ {typed}\n{done.stdout.rstrip()}\n```")
+
+
+def explain(command: str) -> None:
+    """Print what ``command``, which has ``--explain`` in it, tells. Needs root."""
+    import cog
+
+    cog.outl(f"```text\n# {command}\n{_explained(command)}\n```")
+
+
+@functools.cache
+def _explained(command: str) -> str:
+    from transcripts import Machine
+
+    machine = Machine()
+    try:
+        (printed,) = machine.type([(True, command)])
+    finally:
+        machine.close()
+    text = "\n".join(line.rstrip() for line in printed)
+    # Every run has its own numbers: the book's are always the same.
+    for pattern, shown in (
+        (r"(?<=\) = )\d{2,}$|(?<=/proc/)\d+(?=/)|(?<=pidfd of )\d+", "4711"),
+        (r"\b[0-9a-f]{64}\b", "5eb0" * 16),
+        (r"\b(?=[a-f]*[0-9])[0-9a-f]{12}\b", "5eb0" * 3),
+        (r"\bveth[0-9a-f]+", "veth5eb05eb0"),
+    ):
+        text = re.sub(pattern, shown, text, flags=re.M)
+    return text
+
+
 def weave(chapters: list[str], *options: str) -> int:
     """Run cog over chapters; its exit code: 5 if ``--check`` found one that would change."""
-    from cogapp import Cog
+    from cogapp import Cog  # type: ignore[import-untyped]
 
-    prologue = ["-p", "from book import code", "-I", str(ROOT / "chapters")]
+    prologue = ["-p", "from book import *", "-I", str(CHAPTERS)]
     status: int = Cog().main(["cog", *prologue, *options, *chapters])
     return status
 
 
-if __name__ == "__main__":
-    from translations import report
+def originals() -> list[Path]:
+    """The chapters and appendices in English, in order."""
+    return sorted(CHAPTERS.glob("*.md"))
 
-    woven = weave([str(path) for path in sorted(ROOT.glob("chapters/*.md"))], "-r")
-    print("\n".join(report()), file=sys.stderr)  # the same code into chapters/zh; what is stale
-    sys.exit(woven)
+
+def main(arguments: list[str]) -> int:
+    """What the command line asks for; the exit code."""
+    match arguments:
+        case []:
+            return weave([str(path) for path in originals()], "-r")
+        case ["--transcripts", *parts]:
+            import transcripts
+
+            named = [CHAPTERS / part for part in parts if part.endswith(".md")]
+            sections = [part for part in parts if not part.endswith(".md")]
+            transcripts.renew(named or originals(), *sections)
+        case ["--pictures"]:
+            import pictures
+
+            pictures.redraw()
+        case ["--site", *where]:
+            import site_of_the_book
+
+            return site_of_the_book.build(*map(Path, where))
+        case _:
+            print(__doc__, file=sys.stderr)
+            return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
