@@ -1,4 +1,4 @@
-"""The command line of vm/run."""
+"""The command line of `./mydocker vm`, which is vm/run."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ BUILDING = {
 }
 
 EPILOG = """\
-`vm/run test 02` is `./test 02` inside. Without a command: a shell.
+  mydocker vm test 02        ./test 02 inside; options may come after `test` too
+  mydocker vm shell          a shell, as without a command
+  mydocker vm -- COMMAND…    takes the command as it is, also one that is called test
+
 The exit code is the command's; 125 when the VM itself failed.
 At a terminal, Ctrl-] switches the VM off.
 """
@@ -59,18 +62,28 @@ def positive(text: str) -> int:
 
 class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        print(f"vm: {message} (try: vm/run --help)", file=sys.stderr)
+        print(f"vm: {message} (try: mydocker vm --help)", file=sys.stderr)
         raise SystemExit(FAILURE)
 
 
 def parser() -> argparse.ArgumentParser:
     """The options; everything from the first other word on is the command."""
     options = Parser(
-        prog="vm/run",
+        prog="mydocker vm",
         description="Run COMMAND in a Debian 12 virtual machine, in a copy of this repository.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[settings_parser()],
     )
+    options.add_argument(
+        "command", nargs=argparse.REMAINDER, metavar="COMMAND", help="default: /bin/sh"
+    )
+    return options
+
+
+def settings_parser() -> argparse.ArgumentParser:
+    """The options alone; abbreviations of them could be meant for the command."""
+    options = Parser(prog="mydocker vm", add_help=False, allow_abbrev=False)
     add = options.add_argument
     add("--cgroup", choices=list(CGROUPS), default="v2", help="what systemd mounts (default: v2)")
     add("--memory", type=memory, default="2G", help="of the VM (default: 2G)")
@@ -81,17 +94,24 @@ def parser() -> argparse.ArgumentParser:
     add("--mirror", default=MIRROR, help=f"to build the image from (default: {MIRROR})")
     add("--build", action="store_true", help="only make the image")
     add("--console", type=Path, metavar="FILE", help="keep the console's log in FILE")
-    add("command", nargs=argparse.REMAINDER, metavar="COMMAND", help="default: /bin/sh")
     return options
 
 
-def command_line(words: list[str]) -> list[str]:
-    """The command to run: `test …` is the suite, unless -- says to take the words as they are."""
+def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The options and the command to run.
+
+    `test …` is the suite, and our options may stand among its words up to a --, after which all is
+    pytest's. A -- at the beginning says to take the command as it is.
+    """
+    options = parser().parse_args(arguments)
+    words: list[str] = options.command
     if words[:1] == ["--"]:
-        return words[1:] or ["/bin/sh"]
+        return options, words[1:] or ["/bin/sh"]
     if words[:1] == ["test"]:
-        return ["./test", *words[1:]]
-    return words or ["/bin/sh"]
+        end = words.index("--") if "--" in words else len(words)
+        _, rest = settings_parser().parse_known_args(words[1:end], options)
+        return options, ["./test", *rest, *words[end:]]
+    return options, words if words and words != ["shell"] else ["/bin/sh"]
 
 
 def install_missing(tools: dict[str, str]) -> None:
@@ -113,7 +133,7 @@ def install_missing(tools: dict[str, str]) -> None:
         raise VmError(f"apt-get could not install {' '.join(packages)}: {' '.join(last)}")
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace, command: list[str]) -> int:
     """Build what is missing, boot, run the command, take the machine away."""
     install_missing(RUNNING | BUILDING)
     made = image.ready(options.cache, options.mirror)
@@ -124,7 +144,7 @@ def run(options: argparse.Namespace) -> int:
     for accelerator in candidates:
         settings = Settings(options.cgroup, options.memory, options.cpus, accelerator)
         with Machine(settings, made, archive) as machine:
-            session = Session(machine, command_line(options.command))
+            session = Session(machine, command)
             try:
                 session.wait_until_up(BOOT_SECONDS[accelerator])
             except Crashed as error:
@@ -157,11 +177,11 @@ def with_console(error: Crashed, machine: Machine, path: Path | None) -> VmError
 
 
 def main(arguments: list[str]) -> int:
-    options = parser().parse_args(arguments)
+    options, command = parse(arguments)
     # As on Ctrl-C, so that the machine is taken away by the same path.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        return run(options)
+        return run(options, command)
     except VmError as error:
         image.say(str(error))
         return FAILURE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from sandbox.launcher import Launcher
+from sandbox.machine import Sandbox
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
@@ -27,16 +30,59 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     [
         ([], ["/bin/sh"]),
         (["--"], ["/bin/sh"]),
+        (["shell"], ["/bin/sh"]),
+        (["shell", "-c", "true"], ["shell", "-c", "true"]),
         (["ls", "--cgroup", "-l"], ["ls", "--cgroup", "-l"]),
         (["test"], ["./test"]),
         (["test", "02", "--", "-x"], ["./test", "02", "--", "-x"]),
+        (
+            ["test", "02", "--steps", "my", "--", "--memory", "1G"],
+            ["./test", "02", "--steps", "my", "--", "--memory", "1G"],
+        ),
         (["--", "test", "-d", "/proc"], ["test", "-d", "/proc"]),
     ],
 )
 def test_the_command(words: list[str], command: list[str]) -> None:
-    options = cli.parser().parse_args(["--cpus", "1", *words])
+    options, found = cli.parse(["--cpus", "1", *words])
     assert options.cpus == 1
-    assert cli.command_line(options.command) == command
+    assert options.memory == "2G"
+    assert found == command
+
+
+def test_options_among_the_words_of_test() -> None:
+    words = ["--cpus", "1", "test", "--cgroup", "v1", "02", "--memory", "1G", "--", "-k", "x"]
+    options, command = cli.parse(words)
+    assert (options.cgroup, options.cpus, options.memory) == ("v1", 1, "1G")
+    assert command == ["./test", "02", "--", "-k", "x"]
+
+
+def test_the_launcher_hands_over(tmp_path: Path) -> None:
+    """To the same program, and without a set-up of the machine outside."""
+    environment = {**os.environ, "MYDOCKER_VENV": str(tmp_path / "none")}
+    done = subprocess.run(
+        [ROOT / "mydocker", "vm", "--cgroup", "v3"],
+        capture_output=True, text=True, check=False, env=environment,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (125, "")
+    assert done.stderr == run("--cgroup", "v3").stderr
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_command_line_knows_it(mydocker: Launcher) -> None:
+    assert "virtual machine" in next(
+        line for line in mydocker(5, "--help").stdout.splitlines() if line.split()[:1] == ["vm"]
+    )
+    command = [sys.executable, "-ESs", str(ROOT / "steps/05-cli/main.py"), "vm", "--cgroup", "v3"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (125, run("--cgroup", "v3").stderr)
+
+
+def test_steps_alone_have_no_vm(mydocker: Launcher, sandbox: Sandbox) -> None:
+    if sandbox.steps == ROOT / "steps":
+        pytest.skip("without the sandbox, the steps are the repository's own")
+    done = mydocker(5, "vm", "true", code=125)
+    assert "no virtual machine without the repository" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -62,6 +108,7 @@ def test_bad_arguments_are_one_line(arguments: list[str], said: str) -> None:
 def test_help_names_every_option() -> None:
     done = run("--help")
     assert done.returncode == 0
+    assert "mydocker vm" in done.stdout
     for word in ("--cgroup", "--memory", "--cpus", "--timeout", "--cache", "COMMAND", "125"):
         assert word in done.stdout
 

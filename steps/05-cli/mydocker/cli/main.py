@@ -86,7 +86,7 @@ _SECTIONS = {
     "Images": "images image import load save tag history rmi",
     "Networks": "network port",
     "What it is made of, step by step": "namespace cgroup layers trace-file",
-    "The machine": "doctor system info version container",
+    "The machine": "doctor system info version vm container",
 }
 
 group = SectionedGroup(
@@ -116,6 +116,7 @@ group = SectionedGroup(
         "version": "mydocker.cli.about:version",
         "trace-file": "mydocker.overlay2.commands:trace_file",
         "xray": "mydocker.cli.xray:xray",
+        "vm": "mydocker.cli.vm:vm",
         "volume": "mydocker.cli.volume:volume",
     },
 )
