@@ -308,11 +308,13 @@ _STUDENT = (
 )
 _DOCKERD = r"""
 dockerd --exec-opt native.cgroupdriver=cgroupfs >/tmp/dockerd.log 2>&1 &
-for _ in $(seq 300); do docker version >/dev/null 2>&1 && break; sleep 0.1; done
 ./mydocker create --name model busybox >/dev/null
 ./mydocker export -o /tmp/busybox.tar model
-docker import --change 'CMD ["sh"]' /tmp/busybox.tar busybox >/dev/null
 ./mydocker rm model >/dev/null
+for _ in $(seq 200); do # until it answers
+    docker import --change 'CMD ["sh"]' /tmp/busybox.tar busybox >/dev/null 2>&1 && break
+    sleep 0.1
+done
 """
 
 
