@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from sandbox import contract
 from sandbox.launcher import Launcher
@@ -21,6 +22,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A test never asserts on time; by default Hypothesis would, with 0.2 s for an example.
+    hypothesis.settings.register_profile("untimed", deadline=None)
+    hypothesis.settings.load_profile("untimed")
     steps = Path(config.getoption("--steps")).resolve()
     sys.path[:0] = [str(step) for step in sorted(steps.glob("[0-9][0-9]-*"))]
     config.addinivalue_line("markers", "root: needs root's privileges; skipped without them")
