@@ -258,7 +258,7 @@ class Machine:
             [
                 str(ROOT / "chapters/machine.sh"),
                 *(str(place), str(self.steps), self.group),
-                *("bash", f"{session}/script"),
+                *("bash", "-c", f"exec bash <{session}/script"),  # it is just `bash` in ps
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -278,8 +278,8 @@ class Machine:
             path = session / f"{number}.out"
             if not path.exists():
                 raise RuntimeError(f"the machine ended before this was typed: {text}\n{said}")
-            outputs.append(path.read_text(errors="replace").splitlines())
-        return outputs
+            outputs.append(path.read_text(errors="replace"))
+        return [[line.rstrip() for line in output.splitlines()] for output in outputs]
 
     def _remove_groups(self) -> None:
         """The machine has no process any more; the kernel may need a moment to see that."""
