@@ -81,6 +81,8 @@ def test_each_kind_of_change(pile: Pile) -> None:
         (merged / "full").write_text("a file now")
         (merged / "temporary").write_text("x")
         (merged / "temporary").unlink()
+        (merged / "same/temporary").write_text("x")  # leaves the directory in the upper layer
+        (merged / "same/temporary").unlink()
     assert pile.changes() == {
         "/dir": "C",
         "/dir/file": "C",

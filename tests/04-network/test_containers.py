@@ -1,7 +1,9 @@
 """Containers on networks, looked at by real packets from every side."""
 
 import json
+import re
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -83,8 +85,39 @@ def test_nothing_but_published_ports_can_be_reached_from_outside(wires: Wires) -
     address = wires.address(server)
     wires.ip(outside, "route", "add", "10.86.0.0/16", "via", "203.0.113.1")
     assert not wires.ping(outside, address)
-    assert wires.ask(outside, address, 80) == ""
-    assert wires.ask(outside, address, 81) == ""
+    assert wires.ask_all((outside, address, 80, "tcp"), (outside, address, 81, "tcp")) == ["", ""]
+
+
+def test_who_may_send_to_whom(wires: Wires, network: Launcher) -> None:
+    """By datagrams, counted where they arrive: nothing is waited for that may not come."""
+    network(4, "network", "create", "blue")
+    network(4, "network", "create", "--internal", "cell")
+    who = {"outside": wires.outside()}
+    for name, options in (
+        ("one", ()),
+        ("friend", ()),
+        ("blue", ("--net", "blue", "-p", "8080:80/udp")),
+        ("cell", ("--net", "cell")),
+    ):
+        _, who[name] = wires.container(*options)
+    address = {name: wires.address(pid) for name, pid in who.items()} | {"host": "203.0.113.1"}
+    wires.ip(who["outside"], "route", "add", "10.0.0.0/8", "via", "203.0.113.1")
+    gateway = address["cell"].rpartition(".")[0] + ".1"
+    wires.ip(who["cell"], "route", "add", "default", "via", gateway)
+    before = {name: wires.unheard(pid) for name, pid in who.items()}
+    refused = "outside>one:80 outside>blue:81 outside>cell:80 blue>one:80 one>blue:80 one>cell:80"
+    refused += " one>host:8080 cell>one:80 cell>host:8080 cell>outside:80"
+    for way in f"{refused} friend>one:80 outside>host:8080 blue>outside:80".split():
+        sender, receiver, port = re.split("[>:]", way)
+        wires.send(who[sender], address[receiver], int(port))
+
+    def arrived() -> dict[str, int]:
+        return {name: wires.unheard(pid) - before[name] for name, pid in who.items()}
+
+    wanted = {"outside": 1, "one": 1, "friend": 0, "blue": 1, "cell": 0}
+    with suppress(pytest.fail.Exception):
+        eventually(lambda: all(arrived()[name] >= count for name, count in wanted.items()), 3)
+    assert arrived() == wanted
 
 
 def test_networks_do_not_reach_each_other(wires: Wires, network: Launcher) -> None:
@@ -100,9 +133,9 @@ def test_networks_do_not_reach_each_other(wires: Wires, network: Launcher) -> No
     assert wires.ask(friend, address, 80) == token
     for stranger in (red, default):
         assert not wires.ping(stranger, address)
-        assert wires.ask(stranger, address, 80) == ""
-        assert wires.ask(stranger, address, 80, "udp") == ""
-        assert wires.ask(stranger, "203.0.113.1", 8080) == "", "nor by its published port"
+        asked = ((address, 80, "tcp"), (address, 80, "udp"), ("203.0.113.1", 8080, "tcp"))
+        answers = wires.ask_all(*((stranger, *question) for question in asked))
+        assert dict(zip(asked, answers, strict=True)) == dict.fromkeys(asked, "")
     assert wires.ask(outside, "203.0.113.1", 8080) == token
 
 

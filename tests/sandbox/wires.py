@@ -5,6 +5,7 @@ import secrets
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,11 @@ while True:
             data = connection.recv(4096)
             connection.sendall(f"{token} {data.decode()} {client[0]}".encode())
             connection.close()
+"""
+_SENDER = """
+import socket, sys
+sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sender.sendto(b"x", (sys.argv[1], int(sys.argv[2])))
 """
 HOST = 0  # where: the sandbox itself
 
@@ -95,6 +101,22 @@ class Wires:
             return ""
         assert answer[1] == word, "an answer to another question"
         return answer[0]
+
+    def unheard(self, where: int) -> int:
+        """The UDP datagrams that came into a namespace for ports at which nobody listens."""
+        with open(f"/proc/{where}/net/snmp") as file:
+            titles, values = [line.split() for line in file if line.startswith("Udp:")]
+        return int(values[titles.index("NoPorts")])
+
+    def send(self, where: int, host: str, port: int) -> None:
+        """Send one datagram, and wait for nothing."""
+        argv = [sys.executable, "-ESsc", _SENDER, host, str(port)]
+        assert self.do(where, *argv).returncode == 0
+
+    def ask_all(self, *questions: tuple[int, str, int, str]) -> list[str]:
+        """As :meth:`ask`, all at once: where none may answer, the waits go on side by side."""
+        with ThreadPoolExecutor(len(questions)) as pool:
+            return list(pool.map(lambda question: self.ask(*question), questions))
 
     def seen_as(self, where: int, host: str, port: int) -> str:
         """The address that a server at ``host`` sees us come from."""

@@ -226,9 +226,8 @@ class _Packing:
         self, root: int, fd: int, full: bytes, name: bytes, status: os.stat_result
     ) -> Iterator[bytes]:
         layer = self._lower is not None and root == self._root
-        if layer and self._is_whiteout(fd, name, status):
-            head, slash, tail = full.rpartition(b"/")
-            self._header(_mark(head + slash + WHITEOUT + tail))
+        if layer and (mark := self._deletion(fd, full, status)):
+            self._header(mark)
             yield from self._full()
             return
         if self._lower is not None and name.startswith(WHITEOUT):
@@ -260,12 +259,19 @@ class _Packing:
                 self._first[inode] = full
         yield from self._full()
 
-    def _is_whiteout(self, fd: int, name: bytes, status: os.stat_result) -> bool:
+    def _deletion(self, fd: int, full: bytes, status: os.stat_result) -> Entry | None:
+        """The entry that tells of a deleted file; None if the file is there. ``full`` is its path
+        in the layer, ``fd`` the directory that it is in."""
+        # lab 5.2: a deletion in a layer's archive
+        directory, slash, name = full.rpartition(b"/")
         if stat.S_ISCHR(status.st_mode):
-            return status.st_rdev == 0
-        if not stat.S_ISREG(status.st_mode) or status.st_size:
-            return False
-        return _note(f"/proc/self/fd/{fd}/{os.fsdecode(name)}", "whiteout") is not None
+            gone = status.st_rdev == 0
+        else:  # where no devices can be made, since Linux 6.7: an empty file with an attribute
+            empty = stat.S_ISREG(status.st_mode) and status.st_size == 0
+            path = f"/proc/self/fd/{fd}/{os.fsdecode(name)}"
+            gone = empty and _note(path, "whiteout") is not None
+        return _mark(directory + slash + WHITEOUT + name) if gone else None
+        # end lab
 
     # ------------------------------------------------------------ files
 
