@@ -24,6 +24,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from terminology import misused
+
 CHAPTERS = Path(__file__).resolve().parent
 BOTH_LANGUAGES = {"terminology.md"}  # pages that have no translation
 
@@ -175,7 +177,9 @@ class Translation:
                 since = f"git diff {commit} -- chapters/{self.name}" if commit else "it is new"
                 found.append(f"translate again: {section.heading!r} ({since})")
         found += [f"its original is gone: {heading!r}" for heading in commits]
-        return found or self._misplaced()
+        return (
+            found or self._misplaced() or list(misused(_prose(self.english), _prose(self.chinese)))
+        )
 
     def _misplaced(self) -> list[str]:
         english, chinese = self.english, self.chinese
@@ -212,9 +216,10 @@ class Translation:
         self.carry()
         if misplaced := self._misplaced():
             raise Untranslatable(f"{self.page}: {misplaced[0]}")
-        if _git("status", "--porcelain", "--", str(self.original)):
+        folder = self.original.parent
+        if _git(folder, "status", "--porcelain", "--", self.name):
             raise Untranslatable(f"{self.original}: commit it first: the record names the commit")
-        commit = _git("log", "-1", "--format=%h", "--abbrev=12", "--", str(self.original)).strip()
+        commit = _git(folder, "log", "-1", "--format=%h", "--abbrev=12", "--", self.name).strip()
         try:
             before = {entry.digest: entry for entry in self.record}
         except Untranslatable:
@@ -229,6 +234,10 @@ class Translation:
         return [entry.heading for entry in record if entry.digest not in before]
 
 
+def _prose(page: list[Section]) -> str:
+    return "\n".join(section.prose for section in page)
+
+
 def _fits(ours: Section, theirs: Section) -> bool:
     return len(ours.pieces) == len(theirs.pieces)
 
@@ -240,8 +249,8 @@ def translations(chapters: Path = CHAPTERS) -> list[Translation]:
     return [Translation(name, chapters / name, chapters / "zh" / name) for name in sorted(names)]
 
 
-def _git(*arguments: str) -> str:
-    command = ["git", "-C", str(CHAPTERS), *arguments]
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Untranslatable(f"{' '.join(command)}: {done.stderr.strip()}")
