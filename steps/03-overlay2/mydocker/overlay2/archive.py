@@ -17,6 +17,7 @@ import os
 import stat
 import struct
 from collections.abc import Callable, Iterator
+from typing import BinaryIO, cast
 
 from mydocker.kernel import files, syscalls
 from mydocker.kernel.errors import Failure, KernelError
@@ -102,8 +103,7 @@ class _Unpacking:
         self._open: dict[bytes, int] = {}
         # To make a file in a directory changes the directory's time, so theirs are set at the end.
         # They are kept in a nameless file: a million directories must not fill the memory.
-        fd = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        self._times = os.fdopen(fd, "w+b")
+        self._times = _nameless_file(directory)
         self._make = {
             FILE: self._file,
             HARD_LINK: self._hard_link,
@@ -364,6 +364,20 @@ class _Unpacking:
     def _through(self, parent: int, name: bytes) -> str:
         """A path for calls that take no directory descriptor."""
         return f"/proc/self/fd/{parent}/{os.fsdecode(name)}"
+
+
+def _nameless_file(directory: str) -> BinaryIO:
+    """A file on the disk that is gone with its last descriptor."""
+    try:
+        fd = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        return os.fdopen(fd, "w+b")
+    except OSError as error:
+        # overlayfs has no nameless files before Linux 6.3, and `cp` unpacks into a merged tree.
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR):
+            raise
+    from tempfile import TemporaryFile
+
+    return cast(BinaryIO, TemporaryFile(dir="/var/tmp"))
 
 
 def _is_whiteout(there: os.stat_result) -> bool:
