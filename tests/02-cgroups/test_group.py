@@ -6,7 +6,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -21,6 +20,7 @@ from mydocker.cgroups.limits import Limits
 from mydocker.cgroups.part import CgroupPart, cgroup_part, disposable_above
 from mydocker.container.parts import rebuilt, saved
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import replace
 
 pytestmark = pytest.mark.root
 

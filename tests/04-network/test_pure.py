@@ -190,7 +190,7 @@ def test_the_ruleset_has_an_element_for_each_port_and_no_rule() -> None:
 
 
 def test_an_internal_networks_ports_are_not_published() -> None:
-    from dataclasses import replace
+    from mydocker.kernel.records import replace
 
     assert "8080" not in firewall.ruleset([replace(BLUE, internal=True)], [WEB])
 
@@ -199,7 +199,7 @@ def test_an_internal_networks_ports_are_not_published() -> None:
 
 
 def test_two_networks_cannot_have_one_name(tmp_path: Path) -> None:
-    from dataclasses import replace
+    from mydocker.kernel.records import replace
 
     store = Store(f"{tmp_path}/root", f"{tmp_path}/run")
     store.add(BLUE)
@@ -295,7 +295,7 @@ def test_resolv_conf_without_the_hosts_stub() -> None:
 
 @pytest.mark.root
 def test_nft_accepts_every_ruleset() -> None:
-    from dataclasses import replace
+    from mydocker.kernel.records import replace
 
     six = replace(BLUE, id="ef" * 32, bridge="bridge", subnet6="fd00::/64", gateway6="fd00::1")
     web = replace(

@@ -9,21 +9,21 @@ moment         where, when                 for example
 ``release``    host, after it is gone      remove the cgroup, unmount the layers
 =============  ==========================  ====================================================
 
-A part is a dataclass whose fields say all that ``release`` needs, in JSON's types: it is written
+A part is a record whose fields say all that ``release`` needs, in JSON's types: it is written
 to disk before ``prepare``, and after a crash another process rebuilds it from there and releases
 it. So ``release`` must bear to be called twice, after half a ``prepare``, and by a process that
 made nothing.
 """
 
-from dataclasses import asdict
 from importlib import import_module
 from typing import Any
 
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import asdict
 
 
 class Part:
-    """Does nothing in any moment; a subclass, a dataclass, overrides the moments it needs."""
+    """Does nothing in any moment; a subclass, a record, overrides the moments it needs."""
 
     def prepare(self) -> None:
         """On the host, before the process exists."""
@@ -68,8 +68,7 @@ def saved(parts: list[Part]) -> list[dict[str, Any]]:
 
 def _saved(part: Part) -> dict[str, Any]:
     kind = type(part)
-    fields = asdict(part)  # type: ignore[call-overload]  # every subclass is a dataclass
-    return {"part": f"{kind.__module__}:{kind.__qualname__}", "fields": fields}
+    return {"part": f"{kind.__module__}:{kind.__qualname__}", "fields": asdict(part)}
 
 
 def rebuilt(states: list[dict[str, Any]]) -> list[Part]:

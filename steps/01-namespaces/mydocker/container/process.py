@@ -1,15 +1,15 @@
 """What the first process of a container shall become."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from mydocker.container.channel import Channel
+from mydocker.kernel.records import field, record
 
 Answer = Callable[[int], bytes]
 Executor = Callable[[str, tuple[str, ...], dict[str, str], Channel, Answer], None]
 
 
-@dataclass(frozen=True)
+@record
 class Process:
     """The command and what it finds around it.
 

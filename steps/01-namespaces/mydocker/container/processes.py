@@ -1,10 +1,11 @@
 """A process, known by its pid and the time it started: pids are used again (proc_pid_stat(5))."""
 
 import os
-from dataclasses import dataclass
+
+from mydocker.kernel.records import record
 
 
-@dataclass(frozen=True)
+@record
 class Identity:
     """One process and no other. ``start_time``: clock ticks since boot; pid 0 is no process."""
 

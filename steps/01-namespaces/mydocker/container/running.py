@@ -9,7 +9,6 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -19,6 +18,7 @@ from mydocker.container.process import Process
 from mydocker.container.processes import Identity, identify, myself
 from mydocker.kernel import syscalls, trace
 from mydocker.kernel.errors import Failure, hints
+from mydocker.kernel.records import record
 
 # Signals that, sent to us, are meant for the command
 FORWARDED = (
@@ -45,7 +45,7 @@ _NO_USER_NAMESPACE = (
 )
 
 
-@dataclass(frozen=True)
+@record
 class Ended:
     """How a container ended: its exit code (128+n after signal n), and what its parts say of it."""
 

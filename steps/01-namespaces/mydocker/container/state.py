@@ -7,16 +7,16 @@ what it speaks of: cgroups, mounts and links are gone after a reboot, and so is 
 
 import json
 import os
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mydocker.container.processes import Identity
 from mydocker.kernel.errors import KernelError
+from mydocker.kernel.records import asdict, field, record
 
 _NEW = ".new"
 
 
-@dataclass(frozen=True)
+@record
 class State:
     """One container's record. ``parts`` is what :func:`mydocker.container.parts.saved` gave."""
 

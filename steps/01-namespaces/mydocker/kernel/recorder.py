@@ -6,9 +6,9 @@ null, "error": 0}``: the fields of :class:`mydocker.kernel.trace.Event`.
 
 import json
 import sys
-from dataclasses import asdict
 
 from mydocker.kernel.errors import KernelError
+from mydocker.kernel.records import asdict
 from mydocker.kernel.trace import Event
 
 

@@ -12,10 +12,10 @@ import errno
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from mydocker.kernel.errors import Failure, KernelError
+from mydocker.kernel.records import record
 
 HOST = "host"
 CONTAINER = "container"
@@ -23,7 +23,7 @@ CONTAINER = "container"
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Event:
     """One request to the kernel, as it was made and answered.
 

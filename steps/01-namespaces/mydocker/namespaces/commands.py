@@ -2,13 +2,13 @@
 
 import json
 import sys
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mydocker.container.commandline import default_run, explain_option, finish
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import asdict
 from mydocker.namespaces import joining, survey
 from mydocker.namespaces.kinds import KINDS, flags_of
 from mydocker.namespaces.options import (

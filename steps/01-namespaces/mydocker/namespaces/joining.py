@@ -6,13 +6,13 @@ setns(2) takes one: all of its namespaces are joined by one call, whole or not a
 
 import errno
 import os
-from dataclasses import dataclass
 
 from mydocker.container.parts import Part
 from mydocker.container.process import Process
 from mydocker.container.running import Ended, run
 from mydocker.kernel import syscalls
 from mydocker.kernel.errors import Failure, KernelError, hints
+from mydocker.kernel.records import record
 from mydocker.namespaces import users
 from mydocker.namespaces.kinds import KINDS
 from mydocker.namespaces.survey import memberships
@@ -37,7 +37,7 @@ def different(pid: int) -> int:
     return flags
 
 
-@dataclass(frozen=True)
+@record
 class Target:
     """The process whose namespaces are joined. ``root`` is its root directory's descriptor;
     ``uid`` and ``gid`` are who we can be inside, if it has a user namespace of its own."""
@@ -79,7 +79,7 @@ def _first_id(path: str) -> int:
     return min((mapping.inside for mapping in maps), default=0)
 
 
-@dataclass(frozen=True)
+@record
 class Joined(Part):
     """Namespaces of ``target``, joined instead of made: ``early`` on the host, ``flags`` inside."""
 

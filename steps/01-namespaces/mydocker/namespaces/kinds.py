@@ -1,12 +1,13 @@
 """The eight kinds of namespace (namespaces(7))."""
 
 import os
-from typing import NamedTuple
 
 from mydocker.kernel import syscalls
+from mydocker.kernel.records import record
 
 
-class Kind(NamedTuple):
+@record
+class Kind:
     """``name`` as in ``/proc/PID/ns``; ``option`` of the command line; ``flag`` for clone3(2)."""
 
     name: str

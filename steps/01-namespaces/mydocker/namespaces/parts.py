@@ -2,16 +2,16 @@
 
 import errno
 import os
-from dataclasses import dataclass
 
 from mydocker.container.parts import Part
 from mydocker.kernel import files, links, syscalls
 from mydocker.kernel.errors import Failure, hints
+from mydocker.kernel.records import record
 
 _HOST_NAME_MAX = 64  # bytes, sethostname(2)
 
 
-@dataclass(frozen=True)
+@record
 class PrivateMounts(Part):
     """First of all in a mount namespace: what is mounted inside stays inside.
 
@@ -24,7 +24,7 @@ class PrivateMounts(Part):
         syscalls.mount("none", "/", None, flags, why="mounts made here must not reach the host")
 
 
-@dataclass(frozen=True)
+@record
 class HostName(Part):
     """Host name, and NIS domain name if there is one, of a UTS namespace (uts_namespaces(7))."""
 
@@ -43,7 +43,7 @@ class HostName(Part):
             syscalls.setdomainname(self.domain, why="and the domain's")
 
 
-@dataclass(frozen=True)
+@record
 class FreshProc(Part):
     """A /proc for a new PID namespace: one made outside goes on showing the host's processes."""
 
@@ -57,7 +57,7 @@ class FreshProc(Part):
             syscalls.mount("proc", "/proc", "proc", flags, why=why)
 
 
-@dataclass(frozen=True)
+@record
 class Loopback(Part):
     """A new network namespace has one link, lo, and it is down: even 127.0.0.1 does not answer."""
 
@@ -65,7 +65,7 @@ class Loopback(Part):
         links.set_up("lo", why="127.0.0.1 answers only when lo is up")
 
 
-@dataclass(frozen=True)
+@record
 class CgroupView(Part):
     """A cgroup namespace: the group that the process is in now becomes its ``/``."""
 
@@ -75,7 +75,7 @@ class CgroupView(Part):
             syscalls.unshare(syscalls.CLONE_NEWCGROUP, why=why)
 
 
-@dataclass(frozen=True)
+@record
 class Clocks(Part):
     """A time namespace: the boot-time and monotonic clocks, moved by whole seconds.
 

@@ -9,16 +9,16 @@ is changed; what we may not look at, another user's processes without root, is l
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import record
 from mydocker.namespaces.kinds import KINDS
 from mydocker.namespaces.users import Mapping, parse_map
 
 _GONE = (FileNotFoundError, ProcessLookupError)
 
 
-@dataclass(frozen=True)
+@record
 class Namespace:
     """One namespace. ``inode`` is its identity; ``processes`` are the pids in it, lowest first."""
 
@@ -29,7 +29,7 @@ class Namespace:
     command: str
 
 
-@dataclass(frozen=True)
+@record
 class Membership:
     """One namespace of one process: ``whose`` is "host", "yours" (the reader's) or "own"."""
 
@@ -39,7 +39,7 @@ class Membership:
     others: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@record
 class Member:
     """A process of a PID namespace: its pid here and ``inside``, and its parent's pid here."""
 
@@ -51,7 +51,7 @@ class Member:
     command: str
 
 
-@dataclass(frozen=True)
+@record
 class Portrait:
     """What can be told of one process's surroundings. ``root`` names its root directory's mount."""
 

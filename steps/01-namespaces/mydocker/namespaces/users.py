@@ -2,16 +2,16 @@
 
 import errno
 import os
-from dataclasses import dataclass
 
 from mydocker.container.parts import Part
 from mydocker.kernel import files, syscalls
 from mydocker.kernel.errors import Failure, hints
+from mydocker.kernel.records import record
 
 _EVERY_ID = 4294967295
 
 
-@dataclass(frozen=True)
+@record
 class Mapping:
     """``count`` ids from ``inside`` on are those from ``outside`` on."""
 
@@ -35,7 +35,7 @@ def default_mapping(own: int) -> Mapping:
     return Mapping(0, 0, _EVERY_ID) if own == 0 else Mapping(0, own, 1)
 
 
-@dataclass(frozen=True)
+@record
 class UserMaps(Part):
     """The maps of the container's user namespace. Without them everybody inside is ``nobody``.
 

@@ -17,13 +17,13 @@ import errno
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
 from mydocker.cgroups import controllers
 from mydocker.cgroups.hierarchy import V1, V2, Hierarchy, Machine
 from mydocker.cgroups.settings import Setting
 from mydocker.kernel import files
 from mydocker.kernel.errors import Failure, KernelError, hints
+from mydocker.kernel.records import record
 
 # What v2 has to switch on even without a limit: the statistics.
 _COUNTED = ("cpu", "io", "memory", "pids")
@@ -61,7 +61,7 @@ _REMOVE = {
 }
 
 
-@dataclass(frozen=True)
+@record
 class Cgroup:
     """The group ``path`` (``mydocker/9f1c``, from each mount point) in all usable hierarchies."""
 

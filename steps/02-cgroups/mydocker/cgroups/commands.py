@@ -7,7 +7,6 @@ somebody else made, systemd's or another container engine's, is none of our busi
 import os
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,6 +19,7 @@ from mydocker.cgroups.part import disposable_above, own_parent, parent_path
 from mydocker.container.commandline import explain_option
 from mydocker.kernel import files
 from mydocker.kernel.errors import Failure, KernelError
+from mydocker.kernel.records import replace
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -6,13 +6,12 @@ is a file of every group, ``devices`` an eBPF program, ``net_cls`` and ``net_pri
 firewall (``socket cgroupv2`` in nft(8)).
 """
 
-from dataclasses import dataclass
-
 from mydocker.cgroups.hierarchy import V1, Machine
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import record
 
 
-@dataclass(frozen=True)
+@record
 class Controller:
     """One subsystem. ``v2`` is its name in the unified hierarchy, empty if it has none there.
 

@@ -16,7 +16,8 @@ and allows the access by 1, or refuses it by 0.
 """
 
 import struct
-from dataclasses import dataclass
+
+from mydocker.kernel.records import record
 
 # <linux/bpf_common.h>, <linux/bpf.h>: class | size, mode or operation | source of the operand
 _LDX_W = 0x61  # BPF_LDX | BPF_MEM | BPF_W: load 32 bits
@@ -36,7 +37,7 @@ _ALL = 7
 _ANSWER, _CONTEXT, _TYPE, _WANTED, _MAJOR, _MINOR, _SCRATCH = range(7)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Instruction:
     """One instruction; ``code()`` are its 8 bytes."""
 

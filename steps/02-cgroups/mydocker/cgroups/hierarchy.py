@@ -13,15 +13,15 @@ machine's ``/`` is: a test puts the files of another machine there.
 """
 
 import os
-from dataclasses import dataclass
 
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import record
 
 V1 = 1
 V2 = 2
 
 
-@dataclass(frozen=True)
+@record
 class Hierarchy:
     """One tree of groups: where it is mounted, and the controllers in it.
 
@@ -47,7 +47,7 @@ class Hierarchy:
         return f"{self.mountpoint}/{group}".rstrip("/")
 
 
-@dataclass(frozen=True)
+@record
 class Subsystem:
     """One line of ``/proc/cgroups``. ``hierarchy`` is 0 for v2 or not mounted."""
 
@@ -57,7 +57,7 @@ class Subsystem:
     enabled: bool
 
 
-@dataclass(frozen=True)
+@record
 class Machine:
     """All hierarchies that can be used, and all subsystems that the kernel knows."""
 

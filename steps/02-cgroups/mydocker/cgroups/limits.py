@@ -9,9 +9,9 @@ import math
 import os
 import re
 import stat
-from dataclasses import dataclass, fields
 
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import fields, record
 
 UNLIMITED = -1
 MINIMUM_MEMORY = 6 << 20  # Docker's: below, not even a shell starts
@@ -24,7 +24,7 @@ _CPU_LIST = r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*"
 _DEVICE_RULE = r"([abc]) ([0-9]+|\*):([0-9]+|\*) ([rwm]{1,3})"
 
 
-@dataclass(frozen=True)
+@record
 class Limits:
     """What a container may use; None means: no limit of its own.
 
@@ -53,7 +53,7 @@ class Limits:
     @property
     def any(self) -> bool:
         """Is there any limit at all?"""
-        return any(getattr(self, f.name) not in (None, (), False) for f in fields(self))
+        return any(getattr(self, name) not in (None, (), False) for name in fields(self))
 
     def check(self) -> "Limits":
         """Itself, if the limits fit each other and the machine; else Failure."""

@@ -11,6 +11,7 @@ from mydocker.cgroups.limits import Limits
 from mydocker.cgroups.part import cgroup_part
 from mydocker.container.parts import Part
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import fields
 from mydocker.namespaces.options import apply
 
 Command = Callable[..., Any]
@@ -138,7 +139,7 @@ _OPTIONS = [
         help="Allow more devices, as 'c 1:11 r'; a: all.",
     ),
 ]
-_NAMES = tuple(Limits.__dataclass_fields__)
+_NAMES = fields(Limits)
 
 
 def limit_options(command: Command) -> Command:

@@ -1,7 +1,6 @@
 """The part of a container that limits it: a group made, joined, and removed."""
 
 import os
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -11,6 +10,7 @@ from mydocker.cgroups.hierarchy import V2
 from mydocker.cgroups.limits import Limits
 from mydocker.container.parts import Part
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import field, record
 
 DEFAULT_PARENT = "mydocker"
 
@@ -40,7 +40,7 @@ def parent_path(text: str) -> str:
     return path
 
 
-@dataclass(frozen=True)
+@record
 class CgroupPart(Part):
     """The group ``path`` with ``limits``.
 

@@ -11,13 +11,13 @@ fourth makes a child for a moment.
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from mydocker.cgroups.hierarchy import V1, Machine, groups_of
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Finding:
     """One rule, and what was found: ``exceptions`` is empty if it holds."""
 

@@ -16,15 +16,15 @@ sum, and v2 gets the difference.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from mydocker.cgroups import controllers
 from mydocker.cgroups.hierarchy import V2, Machine
 from mydocker.cgroups.limits import DEFAULT_PERIOD, UNLIMITED, Limits, size_text
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import record
 
 
-@dataclass(frozen=True)
+@record
 class Setting:
     """One write: ``value`` into ``file`` of a group in the hierarchy that has ``controller``.
 

@@ -4,16 +4,16 @@ A number that this machine does not count is None. Sizes are bytes, times nanose
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from mydocker.cgroups.cgroup import Cgroup
 from mydocker.cgroups.hierarchy import V1
 from mydocker.cgroups.oom import NO_LIMIT, oom_kills, pairs_of
 from mydocker.kernel import files
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pressure:
     """One line of a pressure file: per cent of the last 10 s, 60 s, 300 s that somebody waited."""
 
@@ -25,7 +25,7 @@ class Pressure:
     total: int  # nanoseconds, since the group was made
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Statistics:
     """All of them, at one moment."""
 

@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Callable, Iterable
 
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import replace
 from mydocker.overlay2.images import ImageConfig
 
 
@@ -65,16 +66,16 @@ def _list(text: str) -> tuple[str, ...]:
 
 
 def _cmd(config: ImageConfig, text: str) -> ImageConfig:
-    return config._replace(cmd=_command(text))
+    return replace(config, cmd=_command(text))
 
 
 def _entrypoint(config: ImageConfig, text: str) -> ImageConfig:
-    return config._replace(entrypoint=_command(text))
+    return replace(config, entrypoint=_command(text))
 
 
 def _env(config: ImageConfig, text: str) -> ImageConfig:
     env = dict(setting.split("=", 1) for setting in config.env) | dict(_pairs(text))
-    return config._replace(env=tuple(f"{key}={value}" for key, value in env.items()))
+    return replace(config, env=tuple(f"{key}={value}" for key, value in env.items()))
 
 
 def _expose(config: ImageConfig, text: str) -> ImageConfig:
@@ -85,34 +86,34 @@ def _expose(config: ImageConfig, text: str) -> ImageConfig:
         if not port.isdigit() or not 0 < int(port) < 65536 or not known:
             raise ValueError(f"invalid containerPort: {word}; write 80, 80/tcp or 53/udp")
         ports.add(f"{port}/{protocol or 'tcp'}")
-    return config._replace(exposed_ports=tuple(sorted(ports)))
+    return replace(config, exposed_ports=tuple(sorted(ports)))
 
 
 def _label(config: ImageConfig, text: str) -> ImageConfig:
     labels = dict(config.labels) | dict(_pairs(text))
-    return config._replace(labels=tuple(sorted(labels.items())))
+    return replace(config, labels=tuple(sorted(labels.items())))
 
 
 def _on_build(config: ImageConfig, text: str) -> ImageConfig:
-    return config._replace(on_build=(*config.on_build, text))
+    return replace(config, on_build=(*config.on_build, text))
 
 
 def _stop_signal(config: ImageConfig, text: str) -> ImageConfig:
-    return config._replace(stop_signal=text)
+    return replace(config, stop_signal=text)
 
 
 def _user(config: ImageConfig, text: str) -> ImageConfig:
-    return config._replace(user=text)
+    return replace(config, user=text)
 
 
 def _volume(config: ImageConfig, text: str) -> ImageConfig:
-    return config._replace(volumes=tuple(sorted({*config.volumes, *_list(text)})))
+    return replace(config, volumes=tuple(sorted({*config.volumes, *_list(text)})))
 
 
 def _workdir(config: ImageConfig, text: str) -> ImageConfig:
     if not text.startswith("/"):
         text = f"{config.working_dir or ''}/{text}"
-    return config._replace(working_dir=text)
+    return replace(config, working_dir=text)
 
 
 _CHANGES: dict[str, Callable[[ImageConfig, str], ImageConfig]] = {

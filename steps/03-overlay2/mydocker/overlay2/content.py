@@ -17,10 +17,11 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 from mydocker.kernel import files
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import record
 from mydocker.overlay2 import digest as digests
 from mydocker.overlay2.workspace import explained, make_directories
 
@@ -33,7 +34,8 @@ REF_NAME = "org.opencontainers.image.ref.name"
 Json = dict[str, Any]
 
 
-class Named(NamedTuple):
+@record
+class Named:
     """One line of the index: a manifest and the name it goes by, empty for an untagged one."""
 
     name: str

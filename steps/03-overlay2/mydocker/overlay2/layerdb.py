@@ -12,14 +12,15 @@ same, and a layer can be unpacked anew without any image noticing.
 """
 
 import os
-from typing import NamedTuple
 
 from mydocker.kernel import files
+from mydocker.kernel.records import record
 from mydocker.overlay2 import digest as digests
 from mydocker.overlay2.workspace import CACHE_ID, REGISTRATION, make_directories
 
 
-class Registered(NamedTuple):
+@record
+class Registered:
     """One layer with all below it, and where it is."""
 
     chain_id: str

@@ -12,10 +12,10 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
 
 from mydocker.kernel import files, syscalls
 from mydocker.kernel.errors import Failure, KernelError
+from mydocker.kernel.records import record
 
 PAGE = 4096  # mount(2) copies one page of options, whatever the machine's page size may be
 MAX_LOWER = 500  # OVL_MAX_STACK in the kernel's fs/overlayfs/params.h
@@ -42,7 +42,8 @@ _NO_UPPER = {
 }
 
 
-class OverlayMount(NamedTuple):
+@record
+class OverlayMount:
     """One overlay: what lies below, nearest first, what is written to, and where it appears.
 
     Paths are relative to ``directory``. Without ``upper`` and ``work`` it can only be read, and

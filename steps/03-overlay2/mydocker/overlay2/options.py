@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import click
@@ -10,6 +9,7 @@ import click
 from mydocker.container.parts import Part
 from mydocker.container.process import Process
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import replace
 from mydocker.namespaces.kinds import KINDS, flags_of
 from mydocker.namespaces.options import content_options, process_of
 from mydocker.overlay2 import volumes as forms

@@ -2,18 +2,18 @@
 
 import errno
 import os
-from dataclasses import dataclass, field
 
 from mydocker.container.parts import Part
 from mydocker.kernel import files, syscalls
 from mydocker.kernel.errors import Failure, KernelError, hints
+from mydocker.kernel.records import field, record
 from mydocker.overlay2 import rootfs
 from mydocker.overlay2.layers import LayerStore
 from mydocker.overlay2.mounting import OverlayMount, mount_overlay
 from mydocker.overlay2.volumes import Volume, provide_sources
 
 
-@dataclass(frozen=True)
+@record
 class LayersPart(Part):
     """A writable layer on the layers of an image, mounted on the host as ``merged``.
 
@@ -68,7 +68,7 @@ def unmount(path: str) -> None:
             raise
 
 
-@dataclass(frozen=True)
+@record
 class RootPart(Part):
     """Inside: everything that belongs into a container's root is mounted, and it becomes ``/``.
 

@@ -4,9 +4,8 @@
 Docker calls familiar, and gives it back in listings.
 """
 
-from dataclasses import dataclass
-
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import record
 
 DEFAULT_TAG = "latest"
 _DEFAULT_DOMAINS = ("docker.io", "index.docker.io")
@@ -23,7 +22,7 @@ class InvalidReference(Failure):
     """Not the name of an image."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reference:
     """A parsed name: ``repository`` in its familiar form; ``tag`` and ``digest`` may be empty."""
 

@@ -16,16 +16,17 @@ import errno
 import os
 import stat
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from mydocker.kernel import files, syscalls
 from mydocker.kernel.errors import Failure, KernelError, hints
+from mydocker.kernel.records import record, replace
 from mydocker.overlay2.volumes import BIND, Volume
 
 _SAFE = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
 
 
-class Filesystem(NamedTuple):
+@record
+class Filesystem:
     """One filesystem to mount at ``target`` in the container.
 
     ``host`` is the host's own directory of the kind, bound read-only where the kernel refuses a new
@@ -83,7 +84,8 @@ LINKS = {
 }
 
 
-class Device(NamedTuple):
+@record
+class Device:
     """A device of the host, ``source``, at ``target`` in the container.
 
     ``mode`` is the kind and the permissions, as in ``st_mode``; ``number`` as in ``st_rdev``.
@@ -97,7 +99,8 @@ class Device(NamedTuple):
     gid: int = 0
 
 
-class Contents(NamedTuple):
+@record
+class Contents:
     """What differs from container to container: ``--shm-size``, ``--device``, ``--privileged``.
 
     ``shm_size`` in bytes, 0 for the default; ``open``: nothing is hidden or read-only.
@@ -146,13 +149,13 @@ def filesystems(
     one here and let it go again would end the hierarchy for the whole machine if it has no groups.
     ``tty_group``: group 5, which owns terminals, exists in this user namespace.
     """
-    pts = PTS if tty_group else PTS._replace(data=PTS.data.removesuffix(",gid=5"))
+    pts = PTS if tty_group else replace(PTS, data=PTS.data.removesuffix(",gid=5"))
     size = f"mode=1777,size={contents.shm_size}"
-    shm = SHM._replace(data=size) if contents.shm_size else SHM
+    shm = replace(SHM, data=size) if contents.shm_size else SHM
     of_machine: list[Filesystem] = [SYS, CGROUP2] if unified else [SYS]
     if contents.open:
         writable = ~syscalls.MS_RDONLY
-        of_machine = [plan._replace(flags=plan.flags & writable) for plan in of_machine]
+        of_machine = [replace(plan, flags=plan.flags & writable) for plan in of_machine]
     return (PROC, DEV, pts, shm, MQUEUE, *of_machine)
 
 

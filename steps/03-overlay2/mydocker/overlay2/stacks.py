@@ -3,14 +3,14 @@
 import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import record
 from mydocker.overlay2.images import ImageStore
 from mydocker.overlay2.layers import Layer, LayerStore
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Stack:
     """``layers`` top first; ``writable``: the first is a container's own."""
 

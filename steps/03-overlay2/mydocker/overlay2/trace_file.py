@@ -2,14 +2,14 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import record
 from mydocker.overlay2 import lookup
 from mydocker.overlay2.lookup import DIRECTORY, FILE, Sighting
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CopyUp:
     """What the first write to a file costs: overlayfs copies it whole into the writable layer.
 
@@ -22,7 +22,7 @@ class CopyUp:
     breaks_links: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Trace:
     """A path in the container and all that the layers know of it.
 

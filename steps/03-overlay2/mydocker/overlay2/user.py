@@ -7,18 +7,18 @@ have no say. Formats: passwd(5), group(5); ids: credentials(7).
 import errno
 import os
 import stat
-from dataclasses import dataclass
-from typing import NamedTuple
 
 from mydocker.container.parts import Part
 from mydocker.kernel import files, syscalls
 from mydocker.kernel.errors import Failure, hints
+from mydocker.kernel.records import record
 
 _MAX_ID = 2**31 - 1
 _MAX_FILE = 4 << 20  # the image is not ours: a passwd file without end shall not fill our memory
 
 
-class Identity(NamedTuple):
+@record
+class Identity:
     """Numbers of a user: uid, gid, the supplementary groups, and the home directory."""
 
     uid: int
@@ -27,7 +27,7 @@ class Identity(NamedTuple):
     home: str
 
 
-@dataclass(frozen=True)
+@record
 class UserPart(Part):
     """Inside, as the last of all: become ``user``, written ``name|uid[:group|gid]``.
 

@@ -6,10 +6,10 @@ What the three options accept, and how it becomes one kind of thing: a :class:`V
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from mydocker.kernel import files, syscalls
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import record
 
 BIND = "bind"
 TMPFS = "tmpfs"
@@ -29,7 +29,8 @@ _TMPFS_DATA = ("size", "mode", "uid", "gid", "nr_inodes", "nr_blocks")
 _SAFE = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
 
 
-class Volume(NamedTuple):
+@record
+class Volume:
     """Something mounted at ``target`` in the container.
 
     ``kind`` is "bind", of the host's ``source``, or "tmpfs", with ``flags`` and ``data`` for

@@ -2,14 +2,14 @@
 
 import errno
 import os
-from dataclasses import dataclass
 
 from mydocker.container.parts import Part
 from mydocker.kernel import files, syscalls
 from mydocker.kernel.errors import Failure, KernelError, hints
+from mydocker.kernel.records import record
 
 
-@dataclass(frozen=True)
+@record
 class WorkingDirectoryPart(Part):
     """Inside, in the container's root: make ``path`` if it is not there. Changing to it comes last,
     with the command (``Process.directory``)."""

@@ -7,9 +7,9 @@ and more, and takes 7 ms to import: every run of a container would pay for it.
 
 import _socket
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import record
 
 _FAMILY = {4: _socket.AF_INET, 6: _socket.AF_INET6}
 
@@ -35,7 +35,7 @@ def text(version: int, address: int) -> str:
     return _socket.inet_ntop(_FAMILY[version], address.to_bytes(4 if version == 4 else 16, "big"))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Subnet:
     """All addresses that share the first ``prefix`` bits with ``first``, the lowest of them."""
 
@@ -99,7 +99,7 @@ class Subnet:
             yield Subnet(self.version, first, prefix)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Taken:
     """A subnet that is in use, and by whom: ``"route on eth0"``, ``"network 'blue'"``."""
 

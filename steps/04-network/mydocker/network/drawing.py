@@ -4,9 +4,9 @@ For the terminal as a tree (rich), as Mermaid's text (https://mermaid.js.org), a
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mydocker.kernel.records import record
 from mydocker.network import host
 from mydocker.network.store import Endpoint, Network, Published, Store
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.tree import Tree
 
 
-@dataclass(frozen=True)
+@record
 class Drawn:
     """One network as it is on the machine now: is its bridge there, and each container's link?"""
 

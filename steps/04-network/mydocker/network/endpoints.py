@@ -2,10 +2,10 @@
 
 import os
 import time
-from dataclasses import dataclass, field
 
 from mydocker.kernel import commands
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import field, mutable_record
 from mydocker.network import addresses, background, bridges, dns, host, ipam, links
 from mydocker.network.addresses import Subnet
 from mydocker.network.store import DEFAULT, Endpoint, Network, Published, Store
@@ -17,7 +17,7 @@ LINGER = 0.3
 _MOST = 16  # networks of one container: the name of a link has one hexadecimal digit for it
 
 
-@dataclass
+@mutable_record
 class Attachment:
     """A network that a container shall be on, by name, and what it wants there ("" for any)."""
 

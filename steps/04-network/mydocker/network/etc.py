@@ -6,11 +6,11 @@ container's own directory, written before it starts and bound over those of its 
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from mydocker.container.parts import Part
 from mydocker.kernel import files, syscalls
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import field, mutable_record
 from mydocker.network import addresses, host
 from mydocker.network.store import Endpoint, Network, Store
 from mydocker.overlay2.rootfs import Root
@@ -78,7 +78,7 @@ def parse_extra(written: str) -> tuple[str, str]:
         raise Failure(f"--add-host {written}: '{address}' is not an address", hint) from None
 
 
-@dataclass
+@mutable_record
 class EtcPart(Part):
     """The three files, in ``directory``, over those of ``rootfs``, the container's future root.
 

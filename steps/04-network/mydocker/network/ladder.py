@@ -6,12 +6,12 @@ way. It happens in namespaces that end with it: the machine that is its "host" i
 namespace too.
 """
 
-from dataclasses import dataclass
+from mydocker.kernel.records import record
 
 HOST, RED, BLUE, GREEN, OUTSIDE = "host", "red", "blue", "green", "outside"
 
 
-@dataclass(frozen=True)
+@record
 class Step:
     """Something to type in one of the namespaces ``where``, and why; or something to look at.
 
@@ -26,7 +26,7 @@ class Step:
     fails: bool = False
 
 
-@dataclass(frozen=True)
+@record
 class Rung:
     """One rung: ``below`` is how many steps of the ladder it silently stands on."""
 

@@ -3,12 +3,12 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 from mydocker.container import state
 from mydocker.container.parts import rebuilt
 from mydocker.kernel import commands, syscalls
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import replace
 from mydocker.network import bridges, dns, host, ipam, links, networks
 from mydocker.network.endpoints import Attachment, plug_in, reserve
 from mydocker.network.etc import EtcPart

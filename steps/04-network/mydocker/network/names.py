@@ -7,9 +7,9 @@ pointing at it, byte 12 of the message.
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import record
 from mydocker.network import addresses
 
 A, PTR, AAAA, ANY = 1, 12, 28, 255
@@ -19,7 +19,7 @@ TTL = 5  # seconds: a container may be gone the next moment, and its address ano
 PLAIN_UDP = 512  # bytes of an answer over UDP; a longer one is asked for again over TCP
 
 
-@dataclass(frozen=True)
+@record
 class Question:
     """What a client asks: its message's id and flags, the name in lower case, and the type."""
 

@@ -1,7 +1,6 @@
 """The command line of step 04: which network, which names and addresses, which ports."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -10,6 +9,7 @@ from mydocker.container.parts import Part
 from mydocker.container.processes import Identity
 from mydocker.kernel import syscalls
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import record
 from mydocker.namespaces.options import apply
 from mydocker.network import addresses
 from mydocker.network.endpoints import Attachment
@@ -77,7 +77,7 @@ def network_flags(options: Options, flags: int) -> int:
     return flags & ~syscalls.CLONE_NEWNET if shares else flags
 
 
-@dataclass(frozen=True)
+@record
 class Shared:
     """The container whose network is shared: what it is called, its process, its directory."""
 

@@ -1,13 +1,13 @@
 """A container's networks as a part of it, in its four moments."""
 
 import os
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mydocker.container.parts import Part
 from mydocker.container.processes import identify
 from mydocker.kernel import commands, trace
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import field, mutable_record, replace
 from mydocker.network import bridges, dns, firewall, ipam, networks
 from mydocker.network.endpoints import Attachment, inside_batch, leave_all, plug_in, reserve
 from mydocker.network.store import Endpoint, Network, Published, Store
@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # imported where it is needed: most containers publish nothin
     from mydocker.network.ports import Reservations, Wish
 
 
-@dataclass
+@mutable_record
 class NetworkPart(Part):
     """A container on networks: a veth pair and addresses for each, and ports published.
 

@@ -2,18 +2,18 @@
 
 import errno
 import os
-from dataclasses import dataclass
 
 from mydocker.container.parts import Part
 from mydocker.container.processes import Identity
 from mydocker.kernel import syscalls
 from mydocker.kernel.errors import Failure, hints
+from mydocker.kernel.records import mutable_record
 from mydocker.namespaces.kinds import KINDS
 
 _FOREIGN = "It belongs to another user namespace: leave --userns out, or share that too"
 
 
-@dataclass
+@mutable_record
 class SharedNamespace(Part):
     """Joins a namespace of the process ``pid``, which started at ``start`` (setns(2)).
 
@@ -49,7 +49,7 @@ class SharedNamespace(Part):
         os.close(self._fd)  # ours; the child has its own copy
 
 
-@dataclass
+@mutable_record
 class SharedPids(SharedNamespace):
     """The PID namespace of another container: the process is born into it."""
 
@@ -62,7 +62,7 @@ class SharedPids(SharedNamespace):
         os.close(self._fd)
 
 
-@dataclass
+@mutable_record
 class SharedMemory(SharedNamespace):
     """The IPC namespace of another container, and its /dev/shm, where POSIX shared memory lies.
 
@@ -99,7 +99,7 @@ class SharedMemory(SharedNamespace):
                 os.close(fd)
 
 
-@dataclass
+@mutable_record
 class HostMemory(Part):
     """``--ipc host``: the host's /dev/shm, picked up before the root changes."""
 
@@ -110,7 +110,7 @@ class HostMemory(Part):
         self.tree = syscalls.open_tree("/dev/shm", syscalls.OPEN_TREE_CLONE, why=why)
 
 
-@dataclass
+@mutable_record
 class SharedShm(Part):
     """Enters after the root: the memory that ``source`` fetched comes to lie on /dev/shm."""
 

@@ -18,17 +18,17 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from mydocker.kernel.errors import Failure, KernelError
+from mydocker.kernel.records import asdict, field, record
 from mydocker.network.addresses import Subnet, Taken
 
 DEFAULT = "bridge"  # the network of containers that name none, as in Docker
 DEFAULT_BRIDGE = "mydocker0"
 
 
-@dataclass(frozen=True)
+@record
 class Network:
     """One network as it was asked for. Subnets and addresses are text; "" where there is none."""
 
@@ -58,7 +58,7 @@ class Network:
         return [(Subnet.parse(subnet), gateway) for subnet, gateway in pairs if subnet]
 
 
-@dataclass(frozen=True)
+@record
 class Published:
     """A port of the host that leads to one of a container; ``ip`` is "" for every address."""
 
@@ -68,7 +68,7 @@ class Published:
     protocol: str
 
 
-@dataclass(frozen=True)
+@record
 class Endpoint:
     """Where a container meets a network: the link on the host, the interface inside, addresses.
 
@@ -100,7 +100,7 @@ class Endpoint:
         return cls(**(saved | {name: tuple(saved[name]) for name in ("aliases", "dns")}))
 
 
-@dataclass(frozen=True)
+@record
 class Store:
     """The networks under ``root`` and their state under ``run``."""
 

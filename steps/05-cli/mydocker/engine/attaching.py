@@ -11,7 +11,6 @@ import termios
 import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import FrameType
 
 from mydocker.container.channel import event_of
@@ -20,12 +19,13 @@ from mydocker.engine.connection import End, parse_end
 from mydocker.engine.errors import Refused
 from mydocker.engine.supervisor import READS, TYPES
 from mydocker.kernel import trace
+from mydocker.kernel.records import record
 
 _CHUNK = 32 << 10
 DETACH_KEYS = "ctrl-p,ctrl-q"
 
 
-@dataclass(frozen=True)
+@record
 class Manner:
     """``input`` hand on what is typed, ``terminal`` it has one of its own, ``keys`` to leave it,
     ``signals`` hand on the signals that we get."""

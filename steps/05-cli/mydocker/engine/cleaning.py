@@ -5,8 +5,6 @@ removes: what came into use meanwhile stays. (What killed commands left is anoth
 user's: see ``pruning``.)
 """
 
-from dataclasses import dataclass
-
 from mydocker.engine.filters import Filters
 from mydocker.engine.images import pruning as images
 from mydocker.engine.state import CREATED, DEAD, EXITED
@@ -14,13 +12,14 @@ from mydocker.engine.store import Store
 from mydocker.engine.truth import look
 from mydocker.engine.volumes import removing as volumes
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import record
 from mydocker.network import networks
 from mydocker.network.store import Store as Networks
 
 FILTERS = ("until", "label", "label!")
 
 
-@dataclass(frozen=True)
+@record
 class Wish:
     """How far to go: ``every`` image that no container needs, ``volumes`` too; only what passes."""
 
@@ -29,7 +28,7 @@ class Wish:
     chosen: Filters | None = None
 
 
-@dataclass(frozen=True)
+@record
 class Cleaned:
     """What went, by its kind; the bytes that are free again."""
 

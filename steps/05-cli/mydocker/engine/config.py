@@ -4,13 +4,14 @@ From it the parts of the container are built at every start (``assembly``). Only
 ``update`` ever change it.
 """
 
-from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from mydocker.kernel.records import asdict, field, record
 
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@record
 class Restart:
     """When it shall start again by itself: ``no``, ``always``, ``unless-stopped``, ``on-failure``.
 
@@ -21,7 +22,7 @@ class Restart:
     retries: int = 0
 
 
-@dataclass(frozen=True)
+@record
 class Config:
     """One container. ``options`` are the options of the earlier steps, by name, in JSON's types."""
 

@@ -3,14 +3,14 @@
 import _socket
 import os
 import select
-from dataclasses import dataclass
 
 from mydocker.engine.store import Store
+from mydocker.kernel.records import record
 
 _PACKET = 64 << 10
 
 
-@dataclass(frozen=True)
+@record
 class End:
     """What the monitor says of the end: the exit code, and remarks as of the OOM killer."""
 

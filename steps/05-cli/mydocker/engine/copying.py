@@ -12,7 +12,6 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 
 from mydocker.engine.errors import Refused
 from mydocker.engine.state import State
@@ -20,6 +19,7 @@ from mydocker.engine.store import Store
 from mydocker.engine.truth import look
 from mydocker.kernel import syscalls
 from mydocker.kernel.errors import Failure, KernelError
+from mydocker.kernel.records import field, mutable_record, record
 from mydocker.overlay2.layers import LayerStore
 
 _PIECE = 1 << 20
@@ -71,7 +71,7 @@ def _make_layer(store: Store, identifier: str) -> None:
         make_layer(store, store.config(identifier))
 
 
-@dataclass(frozen=True)
+@record
 class Place:
     """A place to copy from or to: a name in a directory, and what is there now, if anything.
 
@@ -188,7 +188,7 @@ def _opened(parent: int, name: str) -> Iterator[int]:
         os.close(fd)
 
 
-@dataclass
+@mutable_record
 class _Copying:
     """One copy; files with several names are linked again."""
 

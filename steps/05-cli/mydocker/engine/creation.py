@@ -3,7 +3,6 @@
 import os
 import signal
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from mydocker.container.running import new_identifier
@@ -14,6 +13,7 @@ from mydocker.engine.errors import NameTaken, Refused
 from mydocker.engine.security.settings import read_profile
 from mydocker.engine.store import Store
 from mydocker.engine.times import now
+from mydocker.kernel.records import replace
 from mydocker.overlay2.images import Image
 from mydocker.overlay2.layers import LayerStore
 from mydocker.overlay2.options import overlay2_process

@@ -8,7 +8,6 @@ import _socket
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from typing import Any
 
 from mydocker.cgroups.part import CgroupPart
@@ -26,11 +25,12 @@ from mydocker.engine.state import PAUSED, RESTARTING
 from mydocker.engine.store import Store
 from mydocker.engine.truth import look
 from mydocker.kernel import syscalls, trace
+from mydocker.kernel.records import record, replace
 from mydocker.namespaces import joining
 from mydocker.overlay2.environment import environment
 
 
-@dataclass(frozen=True)
+@record
 class Wish:
     """What ``exec`` was asked for: the command, and how it differs from the container's own."""
 
@@ -43,7 +43,7 @@ class Wish:
     privileged: bool = False
 
 
-@dataclass(frozen=True)
+@record
 class JoinGroup(Part):
     """The container's control group, in which the new process is born or which it joins."""
 

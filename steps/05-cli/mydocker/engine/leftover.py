@@ -1,12 +1,13 @@
 """A thing that nobody needs any more, and where to look for such things."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from mydocker.kernel.records import record
 
 _ID_LENGTH = 64
 
 
-@dataclass(frozen=True)
+@record
 class Place:
     """Where containers are kept: data below ``root``, records of what runs below ``run``."""
 
@@ -14,7 +15,7 @@ class Place:
     run: str
 
 
-@dataclass(frozen=True)
+@record
 class Leftover:
     """One thing that nobody needs: its kind, its name, its bytes on the disk, and how it goes."""
 

@@ -10,7 +10,6 @@ import signal
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import replace
 from typing import Any
 
 from mydocker.engine import connection, events, names
@@ -21,6 +20,7 @@ from mydocker.engine.store import Store
 from mydocker.engine.truth import look, look_locked
 from mydocker.kernel import syscalls
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import replace
 
 _PATIENCE = 60.0  # seconds for what follows a SIGKILL: the parts are released
 

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from mydocker.engine import filters as forms
 from mydocker.engine.config import Config
@@ -22,6 +21,7 @@ from mydocker.engine.store import Store
 from mydocker.engine.times import number, span
 from mydocker.engine.truth import look
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import record
 from mydocker.network.store import Endpoint, Published
 from mydocker.network.store import Store as Networks
 
@@ -43,7 +43,7 @@ KNOWN = (
 )
 
 
-@dataclass(frozen=True)
+@record
 class Listed:
     """One container, as it is now; ``endpoints`` are its networks while it runs."""
 

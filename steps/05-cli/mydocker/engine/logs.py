@@ -6,19 +6,19 @@ import select
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 
 from mydocker.engine import connection
 from mydocker.engine.errors import NoSuchContainer, Refused
 from mydocker.engine.store import Store
 from mydocker.engine.times import number
 from mydocker.engine.truth import look
+from mydocker.kernel.records import record
 
 _BLOCK = 64 << 10
 _PAUSE = 0.05  # seconds between two looks at a log that grows
 
 
-@dataclass(frozen=True)
+@record
 class Line:
     """One entry: ``time`` as it is written there, ``text`` with its line end if it has one."""
 

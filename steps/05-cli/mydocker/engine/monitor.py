@@ -17,7 +17,6 @@ import json
 import os
 import signal
 import sys
-from dataclasses import replace
 from typing import Any, NoReturn
 
 from mydocker.container import state as records
@@ -33,6 +32,7 @@ from mydocker.engine.supervisor import READS, SLIM_AFTER, TYPES, Client, Supervi
 from mydocker.engine.times import NEVER, now, number
 from mydocker.kernel import syscalls, trace
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import replace
 
 _MESSAGE = 1 << 17
 _OPEN_FILES = 1 << 20  # no process has more (fs.nr_open)

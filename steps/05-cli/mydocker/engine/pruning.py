@@ -12,7 +12,6 @@ it makes anything, so that what is on the list and has no owner after that had n
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 
 from mydocker.cgroups import hierarchy
@@ -23,6 +22,7 @@ from mydocker.engine import abandoned
 from mydocker.engine.disk import disk_use
 from mydocker.engine.leftover import Leftover, Place, is_id
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import record
 from mydocker.network import leftovers as network_leftovers
 from mydocker.network.store import Store
 from mydocker.overlay2 import workspace
@@ -32,7 +32,7 @@ from mydocker.overlay2.layers import LayerStore
 Kind = Callable[[Place], Iterator[Leftover]]
 
 
-@dataclass(frozen=True)
+@record
 class Pruned:
     """What was released, what could not be."""
 

@@ -1,7 +1,5 @@
 """``rm``: a container goes, with its layer, its log and its name."""
 
-from dataclasses import replace
-
 from mydocker.engine import events
 from mydocker.engine.config import Config
 from mydocker.engine.errors import NoSuchContainer, Refused
@@ -9,6 +7,7 @@ from mydocker.engine.filters import Filters, has_labels
 from mydocker.engine.state import CREATED, DEAD, EXITED, REMOVING
 from mydocker.engine.store import Store
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import replace
 from mydocker.overlay2.layers import LayerStore
 
 

@@ -4,8 +4,6 @@ A layer that two images stand on counts once: it is *shared*, and comes back onl
 could be had back of the images is what no container needs.
 """
 
-from dataclasses import dataclass
-
 from mydocker.engine.config import Config
 from mydocker.engine.disk import disk_use
 from mydocker.engine.state import State
@@ -14,13 +12,14 @@ from mydocker.engine.truth import look
 from mydocker.engine.volumes.points import points_of
 from mydocker.engine.volumes.store import VolumeStore
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import record
 from mydocker.overlay2 import digest
 from mydocker.overlay2.diff import contents
 from mydocker.overlay2.images import Image, ImageStore
 from mydocker.overlay2.layers import LayerStore
 
 
-@dataclass(frozen=True)
+@record
 class ImageUse:
     """An image: bytes of the layers that others have too and of its own; how many containers."""
 
@@ -34,7 +33,7 @@ class ImageUse:
         return self.shared + self.unique
 
 
-@dataclass(frozen=True)
+@record
 class ContainerUse:
     """A container: the bytes that it wrote, and how many volumes it has."""
 
@@ -47,7 +46,7 @@ class ContainerUse:
         return len(points_of(self.config.options))
 
 
-@dataclass(frozen=True)
+@record
 class VolumeUse:
     """A volume: its bytes, and how many containers have it."""
 
@@ -56,7 +55,7 @@ class VolumeUse:
     links: int
 
 
-@dataclass(frozen=True)
+@record
 class Sum:
     """One line of the short form."""
 
@@ -67,7 +66,7 @@ class Sum:
     reclaimable: int
 
 
-@dataclass(frozen=True)
+@record
 class Space:
     """Everything; ``layers`` are the bytes of each image's layer, by ChainID, each once."""
 

@@ -3,11 +3,11 @@
 Whoever reads it through ``truth`` gets what is so: a file cannot notice that a process was killed.
 """
 
-from dataclasses import asdict, dataclass
 from typing import Any
 
 from mydocker.container.processes import Identity
 from mydocker.engine.times import NEVER
+from mydocker.kernel.records import asdict, record
 
 CREATED = "created"
 RUNNING = "running"
@@ -21,7 +21,7 @@ STATUSES = (CREATED, RESTARTING, RUNNING, REMOVING, PAUSED, EXITED, DEAD)
 NOBODY = Identity(0, 0)
 
 
-@dataclass(frozen=True)
+@record
 class State:
     """``process`` is its first process and ``monitor`` who watches it; nobody, if it does not run.
 

@@ -5,8 +5,6 @@ container looks here: if its monitor is gone, what it left behind is released, a
 true again.
 """
 
-from dataclasses import replace
-
 from mydocker.container import state as records
 from mydocker.container.leftovers import release
 from mydocker.engine import events
@@ -26,6 +24,7 @@ from mydocker.engine.state import (
 from mydocker.engine.store import Store
 from mydocker.engine.times import now
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import replace
 
 KILLED = 137
 

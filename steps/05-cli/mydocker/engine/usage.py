@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from mydocker.cgroups import statistics
 from mydocker.engine.config import Config
@@ -12,9 +11,10 @@ from mydocker.engine.groups import group_part
 from mydocker.engine.store import Store
 from mydocker.engine.truth import look
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import record
 
 
-@dataclass(frozen=True)
+@record
 class Usage:
     """Of one container. Sizes in bytes; ``cpu`` in per cent, of one processor 100.
 
@@ -37,7 +37,7 @@ class Usage:
         return 100 * self.memory / self.memory_limit if self.memory_limit else 0.0
 
 
-@dataclass(frozen=True)
+@record
 class _Sample:
     numbers: statistics.Statistics
     network: tuple[int, int]

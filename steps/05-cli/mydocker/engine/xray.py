@@ -4,8 +4,6 @@ Nothing here comes from what was asked for: namespaces, limits, mounts, capabili
 kernel says of the container's first process. As data in JSON's types; ``cli.xray`` draws it.
 """
 
-from dataclasses import asdict
-
 from mydocker.cgroups import statistics
 from mydocker.engine.config import Config, Json
 from mydocker.engine.errors import NotRunning
@@ -15,6 +13,7 @@ from mydocker.engine.store import Store
 from mydocker.engine.truth import look
 from mydocker.kernel import files
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import asdict
 from mydocker.namespaces import survey
 from mydocker.network.store import Store as Networks
 from mydocker.overlay2.diff import contents

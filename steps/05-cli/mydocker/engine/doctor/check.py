@@ -3,12 +3,12 @@
 import errno
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 
 from mydocker.container import channel
 from mydocker.kernel import syscalls
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import record
 
 
 class State(Enum):
@@ -20,7 +20,7 @@ class State(Enum):
     NOT_APPLICABLE = "not applicable"
 
 
-@dataclass(frozen=True)
+@record
 class Check:
     """One check: ``observed`` is what was seen, ``fix`` what to do about it, one line each."""
 

@@ -59,14 +59,14 @@ def _clone3() -> str:
 
 
 def _namespace(kind: Kind) -> Check:
-    name, option, flag, isolates = kind
+    name, option, flag = kind.name, kind.option, kind.flag
 
     def attempt() -> str:
         before = _inode(name)
         after = in_child(lambda: _inode(name), flag, f"a {option} namespace, to see that it works")
         if flag != syscalls.CLONE_NEWTIME and before == after:
             raise Failure(f"clone3 made no new {option} namespace")
-        return isolates
+        return kind.isolates
 
     if flag == syscalls.CLONE_NEWUSER:
         return tried(f"{option} namespace", attempt, _user_fixes(), otherwise=warning)

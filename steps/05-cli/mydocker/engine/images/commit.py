@@ -15,6 +15,7 @@ from mydocker.engine.images.layertar import pack_layer
 from mydocker.engine.images.view import container_root
 from mydocker.engine.state import RUNNING
 from mydocker.engine.store import Store
+from mydocker.kernel.records import replace
 from mydocker.overlay2.changes import apply
 from mydocker.overlay2.content import Json
 from mydocker.overlay2.images import Image, ImageConfig, ImageStore
@@ -144,7 +145,8 @@ def container_config(config: Config) -> ImageConfig:
     image, options = ImageConfig.from_json(config.image_config), config.options
     entrypoint = options.get("entrypoint")
     command = config.command or (image.cmd if entrypoint is None else ())
-    return image._replace(
+    return replace(
+        image,
         env=_environment(config, image),
         cmd=tuple(command),
         entrypoint=image.entrypoint

@@ -12,7 +12,6 @@ and before anything that is not ours runs:
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from mydocker.cgroups.devices import ALL as ALL_DEVICES
 from mydocker.cgroups.part import CgroupPart
@@ -21,6 +20,7 @@ from mydocker.engine.security import capabilities, guard, seccomp, sysctls
 from mydocker.engine.security.settings import UNCONFINED, Security
 from mydocker.kernel import syscalls
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import replace
 from mydocker.overlay2.part import RootPart
 from mydocker.overlay2.rootfs import Contents
 from mydocker.overlay2.user import UserPart
@@ -68,7 +68,7 @@ def confined_exec(
 
 def with_all_capabilities(security: Security) -> Security:
     """For ``exec --privileged``: the same, with every capability; the filter stays (Docker)."""
-    return security._replace(capabilities=tuple(sorted(capabilities.NAMES)))
+    return replace(security, capabilities=tuple(sorted(capabilities.NAMES)))
 
 
 def _before_user(keyring: str) -> list[Part]:

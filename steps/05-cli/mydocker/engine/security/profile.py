@@ -9,9 +9,10 @@ format: the OCI runtime specification, config-linux.md.
 import os
 import platform
 from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import record
 
 # <linux/seccomp.h>: what a filter answers; the lower 16 bits are data, an errno for example
 KILL_PROCESS = 0x80000000
@@ -40,7 +41,8 @@ _OPERATORS = ("EQ", "NE", "LT", "LE", "GT", "GE", "MASKED_EQ")
 _GO_NAMES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
-class Condition(NamedTuple):
+@record
+class Condition:
     """``args[argument] operator value``; of MASKED_EQ, ``args[argument] & value == value_two``."""
 
     argument: int
@@ -49,7 +51,8 @@ class Condition(NamedTuple):
     value_two: int = 0
 
 
-class Rule(NamedTuple):
+@record
+class Rule:
     """For these calls, if all conditions hold: this action."""
 
     names: tuple[str, ...]
@@ -57,14 +60,16 @@ class Rule(NamedTuple):
     conditions: tuple[Condition, ...] = ()
 
 
-class Profile(NamedTuple):
+@record
+class Profile:
     """Of the rules that match a call the first decides; without one, ``default``."""
 
     default: int
     rules: tuple[Rule, ...]
 
 
-class Surroundings(NamedTuple):
+@record
+class Surroundings:
     """What ``includes`` and ``excludes`` are compared with."""
 
     capabilities: frozenset[str]

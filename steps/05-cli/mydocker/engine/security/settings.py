@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from mydocker.engine.security import capabilities, sysctls
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import record
 
 if TYPE_CHECKING:  # what few containers are given is loaded for those
     from mydocker.engine.security.devices import Given
@@ -16,7 +17,8 @@ _BUILTIN = "builtin"  # Docker's word for the default profile
 _LARGEST = 1 << 20  # bytes of a profile
 
 
-class Security(NamedTuple):
+@record
+class Security:
     """The confinement of one container, and what it is given of the host.
 
     ``capabilities`` are full names; ``seccomp`` is a profile's JSON text, ``unconfined``, or "" for

@@ -6,12 +6,12 @@ user on the whole machine (nproc, sigpending, msgqueue): for a container, contro
 """
 
 import errno
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from mydocker.container.parts import Part
 from mydocker.kernel import files, syscalls
 from mydocker.kernel.errors import Failure, hints
+from mydocker.kernel.records import record
 
 # <asm-generic/resource.h>: the numbers of RLIMIT_*, in their order
 NAMES = (
@@ -55,7 +55,7 @@ def _is_limit(text: str) -> bool:
     return text == str(UNLIMITED) or (text.isascii() and text.isdecimal() and int(text) < 1 << 63)
 
 
-@dataclass(frozen=True)
+@record
 class Ulimits(Part):
     """Inside, late: our own process must not run into them, and early enough to raise some."""
 
@@ -69,7 +69,7 @@ class Ulimits(Part):
                 )
 
 
-@dataclass(frozen=True)
+@record
 class OomScore(Part):
     """``--oom-score-adj``: how soon it is chosen when the machine has no memory left (proc(5))."""
 

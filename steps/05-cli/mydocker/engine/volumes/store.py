@@ -14,11 +14,11 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 
 from mydocker.engine.errors import Refused
 from mydocker.engine.times import now
 from mydocker.kernel import files
+from mydocker.kernel.records import asdict, field, record
 from mydocker.overlay2.workspace import explained, make_directories, workspace
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
@@ -32,7 +32,7 @@ class NoSuchVolume(Refused):
         super().__init__(f"get {name}: no such volume")
 
 
-@dataclass(frozen=True)
+@record
 class Volume:
     """One volume. ``anonymous``: its name is a random one, and it goes with its container."""
 
