@@ -129,7 +129,11 @@ def main(arguments: list[str]) -> int:
     """What the command line asks for; the exit code."""
     match arguments:
         case []:
-            return weave([str(path) for path in originals()], "-r")
+            woven = weave([str(path) for path in originals()], "-r")
+            from translations import report
+
+            print("\n".join(report()), file=sys.stderr)  # the code into chapters/zh; what is stale
+            return woven
         case ["--transcripts", *parts]:
             import transcripts
 

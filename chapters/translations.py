@@ -217,7 +217,8 @@ class Translation:
         if misplaced := self._misplaced():
             raise Untranslatable(f"{self.page}: {misplaced[0]}")
         folder = self.original.parent
-        if _git(folder, "status", "--porcelain", "--", self.name):
+        committed = sections(_git(folder, "show", f"HEAD:./{self.name}"))
+        if not {x.digest for x in self.english} <= {x.digest for x in committed}:
             raise Untranslatable(f"{self.original}: commit it first: the record names the commit")
         commit = _git(folder, "log", "-1", "--format=%h", "--abbrev=12", "--", self.name).strip()
         try:
@@ -272,14 +273,17 @@ def main() -> int:
     parser.add_argument("--accept", metavar="PAGE", nargs="+", default=[], help="is up to date")
     accepted = parser.parse_args().accept
     known = {translation.name: translation for translation in translations()}
-    try:
-        for name in accepted:
+    refused = False
+    for name in accepted:
+        try:
             if name not in known or not known[name].page.exists():
                 raise Untranslatable(f"chapters/zh has no page {name!r}")
             for heading in known[name].accept():
                 print(f"zh/{name}: accepted: {heading}")
-    except Untranslatable as failure:
-        print(failure, file=sys.stderr)
+        except Untranslatable as failure:
+            print(failure, file=sys.stderr)
+            refused = True
+    if refused:
         return 1
     found = report()
     print("\n".join(found) or "the Chinese edition is up to date")
