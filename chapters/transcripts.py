@@ -33,7 +33,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -103,7 +103,7 @@ class Block:
     commands: list[Command]
     masks: list[str]
     reason: str = ""  # why it is not run, if it is not
-    where: str = ""  # where it is run, if not everywhere
+    where: list[str] = field(default_factory=list)  # where it is run, if not everywhere: all of them
 
     @property
     def name(self) -> str:
@@ -167,16 +167,18 @@ def _read_marks(block: Block, above: list[str]) -> None:
         if mask:
             block.masks.append(mask[1])
         elif mark:
-            block.reason, block.where = mark["reason"] or "", mark["where"] or ""
+            block.reason = mark["reason"] or ""
+            block.where = mark["where"].split(", ") if mark["where"] else []
         else:
             break
-    if block.where and block.where not in CONDITIONS:
-        raise ValueError(f"{block.name}: nobody knows when to run: {block.where!r}")
+    for where in block.where:
+        if where not in CONDITIONS:
+            raise ValueError(f"{block.name}: nobody knows when to run: {where!r}")
 
 
 def runnable(block: Block) -> bool:
     """Whether this machine can run it."""
-    return not block.reason and (not block.where or CONDITIONS[block.where]())
+    return not block.reason and all(CONDITIONS[where]() for where in block.where)
 
 
 def masked(text: str, masks: Iterable[str]) -> str:
@@ -240,10 +242,9 @@ class Machine:
             lines.append(_DOCKERD)
         for number, (root, text) in enumerate(commands):
             (session / str(number)).write_text(text)
-            typed = f'eval "$(<{session}/{number})"'
-            if not root:
-                typed = f'{_STUDENT} bash -c "$(<{session}/{number})"'
-            lines.append(f"said $code; {typed} >{session}/{number}.out 2>&1 </dev/null; code=$?")
+            typed = 'eval "$text"' if root else f'{_STUDENT} bash -c "$text"'
+            lines.append(f"text=$(<{session}/{number}); said $code")
+            lines.append(f"{typed} >{session}/{number}.out 2>&1 </dev/null; code=$?")
         (session / "script").write_text("\n".join(lines) + "\n")
         venv = os.environ.get("MYDOCKER_VENV") or str(ROOT / ".venv")
         environment = {
@@ -307,21 +308,24 @@ _STUDENT = (
     "env HOME=/home/student USER=student LOGNAME=student"
 )
 _DOCKERD = r"""
-dockerd --exec-opt native.cgroupdriver=cgroupfs >/tmp/dockerd.log 2>&1 &
-./mydocker create --name model busybox >/dev/null
-./mydocker export -o /tmp/busybox.tar model
-./mydocker rm model >/dev/null
-for _ in $(seq 200); do # until it answers
-    docker import --change 'CMD ["sh"]' /tmp/busybox.tar busybox >/dev/null 2>&1 && break
-    sleep 0.1
-done
+{
+    dockerd --exec-opt native.cgroupdriver=cgroupfs >/tmp/dockerd.log 2>&1 &
+    ./mydocker create --name model busybox
+    ./mydocker export -o /tmp/busybox.tar model
+    ./mydocker rm model
+    for _ in $(seq 200); do # until it answers
+        docker import --change 'CMD ["sh"]' /tmp/busybox.tar busybox && break
+        sleep 0.1
+    done
+    docker image inspect busybox || { tail /tmp/dockerd.log; exit 1; }
+} </dev/null
 """
 
 
 def compare(blocks_: list[Block], machine: Machine) -> list[Drift]:
     """Run blocks that belong to one machine; what differs from what they say."""
     commands = [(command.root, command.text) for block in blocks_ for command in block.commands]
-    docker = any(block.where == DOCKER for block in blocks_)
+    docker = any(DOCKER in block.where for block in blocks_)
     printed = iter(machine.type(commands, docker))
     drifts = []
     for block in blocks_:
@@ -336,7 +340,7 @@ def sessions(chapter: Path) -> dict[str, list[Block]]:
     """The blocks that can be run here, by section; those that need Docker are apart."""
     found: dict[str, list[Block]] = {}
     for block in blocks(chapter):
-        if runnable(block) and block.where != DOCKER:
+        if runnable(block) and DOCKER not in block.where:
             found.setdefault(block.section, []).append(block)
     return found
 
@@ -347,7 +351,7 @@ def docker_session(chapters: Iterable[Path]) -> list[Block]:
         block
         for chapter in chapters
         for block in blocks(chapter)
-        if block.where == DOCKER and runnable(block)
+        if DOCKER in block.where and runnable(block)
     ]
 
 
