@@ -20,6 +20,7 @@ ORDER = [
     "overlay2",
     "network",
     "engine",
+    "labs",
     "cli",
 ]
 

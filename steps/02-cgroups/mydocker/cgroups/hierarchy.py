@@ -138,11 +138,11 @@ def hierarchies_of(mountinfo: str, known: frozenset[str]) -> list[Hierarchy]:
         version = V2 if kind == "cgroup2" else V1
         controllers = tuple(o for o in options if o in known) if version == V1 else ()
         name = next((o[5:] for o in options if o.startswith("name=")), "")
-        found.append(Hierarchy(version, _plain(fields[4]), _plain(fields[3]), controllers, name))
+        found.append(Hierarchy(version, plain(fields[4]), plain(fields[3]), controllers, name))
     return found
 
 
-def _plain(path: str) -> str:
+def plain(path: str) -> str:
     r"""A path of mountinfo, where space, tab, newline and backslash are ``\040`` and so on."""
     for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         path = path.replace(code, character)

@@ -86,6 +86,7 @@ _SECTIONS = {
     "Images": "images image import load save tag history rmi",
     "Networks": "network port",
     "What it is made of, step by step": "namespace cgroup layers trace-file",
+    "Learn": "lab",
     "The machine": "doctor system info version vm container",
 }
 
@@ -107,6 +108,7 @@ group = SectionedGroup(
         "image": "mydocker.cli.main:image",
         "info": "mydocker.cli.about:info",
         "images": "mydocker.overlay2.image_commands:images",
+        "lab": "mydocker.cli.lab:lab",
         "layers": "mydocker.overlay2.commands:layers",
         "namespace": "mydocker.cli.main:namespace",
         "network": "mydocker.cli.network:network",

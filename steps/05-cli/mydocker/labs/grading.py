@@ -1,0 +1,95 @@
+"""Grade the submissions of a class: each is judged anew, by our tests and our steps.
+
+Of a submission only the regions of the exercises are used. What else was changed has no effect, and
+is not passed over in silence either: the submission is refused, unless the teacher accepts it.
+"""
+
+import hashlib
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from mydocker.kernel.errors import Failure
+from mydocker.labs import copies, verdicts
+from mydocker.labs.judging import Suite
+from mydocker.labs.manifest import Course, Exercise
+from mydocker.labs.regions import bodies, marked
+from mydocker.labs.verdicts import Judge, Verdict
+
+
+@dataclass(frozen=True)
+class Grade:
+    """Of one submission. ``refused`` says what was changed that may not be; ``seed`` gives the same
+    random values again; ``seconds`` is how long it took."""
+
+    student: str
+    directory: str
+    step: int
+    exercises: tuple[Exercise, ...]
+    verdicts: tuple[Verdict, ...]
+    refused: tuple[str, ...]
+    seed: str
+    seconds: float
+
+    @property
+    def points(self) -> int:
+        """The points reached: none if it was refused."""
+        return 0 if self.refused else verdicts.points(self.verdicts)
+
+    @property
+    def most(self) -> int:
+        """The points that there are."""
+        return sum(exercise.points for exercise in self.exercises)
+
+
+def grade(
+    course: Course,
+    suite: Suite,
+    directories: Iterable[str],
+    *,
+    step: int | None = None,
+    seed: str,
+    accept: bool = False,
+) -> Iterator[Grade]:
+    """The grade of each submission, as soon as it is known.
+
+    ``step`` says which lab it is, else the record in the submission does. ``seed``: from it and the
+    student's name come the random values that are planted. ``accept``: do not refuse.
+    Raises Failure if a directory is no submission.
+    """
+    for directory in directories:
+        place = _place(directory)
+        student = os.path.basename(os.path.abspath(directory))
+        number = step if step is not None else copies.read(place).step
+        yield _grade(course, suite, student, place, number, own_seed(seed, student), accept)
+
+
+def own_seed(seed: str, student: str) -> str:
+    """A student's seed: nobody has the values of another."""
+    return hashlib.sha256(f"{seed}:{student}".encode()).hexdigest()[:16]
+
+
+def _place(directory: str) -> str:
+    """Where the steps are: in ``directory``, or in its only folder, as archives are unpacked."""
+    if not os.path.isdir(directory):
+        raise Failure(f"{directory}: is no directory", "Name the folders of the submissions")
+    inner = [entry.path for entry in os.scandir(directory) if entry.is_dir()]
+    for place in (directory, *(inner if len(inner) == 1 else [])):
+        if os.path.exists(os.path.join(place, "steps", "layers.py")):
+            return os.path.abspath(place)
+    raise Failure(f"{directory}: has no steps/", "A submission is a folder from lab start")
+
+
+def _grade(
+    course: Course, suite: Suite, student: str, place: str, step: int, seed: str, accept: bool
+) -> Grade:
+    began = time.monotonic()
+    exercises = course.of_step(step)
+    refused = () if accept else tuple(copies.changes(place, suite.repository))
+    found: Sequence[Verdict] = ()
+    if not refused:
+        theirs = bodies(marked(os.path.join(place, "steps")))
+        found = Judge(replace(suite, seed=seed)).judge(exercises, theirs)
+    seconds = time.monotonic() - began
+    return Grade(student, place, step, exercises, tuple(found), refused, seed, round(seconds, 1))

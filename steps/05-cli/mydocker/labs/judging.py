@@ -1,0 +1,209 @@
+"""Run the suite against a copy of the steps, in a container, and read what each test did.
+
+The tree of steps that is judged is ours, but for the regions of the exercises: whatever else was
+changed cannot have an effect. The suite tells what each test does as it does it (``--tell``), so
+that a test which hangs is known by its name.
+"""
+
+import json
+import os
+import select
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from mydocker.cgroups.limits import Limits
+from mydocker.cgroups.part import cgroup_part
+from mydocker.container.process import Process
+from mydocker.container.running import Container, new_identifier
+from mydocker.kernel import syscalls
+from mydocker.kernel.errors import Failure
+from mydocker.labs.workplace import PREFIX, Workplace
+from mydocker.namespaces.parts import CgroupView, FreshProc, HostName, Loopback, PrivateMounts
+
+_NAMESPACES = (
+    syscalls.CLONE_NEWNS
+    | syscalls.CLONE_NEWPID
+    | syscalls.CLONE_NEWNET
+    | syscalls.CLONE_NEWIPC
+    | syscalls.CLONE_NEWUTS
+)
+_STEP = 0.05  # seconds between two looks at what the suite tells
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a student's code may take: seconds for one test, bytes of memory, processes."""
+
+    seconds: float = 90.0
+    memory: int = 1 << 30
+    pids: int = 400
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One test. ``outcome``: passed, failed, skipped; ``hung`` if it had to be ended, ``ended`` if
+    the whole suite ended in the middle of it."""
+
+    test: str
+    outcome: str
+    text: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run of the suite saw, test by test, and all that it printed."""
+
+    seen: tuple[Seen, ...]
+    log: str
+    finished: bool
+
+
+@dataclass(frozen=True)
+class Suite:
+    """The suite of ``repository``: how it is run."""
+
+    repository: str
+    run_directory: str
+    bounds: Bounds = Bounds()
+    seed: str = ""
+    patience: str = ""
+
+    def run(self, files: Mapping[str, str], tests: Iterable[str]) -> Run:
+        """Run ``tests`` against our steps with ``files`` (paths below steps/) in place of ours.
+
+        Raises Failure if the container cannot be made: without root, for example.
+        """
+        identifier = new_identifier()
+        directory = f"/var/tmp/{PREFIX}{identifier[:12]}"
+        container = self._container(identifier, directory, list(tests))
+        try:
+            _tree(f"{self.repository}/steps", files, f"{directory}/tmp/steps")
+            container.start()
+            hung = self._watch(container, f"{directory}/tmp/told")
+            return _read(directory, hung)
+        finally:
+            container.kill()
+            container.release()
+
+    def _container(self, identifier: str, directory: str, tests: list[str]) -> Container:
+        python = self._python()
+        venv = os.path.dirname(os.path.dirname(python))
+        limits = Limits(memory=self.bounds.memory, pids=self.bounds.pids)
+        parts = [
+            cgroup_part(identifier, limits),
+            Workplace(directory, (self.repository, venv)),
+            PrivateMounts(),
+            CgroupView(),
+            FreshProc(),
+            HostName("lab"),
+            Loopback(),
+        ]
+        # The workplace is prepared first, and entered when all else is private.
+        parts = [*parts[:1], *parts[2:], parts[1]]
+        options = ["--steps=/tmp/steps", "--tell=/tmp/told", f"--seed={self.seed}"]
+        quiet = ["-p", "no:cacheprovider", "-q", "--tb=short", "-o", "addopts="]
+        quiet += ["--import-mode=importlib", "--strict-markers"]
+        nodes = [f"tests/{test}" for test in tests]
+        command = (python, "-B", "-m", "pytest", *quiet, *options, *nodes)
+        environment = {
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "LANG": "C.UTF-8",
+            "HOME": "/root",
+            "MYDOCKER_VENV": venv,
+            "MYDOCKER_TEST_PATIENCE": self.patience
+            or os.environ.get("MYDOCKER_TEST_PATIENCE", "1"),
+        }
+        process = Process(command, environment, self.repository, input=False, init=True)
+        return Container(identifier, process, _NAMESPACES, parts, self.run_directory)
+
+    def _python(self) -> str:
+        venv = os.environ.get("MYDOCKER_VENV") or f"{self.repository}/.venv"
+        python = os.path.join(os.path.abspath(venv), "bin", "python3")
+        if not os.path.exists(f"{os.path.dirname(python)}/pytest"):
+            raise Failure(
+                "the checks need the packages of the test suite",
+                f"Run: {self.repository}/mydocker setup --test",
+            )
+        return python
+
+    def _watch(self, container: Container, told: str) -> bool:
+        """Wait for its end; True if it had to be ended because nothing new was told for long."""
+        poll = select.poll()
+        poll.register(container.pidfd, select.POLLIN)
+        size, since = -1, time.monotonic()
+        while not poll.poll(_STEP * 1000):
+            now = _size(told)
+            if now != size:
+                size, since = now, time.monotonic()
+            if time.monotonic() - since > self.bounds.seconds:
+                container.kill()
+                return True
+        container.wait()
+        return False
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _tree(steps: str, files: Mapping[str, str], target: str) -> None:
+    """Our steps with some other files. What Python has compiled goes along where it still holds."""
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    with _umask(0o022):
+        shutil.copytree(steps, target)  # with the times of the files: Python compares them
+        for path, text in files.items():
+            place = os.path.join(target, path)
+            with open(place, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+                file.write(text)
+            os.utime(place, (0, 0))  # never the time of what was compiled from ours
+
+
+@contextmanager
+def _umask(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def _read(directory: str, hung: bool) -> Run:
+    try:
+        with open(f"{directory}/tmp/log", encoding="utf-8", errors="replace") as file:
+            log = file.read()
+    except FileNotFoundError:
+        log = ""
+    seen: dict[str, Seen] = {}
+    begun, finished = "", False
+    for told in _lines(f"{directory}/tmp/told"):
+        what, test = told["what"], told.get("test", "").removeprefix("tests/")
+        if what == "begun":
+            begun = test
+        elif what == "ended":
+            begun = ""
+        elif what == "finished":
+            finished = True
+        elif test not in seen or seen[test].outcome == "passed":
+            # The first failure says what is wrong: what follows, at the end of a test, follows.
+            outcome = "failed" if what == "uncollected" else what
+            seen[test] = Seen(test, outcome, told.get("text", ""), told.get("error", ""))
+    if begun and begun not in seen:
+        seen[begun] = Seen(begun, "hung" if hung else "ended", log[-2000:])
+    return Run(tuple(seen.values()), log, finished)
+
+
+def _lines(path: str) -> Iterator[dict[str, str]]:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            for line in file:
+                if line.endswith("\n"):
+                    yield json.loads(line)
+    except FileNotFoundError:
+        return

@@ -1,0 +1,149 @@
+"""The pieces of the source that are exercises: found, emptied, compared, put into another text.
+
+A region begins with ``# lab 3.2: stack the layers`` and ends with ``# end lab``, both on lines of
+their own; the marks stay in the student's copy, so that everything outside of them can be compared.
+"""
+
+import os
+import re
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from mydocker.kernel.errors import Failure
+
+_BEGIN = re.compile(r"( *)# lab (\d+\.\d+): (.+)")
+_END = re.compile(r" *# end lab")
+
+
+@dataclass(frozen=True)
+class Region:
+    """Lines ``first`` to ``last`` (from 0, ``last`` not included) between two marks of a file."""
+
+    exercise: str
+    title: str
+    indent: str
+    first: int
+    last: int
+    body: str
+
+    @property
+    def stub(self) -> str:
+        """What stands there in a copy that is still to be done."""
+        return f'{self.indent}raise NotImplementedError("exercise {self.exercise}: {self.title}")\n'
+
+    @property
+    def unwritten(self) -> bool:
+        """Nothing was done yet."""
+        return is_unwritten(self.body)
+
+
+def is_unwritten(body: str) -> bool:
+    """True for the stub, or nothing at all, with or without comments."""
+    lines = [line.strip() for line in body.splitlines()]
+    return not any(
+        line and not line.startswith(("#", "raise NotImplementedError(")) for line in lines
+    )
+
+
+def find(text: str, name: str = "the file") -> list[Region]:
+    """All regions of a text. Raises Failure for a mark without its partner."""
+    found: list[Region] = []
+    lines = text.splitlines(keepends=True)
+    begun: tuple[re.Match[str], int] | None = None
+    for number, line in enumerate(lines):
+        if mark := _BEGIN.fullmatch(line.rstrip()):
+            if begun is not None:
+                raise _lost(name, begun[0][2], "begins, and does not end")
+            begun = mark, number + 1
+        elif _END.fullmatch(line.rstrip()):
+            if begun is None:
+                raise _lost(name, f"(line {number + 1})", "ends without a beginning")
+            mark, first = begun
+            body = "".join(lines[first:number])
+            found.append(Region(mark[2], mark[3], mark[1], first, number, body))
+            begun = None
+    if begun is not None:
+        raise _lost(name, begun[0][2], "begins, and does not end")
+    return found
+
+
+def _lost(name: str, exercise: str, what: str) -> Failure:
+    hint = "The lines '# lab ...' and '# end lab' have to stay: put them back, or see lab reset"
+    return Failure(f"{name}: exercise {exercise} {what}", hint)
+
+
+def replaced(text: str, body: Callable[[Region], str]) -> str:
+    """``text`` with another body in every region."""
+    lines = text.splitlines(keepends=True)
+    for region in reversed(find(text)):
+        lines[region.first : region.last] = [body(region)]
+    return "".join(lines)
+
+
+def emptied(text: str, exercises: Iterable[str]) -> str:
+    """``text`` with the stub in the regions of ``exercises``."""
+    wanted = set(exercises)
+    return replaced(text, lambda r: r.stub if r.exercise in wanted else r.body)
+
+
+def skeleton(text: str) -> str:
+    """What a student must leave as it is: everything but the regions."""
+    return replaced(text, lambda region: "")
+
+
+Bodies = Mapping[tuple[str, str], tuple[str, ...]]
+
+
+def bodies(files: Mapping[str, str]) -> dict[tuple[str, str], tuple[str, ...]]:
+    """What stands in the regions of ``files``, by exercise and file, in their order."""
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    for path, text in files.items():
+        for region in find(text, path):
+            key = region.exercise, path
+            found[key] = (*found.get(key, ()), region.body)
+    return found
+
+
+def grafted(path: str, text: str, theirs: Bodies) -> str:
+    """The text of the file ``path`` with the bodies of ``theirs`` in those regions that they have.
+
+    Raises Failure if an exercise has not as many regions there as here.
+    """
+    waiting = {exercise: list(found) for (exercise, file), found in theirs.items() if file == path}
+    wanted = [region.exercise for region in find(text, path)]
+    for exercise, found in waiting.items():
+        if len(found) != wanted.count(exercise):
+            raise _lost(path, exercise, "has lost one of its places")
+
+    def body(region: Region) -> str:
+        found = waiting.get(region.exercise)
+        return found.pop() if found else region.body  # from the last one on, as replaced goes
+
+    return replaced(text, body)
+
+
+def shown(region: Region) -> str:
+    """A region's body for reading."""
+    return textwrap.dedent(region.body).rstrip("\n")
+
+
+def sources(top: str) -> Iterator[str]:
+    """The Python files below ``top``, as paths from there."""
+    for directory, below, names in os.walk(top):
+        below[:] = sorted(name for name in below if name != "__pycache__")
+        for name in sorted(names):
+            path = os.path.join(directory, name)
+            if name.endswith(".py") and os.path.isfile(path) and not os.path.islink(path):
+                yield os.path.relpath(path, top)
+
+
+def marked(top: str) -> dict[str, str]:
+    """The files below ``top`` that have regions, with their texts."""
+    texts = ((path, _text(os.path.join(top, path))) for path in sources(top))
+    return {path: text for path, text in texts if "# lab " in text and find(text, path)}
+
+
+def _text(path: str) -> str:
+    with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+        return file.read()

@@ -1,0 +1,216 @@
+"""What the suite saw, exercise by exercise: passed or not, what was observed, and which hint fits.
+
+A hint is chosen by what was observed, and not by what is written in the student's code: there are
+many ways to be right.
+"""
+
+import ast
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from mydocker.labs import regions
+from mydocker.labs.judging import Run, Seen, Suite
+from mydocker.labs.manifest import Exercise
+from mydocker.labs.regions import Bodies
+
+PASSED = "passed"
+WRONG = "wrong"
+CRASH = "crash"
+TIMEOUT = "timeout"
+UNWRITTEN = "unwritten"
+SKIPPED = "skipped"
+
+_BAD = ("failed", "hung", "ended")
+_OURS = ("AssertionError", "Failed", "Failure", "KernelError", "")
+_LOOP = "Is there a loop, or a wait, for something that never comes?"
+_STOPPED = "The whole suite ended in the middle of this: is there a kill, or an exit, too many?"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Of one exercise. ``observed`` is what a test saw, in its own words; ``hint`` what that
+    usually means; ``remark`` what else is to be said."""
+
+    exercise: Exercise
+    outcome: str
+    test: str = ""
+    observed: tuple[str, ...] = ()
+    hint: str = ""
+    remark: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """True if it was solved."""
+        return self.outcome == PASSED
+
+    @property
+    def points(self) -> int:
+        """All of them or none."""
+        return self.exercise.points if self.passed else 0
+
+
+class Judge:
+    """Judges what stands in the regions of a student's copy; the rest of the steps is ours."""
+
+    def __init__(self, suite: Suite) -> None:
+        self.suite = suite
+        self.ours = regions.marked(f"{suite.repository}/steps")
+
+    def judge(self, exercises: Sequence[Exercise], theirs: Bodies) -> list[Verdict]:
+        """The verdict on each of ``exercises``. Raises Failure if nothing can be run here."""
+        found: dict[str, Verdict] = {}
+        for exercise in exercises:
+            if not written(exercise, theirs):
+                found[exercise.id] = Verdict(exercise, UNWRITTEN)
+            elif wrong := self._does_not_compile(exercise, theirs):
+                found[exercise.id] = wrong
+        waiting = [one for one in exercises if one.id not in found]
+        judged = self._together(waiting, theirs)
+        failed = [verdict for verdict in judged if verdict.outcome in (WRONG, CRASH, TIMEOUT)]
+        if len(waiting) > 1 and len(failed) > 1:
+            judged = [self._alone(v, theirs) if v in failed else v for v in judged]
+        found |= {verdict.exercise.id: verdict for verdict in judged}
+        return [found[exercise.id] for exercise in exercises]
+
+    def _does_not_compile(self, exercise: Exercise, theirs: Bodies) -> Verdict | None:
+        for path, text in self._files([exercise], theirs).items():
+            try:
+                ast.parse(text, path)
+            except (SyntaxError, ValueError) as error:
+                where = f"{path}, line {getattr(error, 'lineno', '?')}"
+                message = getattr(error, "msg", str(error))
+                told = f"{type(error).__name__}: {message} ({where})"
+                return Verdict(exercise, CRASH, observed=(told,))
+        return None
+
+    def _files(self, exercises: Iterable[Exercise], theirs: Bodies) -> dict[str, str]:
+        """Our files that have regions of ``exercises``, with the student's bodies in them."""
+        names = {exercise.id for exercise in exercises}
+        used = {key: body for key, body in theirs.items() if key[0] in names}
+        paths = {path for _, path in used}
+        return {path: regions.grafted(path, self.ours[path], used) for path in paths}
+
+    def _together(self, exercises: Sequence[Exercise], theirs: Bodies) -> list[Verdict]:
+        """All at once: the suite starts once. What a test that hung has kept from running is run
+        without it."""
+        files = self._files(exercises, theirs)
+        seen: list[Seen] = []
+        waiting = list(exercises)
+        log = ""
+        while waiting:
+            tests = list(dict.fromkeys(test for one in waiting for test in one.tests))
+            run = self.suite.run(files, tests)
+            seen += run.seen
+            log = run.log
+            left = [one for one in waiting if not _decided(one, run)]
+            if len(left) == len(waiting):
+                break  # nothing at all was run: the log has to tell
+            waiting = left
+        return [_verdict(one, seen, log) for one in exercises]
+
+    def _alone(self, before: Verdict, theirs: Bodies) -> Verdict:
+        """When several fail, one may be the reason of the others: each is tried among ours."""
+        (verdict,) = self._together([before.exercise], theirs)
+        if verdict.passed:
+            remark = "alone it passes: another exercise that fails was in its way"
+            return replace(verdict, remark=remark)
+        return verdict
+
+
+def written(exercise: Exercise, theirs: Bodies) -> bool:
+    """Is there anything in one of its regions?"""
+    own = [text for (name, _), texts in theirs.items() if name == exercise.id for text in texts]
+    return any(not regions.is_unwritten(text) for text in own)
+
+
+def _of(exercise: Exercise, seen: Iterable[Seen]) -> list[Seen]:
+    return [one for one in seen if any(_covers(test, one.test) for test in exercise.tests)]
+
+
+def _covers(test: str, seen: str) -> bool:
+    """``test`` of the manifest takes in all its parameters; a file that cannot be read, all."""
+    return seen == test or seen.startswith(f"{test}[") or test.startswith(f"{seen}::")
+
+
+def _decided(exercise: Exercise, run: Run) -> bool:
+    own = _of(exercise, run.seen)
+    if any(one.outcome in _BAD for one in own):
+        return True
+    return run.finished and bool(own)
+
+
+def _verdict(exercise: Exercise, seen: Iterable[Seen], log: str) -> Verdict:
+    own = _of(exercise, seen)
+    bad = [one for one in own if one.outcome in _BAD]
+    if not own:
+        return Verdict(exercise, CRASH, observed=tuple(log.splitlines()[-3:]), hint=_STOPPED)
+    if not bad:
+        if all(one.outcome == "skipped" for one in own):
+            told = own[0].text.strip().splitlines()[-1:] or ["its tests cannot run here"]
+            return Verdict(exercise, SKIPPED, own[0].test, tuple(told))
+        return Verdict(exercise, PASSED)
+    for one in bad:
+        if one.outcome == "hung":
+            return Verdict(exercise, TIMEOUT, one.test, ("it did not end in time",), _LOOP)
+        if one.outcome == "ended":
+            return Verdict(exercise, CRASH, one.test, tuple(log.splitlines()[-2:]), _STOPPED)
+    crashed = [(one, what) for one in bad if (what := _crash(one))]
+    if crashed:
+        one, what = crashed[0]
+        hint = _hint(exercise, [replace(one, text=what)])
+        if f"NotImplementedError: exercise {exercise.id}:" in what:
+            return Verdict(exercise, UNWRITTEN, one.test)
+        return Verdict(exercise, CRASH, one.test, (what,), hint)
+    hint = _hint(exercise, bad) or exercise.hints[0]
+    return Verdict(exercise, WRONG, bad[0].test, _observed(bad[0]), hint)
+
+
+def _hint(exercise: Exercise, bad: Sequence[Seen]) -> str:
+    for observation in exercise.observed:
+        for one in bad:
+            if observation.when.search(f"{one.test}\n{one.text}"):
+                return observation.say
+    return ""
+
+
+# As our programs tell it: "mydocker: internal error: TypeError: …", or from the container's side
+_TOLD = re.compile(r"(?:internal error|in the container): (\w+(?:Error|Exception|Exit)\b.*)")
+_PLACE = re.compile(r"^(\S+\.py):(\d+): in ", re.MULTILINE)
+
+
+def _crash(seen: Seen) -> str:
+    """The exception that the code under test ended with; "" if it ended well, with a wrong answer.
+
+    A ``Failure`` is an answer: the code has said no.
+    """
+    if told := _TOLD.search(seen.text):
+        return told[1].partition(". Please report")[0].rstrip()
+    places = _PLACE.findall(seen.text)
+    if seen.error in _OURS or not places or "steps/" not in places[-1][0]:
+        return ""
+    path = "steps/" + places[-1][0].rpartition("steps/")[2]
+    said = [line[1:].strip() for line in seen.text.splitlines() if line.startswith("E ")]
+    what = next((line for line in said if line.startswith(seen.error)), seen.error)
+    return f"{what} ({path}, line {places[-1][1]})"
+
+
+def _observed(seen: Seen) -> tuple[str, ...]:
+    """The lines in which pytest says what was not as it should be."""
+    said = [line[1:].strip() for line in seen.text.splitlines() if line.startswith("E ")]
+    said = [line for line in said if line]
+    if said:
+        said[0] = said[0].removeprefix("AssertionError: ").removeprefix("Failed: ")
+    return tuple(said[:3])
+
+
+def words(test: str) -> str:
+    """A test's name as a sentence: ``a mount inside stays inside [--mount]``."""
+    name = test.rpartition("::")[2].removeprefix("test_")
+    name, bracket, rest = name.partition("[")
+    return name.replace("_", " ") + (f" [{rest}" if bracket else "")
+
+
+def points(verdicts: Iterable[Verdict]) -> int:
+    """The points that were reached."""
+    return sum(verdict.points for verdict in verdicts)
