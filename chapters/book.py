@@ -36,16 +36,23 @@ CHAPTERS = ROOT / "chapters"
 def source(path: str, symbol: str) -> str:
     """The text of one class, function or constant of a module: ``Class.method`` for a method.
 
-    Raises LookupError if the module has no such symbol.
+    ``lab 3.2`` is the region of that exercise instead. Lines that mark regions are left out. Raises
+    LookupError if the module has no such symbol.
     """
     text = (ROOT / path).read_text()
+    if symbol.startswith("lab "):
+        regions = re.findall(rf"^ *# {symbol}:.*\n((?:.*\n)*?) *# end lab$", text, re.M)
+        if not regions:
+            raise LookupError(f"{path} has no {symbol}")
+        return textwrap.dedent("\n".join(regions)).rstrip()
     node: ast.AST = ast.parse(text)
     for name in symbol.split("."):
         node = _find(node, name, f"{path} has no {symbol}")
     lines = text.splitlines()
     decorators = getattr(node, "decorator_list", [])
     first = min([d.lineno for d in decorators] + [node.lineno])  # type: ignore[attr-defined]
-    return "\n".join(lines[first - 1 : node.end_lineno])  # type: ignore[attr-defined]
+    found = lines[first - 1 : node.end_lineno]  # type: ignore[attr-defined]
+    return "\n".join(line for line in found if not re.match(r" *# (lab \d\.\d:|end lab$)", line))
 
 
 def _find(parent: ast.AST, name: str, failure: str) -> ast.AST:
