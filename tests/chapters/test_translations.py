@@ -227,6 +227,8 @@ def test_changed_words_make_their_section_stale(book: Path) -> None:
     commit(book)
     assert translation("page.md", book).accept() == ["## A section"]
     assert translation("page.md", book).complaints() == []
+    title, section = translation("page.md", book).record
+    assert title.commit != section.commit  # the title is still what it was translated from
 
 
 def test_a_moved_block_makes_its_section_stale(book: Path) -> None:
