@@ -44,7 +44,7 @@ MASKS = [
     (r"\bsha256:[0-9a-f]+", "DIGEST"),
     (r"\b402653\d{4}\b", "INODE"),
     (r"\bveth[0-9a-f]+", "VETH"),
-    (r"\bl/[A-Z0-9]{26}\b", "l/SHORT"),
+    (r"\b[A-Z2-7]{26}\b", "SHORT"),
     (r"\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b", "CARD"),
     (r"\bfe80::[0-9a-f:]+", "LOCAL"),
     (r"\b\d{4}-\d\d-\d\d([T ]\d\d:\d\d:\d\d(\.\d+)?( [+-]\d{4})?Z?)?", "TIME"),
