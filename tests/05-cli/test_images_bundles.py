@@ -1,5 +1,6 @@
 """save and load: every layer and the whole history; and what is refused, in one line."""
 
+import errno
 import gzip
 import hashlib
 import io
@@ -8,6 +9,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,13 @@ from sandbox.machine import Sandbox
 from sandbox.trees import Place
 
 from mydocker.engine.images.commit import commit
+from mydocker.engine.images.compressing import compressed
 from mydocker.engine.images.history import history
 from mydocker.engine.images.load import load
 from mydocker.engine.images.save import OCI, save
 from mydocker.kernel import syscalls
 from mydocker.kernel.errors import Failure
+from mydocker.overlay2.compression import decompressed
 from mydocker.overlay2.images import Image
 
 pytestmark = pytest.mark.root
@@ -466,3 +470,78 @@ def test_killed_at_every_request(place: Place, other: Place, tmp_path: Path, wha
             break
         assert done.returncode < 0, done.stderr
     assert 3 < k < 199
+
+
+# ---------------------------------------------------------------- compressed
+
+
+@pytest.fixture(params=["installed", "standard"])
+def libraries(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """With the fast libraries, and as on a machine that has none of them."""
+    if request.param == "standard":
+        for name in ("isal.isal_zlib", "compression.zstd", "backports.zstd"):
+            monkeypatch.setitem(sys.modules, name, None)
+    return str(request.param)
+
+
+@pytest.mark.parametrize("form", ["gzip", "zstd"])
+def test_what_is_written_compressed_is_the_same(tmp_path: Path, form: str, libraries: str) -> None:
+    data = os.urandom(3_000_000) + b"text " * 3_000_000 + os.urandom(7)  # several members
+    out = tmp_path / "out"
+    with out.open("wb") as file:
+        try:
+            with compressed(file.fileno(), form) as fd:
+                for start in range(0, len(data), 100_000):
+                    os.write(fd, data[start : start + 100_000])
+        except Failure as failure:
+            assert "backports.zstd" in failure.hint
+            assert (form, libraries) == ("zstd", "standard")
+            return
+    assert out.stat().st_size < len(data) // 3
+    tool = subprocess.run([form, "-dc"], stdin=out.open("rb"), stdout=subprocess.PIPE, check=True)
+    assert tool.stdout == data
+    with out.open("rb") as file:
+        pieces = list(decompressed(file.read))
+    assert b"".join(pieces) == data and max(map(len, pieces)) <= 1 << 20
+    with out.open("r+b") as file:
+        file.truncate(out.stat().st_size - 1)
+        file.seek(0)
+        with pytest.raises(Failure, match=f"{form} data ends too early"):
+            list(decompressed(file.read))
+
+
+@pytest.mark.parametrize("form", ["gzip", "zstd"])
+def test_compressed_onto_a_full_disk(form: str) -> None:
+    with (
+        open("/dev/full", "wb", buffering=0) as full,
+        pytest.raises(OSError) as caught,
+        compressed(full.fileno(), form) as fd,
+    ):
+        for _ in range(100):
+            os.write(fd, os.urandom(1 << 20))
+    assert caught.value.errno == errno.ENOSPC
+    with (
+        open(os.devnull, "wb") as null,
+        pytest.raises(ZeroDivisionError),  # nor does that hang
+        compressed(null.fileno(), form) as fd,
+    ):
+        os.write(fd, b"x" * 100)
+        raise ZeroDivisionError
+    assert not any(thread.name == "compression" for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("form", ["gzip", "zstd"])
+def test_save_and_export_compressed(
+    place: Place, mydocker: Launcher, tmp_path: Path, form: str
+) -> None:
+    root = ("--root", f"{place.path}/root")
+    layered(place, "box", "a")
+    container = place.container(place.images.resolve("box"))
+    plain, small = tmp_path / "plain", tmp_path / "small"
+    for words in (["save", "box"], ["export", container.id]):
+        mydocker(5, *words, "-o", plain, *root)
+        mydocker(5, *words, "-o", small, "--compress", form, *root)
+        tool = subprocess.run(
+            [form, "-dc"], stdin=small.open("rb"), stdout=subprocess.PIPE, check=True
+        )
+        assert tool.stdout == plain.read_bytes()

@@ -18,6 +18,11 @@ from mydocker.overlay2.images import ImageStore
 from mydocker.overlay2.root_option import root_option
 
 _OUTPUT = click.option("-o", "--output", metavar="FILE", help="Where to. Default: standard output.")
+_COMPRESS = click.option(
+    "--compress",
+    type=click.Choice(["gzip", "zstd"]),
+    help="Compress what is written, on all processors.",
+)
 
 
 @click.command()
@@ -60,25 +65,34 @@ def commit(
 
 @click.command()
 @_OUTPUT
+@_COMPRESS
 @click.option("--sparse", is_flag=True, help="Write holes in files as GNU tar -S does.")
 @click.argument("container")
 @root_option
 @explain_option
-def export(container: str, output: str | None, sparse: bool, root: str) -> None:
+def export(
+    container: str, output: str | None, compress: str | None, sparse: bool, root: str
+) -> None:
     """Write a container's files as one tar archive: no layers, no history, no volumes.
 
     Example: mydocker export -o box.tar box
     """
+    from mydocker.engine.images.compressing import compressed
     from mydocker.engine.images.export import export as export_container
 
     store = containers(root)
     store.find(container)  # before anything of the output is made
-    with destination(output) as fd, bar(f"exporting {container}") as told:
+    with (
+        destination(output) as out,
+        bar(f"exporting {container}") as told,
+        compressed(out, compress) as fd,
+    ):
         export_container(store, container, fd, sparse=sparse, progress=told)
 
 
 @click.command()
 @_OUTPUT
+@_COMPRESS
 @click.option(
     "--format",
     "form",
@@ -88,17 +102,24 @@ def export(container: str, output: str | None, sparse: bool, root: str) -> None:
 )
 @click.argument("names", metavar="IMAGE...", nargs=-1, required=True)
 @root_option
-def save(names: Sequence[str], output: str | None, form: str, root: str) -> None:
+def save(
+    names: Sequence[str], output: str | None, compress: str | None, form: str, root: str
+) -> None:
     """Write images with all their layers and their history into one archive.
 
     Example: mydocker save -o both.tar busybox:latest me/vim:1
     """
+    from mydocker.engine.images.compressing import compressed
     from mydocker.engine.images.save import choose
     from mydocker.engine.images.save import save as save_images
 
     store = ImageStore(root)
     choose(store, names)  # before anything of the output is made
-    with destination(output) as fd, byte_bar("saving") as told:
+    with (
+        destination(output) as out,
+        byte_bar("saving") as told,
+        compressed(out, compress) as fd,
+    ):
         save_images(store, names, fd, form=form, progress=told)
 
 
