@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import platform
 import re
 import shutil
 import signal
@@ -13,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import NoReturn
 
-from vm import image, repository
+from vm import image, recipe, repository
 from vm.errors import FAILURE, Crashed, VmError
 from vm.machine import (
     BOOT_SECONDS,
@@ -28,9 +29,9 @@ from vm.session import Session
 CACHE = "/var/cache/mydocker/vm"
 MIRROR = "http://deb.debian.org/debian"
 
-# What has to be here, and the Debian package that has it.
-RUNNING = {"qemu-system-x86_64": "qemu-system-x86", "git": "git"}
-BUILDING = {
+# What has to be here beside QEMU, and the Debian package that has it.
+TOOLS = {
+    "git": "git",
     "debootstrap": "debootstrap",
     "mke2fs": "e2fsprogs",
     "unshare": "util-linux",
@@ -90,8 +91,15 @@ def settings_parser() -> argparse.ArgumentParser:
     add("--cpus", type=positive, default=2, help="of the VM (default: 2)")
     add("--timeout", type=positive, metavar="S", help="end the command after S seconds")
     add("--accel", choices=["kvm", "tcg"], help="default: kvm where it works, else tcg")
+    add(
+        "--arch",
+        choices=list(recipe.ARCHITECTURES),
+        default=platform.machine(),
+        metavar="NAME",
+        help="the processor: x86_64 or aarch64 (default: as here); another one is emulated",
+    )
     add("--cache", type=Path, default=Path(CACHE), help=f"for the image (default: {CACHE})")
-    add("--mirror", default=MIRROR, help=f"to build the image from (default: {MIRROR})")
+    add("--mirror", help=f"to build the image from (default: as apt here, or {MIRROR})")
     add("--build", action="store_true", help="only make the image")
     add("--console", type=Path, metavar="FILE", help="keep the console's log in FILE")
     return options
@@ -133,16 +141,34 @@ def install_missing(tools: dict[str, str]) -> None:
         raise VmError(f"apt-get could not install {' '.join(packages)}: {' '.join(last)}")
 
 
+def mirror_of_apt() -> str:
+    """Where apt takes Debian's packages from: this machine may reach no other mirror.
+
+    A line of apt-get indextargets(8) as asked: `http://deb.debian.org/debian/ bookworm main`.
+    """
+    if shutil.which("apt-get"):
+        form = ["--format", "$(REPO_URI) $(CODENAME) $(COMPONENT)", "Created-By: Packages"]
+        told = subprocess.run(
+            ["apt-get", "indextargets", *form], capture_output=True, text=True, check=False
+        )
+        for line in told.stdout.splitlines():
+            uri, *rest = line.split()
+            if rest == [recipe.SUITE, "main"] and uri.startswith("http"):
+                return uri
+    return MIRROR
+
+
 def run(options: argparse.Namespace, command: list[str]) -> int:
     """Build what is missing, boot, run the command, take the machine away."""
-    install_missing(RUNNING | BUILDING)
-    made = image.ready(options.cache, options.mirror)
+    processor = recipe.architecture(options.arch)
+    install_missing(TOOLS | {processor.qemu: processor.qemu_package})
+    made = image.ready(options.cache, options.mirror or mirror_of_apt(), options.arch)
     if options.build:
         return 0
     archive = repository.pack()
-    candidates = [options.accel] if options.accel else accelerators(options.cache)
+    candidates = [options.accel] if options.accel else accelerators(options.cache, options.arch)
     for accelerator in candidates:
-        settings = Settings(options.cgroup, options.memory, options.cpus, accelerator)
+        settings = Settings(options.cgroup, options.memory, options.cpus, accelerator, options.arch)
         with Machine(settings, made, archive) as machine:
             session = Session(machine, command)
             try:

@@ -47,9 +47,9 @@ def say(message: str) -> None:
     print(f"vm: {message}", file=sys.stderr, flush=True)
 
 
-def ready(cache: Path, mirror: str) -> Image:
+def ready(cache: Path, mirror: str, machine: str) -> Image:
     """The image for this repository, built now if it is not in the cache."""
-    image = Image(cache / f"image-{recipe.image_key(repository.ROOT)}")
+    image = Image(cache / f"image-{recipe.image_key(repository.ROOT, machine)}")
     if image.folder.exists():
         os.utime(image.folder)  # the least recently used are removed first
         return image
@@ -61,15 +61,15 @@ def ready(cache: Path, mirror: str) -> Image:
         if not image.folder.exists():
             say(f"building the image in {cache} (the first time, a few minutes)")
             _remove_old(cache)
-            _run_apart(cache, image.folder, mirror, lock.fileno())
+            _run_apart(cache, image.folder, mirror, machine, lock.fileno())
     return image
 
 
-def _run_apart(cache: Path, folder: Path, mirror: str, lock: int) -> None:
+def _run_apart(cache: Path, folder: Path, mirror: str, machine: str, lock: int) -> None:
     """Run `build` in its own namespaces; its death is ours and the other way round."""
     command = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork"]
     command += ["--mount-proc", "--kill-child=KILL", sys.executable, "-m", "vm.image"]
-    command += [str(cache), str(folder), mirror]
+    command += [str(cache), str(folder), mirror, machine]
     # The builder holds the lock too: as long as one of its processes lives, nobody else builds.
     done = subprocess.run(
         command, cwd=repository.ROOT, stdin=subprocess.DEVNULL, pass_fds=[lock],
@@ -86,8 +86,9 @@ def _remove_old(cache: Path) -> None:
     images = sorted(cache.glob("image-*"), key=lambda path: path.stat().st_mtime, reverse=True)
     for folder in images[KEPT - 1 :]:
         shutil.rmtree(folder)
+    current = {f"base-{recipe.base_key(machine)}" for machine in recipe.ARCHITECTURES}
     for folder in cache.glob("base-*"):
-        if folder.name != f"base-{recipe.base_key()}":
+        if folder.name not in current:
             shutil.rmtree(folder)
 
 
@@ -115,9 +116,9 @@ class Log:
             raise VmError(f"`{' '.join(command)}` failed with exit code {done.returncode}")
 
 
-def make_base(log: Log, folder: Path, mirror: str) -> None:
+def make_base(log: Log, folder: Path, mirror: str, machine: str) -> None:
     """Debian with the recipe's packages, as a folder."""
-    packages = ",".join([*recipe.PACKAGES, recipe.kernel_package()])
+    packages = ",".join([*recipe.PACKAGES, recipe.architecture(machine).kernel])
     say(f"debootstrap {recipe.SUITE} from {mirror} with {len(recipe.PACKAGES) + 1} packages")
     # INITRD=No: Debian's hooks then skip the initrd with all drivers; we make a small one.
     log.run(
@@ -129,7 +130,7 @@ def make_base(log: Log, folder: Path, mirror: str) -> None:
     shutil.rmtree(folder / "usr/share/doc", ignore_errors=True)
 
 
-def configure(root: Path) -> None:
+def configure(root: Path, machine: str) -> None:
     """Turn the Debian folder into this machine: unit, masks, names."""
     system = root / "etc/systemd/system"
     for unit in recipe.MASKED:
@@ -144,7 +145,7 @@ def configure(root: Path) -> None:
     (root / "etc/hostname").write_text("mydocker-vm\n")
     (root / "etc/hosts").write_text(recipe.HOSTS)
     (root / "etc/fstab").write_text("")
-    (root / "etc/machine-id").write_text(recipe.base_key() * 2 + "\n")
+    (root / "etc/machine-id").write_text(recipe.base_key(machine) * 2 + "\n")
     # Else every boot runs ldconfig and friends: systemd compares these with /usr (see
     # ConditionNeedsUpdate= in systemd.unit(5)).
     for folder in ("etc", "var"):
@@ -208,14 +209,14 @@ def bound(log: Log, source: str, root: Path) -> Iterator[None]:
             path.rmdir() if path.is_dir() else path.unlink()
 
 
-def build(cache: Path, folder: Path, mirror: str) -> None:
+def build(cache: Path, folder: Path, mirror: str, machine: str) -> None:
     """Make base (once) and image, each under a temporary name and renamed when complete."""
     log = Log(cache / "build.log")
-    base = cache / f"base-{recipe.base_key()}"
+    base = cache / f"base-{recipe.base_key(machine)}"
     if not base.exists():
         unfinished = base.with_suffix(".building")
         unfinished.mkdir(mode=0o700)  # set-user-ID programs in there are nobody's business
-        make_base(log, unfinished / "root", mirror)
+        make_base(log, unfinished / "root", mirror, machine)
         unfinished.rename(base)
 
     unfinished = folder.with_suffix(".building")
@@ -223,7 +224,7 @@ def build(cache: Path, folder: Path, mirror: str) -> None:
     unfinished.mkdir(mode=0o700)
     log.run("cp", "-a", "--reflink=auto", str(base / "root"), str(root))
     set_up(log, root)
-    configure(root)
+    configure(root, machine)
     image = Image(unfinished)
     kernel = next((root / "lib/modules").iterdir()).name
     shutil.copyfile(root / f"boot/vmlinuz-{kernel}", image.kernel)
@@ -239,10 +240,10 @@ def build(cache: Path, folder: Path, mirror: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    cache, folder, mirror = arguments
+    cache, folder, mirror, machine = arguments
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        build(Path(cache), Path(folder), mirror)
+        build(Path(cache), Path(folder), mirror, machine)
     except VmError as error:
         say(str(error))
         return 1

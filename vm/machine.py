@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import platform
 import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from vm import lifeline, wire
+from vm import lifeline, recipe, wire
 from vm.errors import Crashed
 from vm.image import Image
 
@@ -41,6 +42,7 @@ class Settings:
     memory: str = "2G"
     cpus: int = 2
     accelerator: str = "tcg"
+    machine: str = "x86_64"  # the processor, as uname(1) names it
 
 
 def kvm_works() -> bool:
@@ -61,8 +63,10 @@ def kvm_works() -> bool:
             os.close(descriptor)
 
 
-def accelerators(cache: Path) -> list[str]:
+def accelerators(cache: Path, machine: str) -> list[str]:
     """What to try, in order. A kvm that makes a processor may still fail to run it (nested)."""
+    if machine != platform.machine():
+        return ["tcg"]  # another processor than ours can only be emulated
     try:
         failed = (cache / KVM_FAILED).read_text() == _boot_of_host()
     except FileNotFoundError:
@@ -80,10 +84,10 @@ def _boot_of_host() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text()
 
 
-def kernel_parameters(cgroup: str) -> str:
+def kernel_parameters(cgroup: str, console: str = "ttyS0") -> str:
     """The kernel's command line. panic=-1 with QEMU's -no-reboot: a crash ends QEMU at once."""
     return (
-        "console=ttyS0 panic=-1 psi=1 loglevel=6 net.ifnames=0 "
+        f"console={console} panic=-1 psi=1 loglevel=6 net.ifnames=0 "
         f"systemd.show_status=error {CGROUPS[cgroup]}"
     )
 
@@ -93,15 +97,15 @@ def qemu_command(
 ) -> list[str]:
     """QEMU's command line; the last three are descriptors that QEMU inherits."""
     kvm = settings.accelerator == "kvm"
+    processor = recipe.architecture(settings.machine)
     return [
-        "qemu-system-x86_64",
+        processor.qemu,
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-        "-machine", "pc", "-accel", "kvm" if kvm else "tcg,thread=multi",
-        # Five-level page tables cost an emulated processor one more step at each walk.
-        "-cpu", "host" if kvm else "max,la57=off",
+        "-machine", processor.machine, "-accel", "kvm" if kvm else "tcg,thread=multi",
+        "-cpu", "host" if kvm else processor.emulated,
         "-m", settings.memory, "-smp", str(settings.cpus),
         "-kernel", str(image.kernel), "-initrd", str(image.initrd),
-        "-append", kernel_parameters(settings.cgroup),
+        "-append", kernel_parameters(settings.cgroup, processor.console),
         # snapshot=on: writes go to a temporary file that has no name and dies with QEMU.
         "-drive", f"file={image.disk},format=raw,if=virtio,snapshot=on,cache=unsafe",
         "-drive", f"file=/proc/self/fd/{repository},format=raw,if=virtio,readonly=on",

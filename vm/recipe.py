@@ -10,12 +10,40 @@ import hashlib
 import json
 import platform
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 
 from vm.errors import VmError
 
 SUITE = "bookworm"
-KERNELS = {"x86_64": "linux-image-cloud-amd64"}  # by machine, as uname(1) names it
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What differs between processors."""
+
+    debian: str  # Debian's name of it
+    kernel: str  # the package with the kernel
+    qemu: str  # QEMU's program
+    qemu_package: str  # and the package with it
+    machine: str  # QEMU's -machine
+    emulated: str  # QEMU's -cpu where it emulates: everything but what is slow for nothing
+    console: str  # the kernel's name of the first serial port
+
+
+# By the name that uname(1) gives to the machine.
+ARCHITECTURES = {
+    "x86_64": Architecture(
+        "amd64", "linux-image-cloud-amd64", "qemu-system-x86_64", "qemu-system-x86", "pc",
+        # Five-level page tables cost an emulated processor one more step at each walk.
+        "max,la57=off", "ttyS0",
+    ),
+    "aarch64": Architecture(
+        "arm64", "linux-image-cloud-arm64", "qemu-system-aarch64", "qemu-system-arm", "virt",
+        # Signed pointers by the architecture's own cipher take half of an emulated processor.
+        "max,pauth-impdef=on", "ttyAMA0",
+    ),
+}  # fmt: skip
 IMAGE_SIZE = "12G"  # sparse: the file takes what is in it
 REPOSITORY = "/root/mydocker"
 VENV = "/var/lib/mydocker-venv"
@@ -25,7 +53,7 @@ PACKAGES = (
     "systemd-sysv", "udev", "kmod", "dbus",
     # what the README asks for, and what the set-up would install
     "python3", "python3-venv", "git", "ca-certificates", "sudo",
-    "busybox-static", "iproute2", "nftables", "procps", "strace", "attr", "acl",
+    "busybox-static", "iproute2", "nftables", "procps", "strace", "attr", "acl", "zstd", "xz-utils",
     # what the later steps and the tests use
     "debootstrap", "iptables", "iputils-ping", "iperf3", "libcap2-bin", "less", "make",
 )  # fmt: skip
@@ -66,26 +94,26 @@ WantedBy=multi-user.target
 HOSTS = "127.0.0.1 localhost mydocker-vm\n::1 localhost\n"
 
 
-def kernel_package() -> str:
-    """Debian's kernel package for this machine."""
+def architecture(name: str) -> Architecture:
+    """The processor called `name`."""
     try:
-        return KERNELS[platform.machine()]
+        return ARCHITECTURES[name]
     except KeyError:
-        known = ", ".join(KERNELS)
-        raise VmError(f"no VM for {platform.machine()}: this script knows {known}") from None
+        known = ", ".join(ARCHITECTURES)
+        raise VmError(f"no VM for {name}: this script knows {known}") from None
 
 
-def base_key() -> str:
-    """Names a base: changes with everything that it is made from."""
-    return _digest(SUITE, platform.machine(), kernel_package(), *PACKAGES)
+def base_key(name: str) -> str:
+    """Names a base for a processor: changes with everything that it is made from."""
+    return _digest(SUITE, name, architecture(name).kernel, *PACKAGES)
 
 
-def image_key(root: Path) -> str:
+def image_key(root: Path, name: str = platform.machine()) -> str:
     """Names an image: the base, our own parts, and what the set-up will install."""
     here = Path(__file__).parent
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     return _digest(
-        base_key(),
+        base_key(name),
         json.dumps([project["dependencies"], project.get("optional-dependencies")]),
         *(path.read_text() for path in (here / "image.py", here / "initrd.py", Path(__file__))),
         *(path.read_text() for path in (root / "setup.sh",) if path.exists()),

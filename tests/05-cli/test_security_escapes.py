@@ -104,6 +104,8 @@ def test_no_directory_is_made_outside(
         failed = mydocker(step, *command, pass_fds=[left_open], code=125)
         assert failed.stdout == "" and len(failed.stderr.splitlines()) == 1
     assert os.listdir(tmp_path) == ["secret"]
+    if step == 5:  # as with Docker, a container that could not be started is kept
+        mydocker(5, "container", "prune", "-f")
 
 
 def test_no_working_directory_outside_for_exec(

@@ -99,6 +99,7 @@ class Joined(Part):
         Those who are inside already may be hostile, and until execve(2) we are a process of the
         host with its descriptors and its memory: nobody shall trace us, or look into our /proc.
         """
+        # lab 1.4: join the namespaces of another
         why = "not to be traced, nor our files in /proc opened, by those who are inside already"
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0, why=why)
         if self.flags:
@@ -109,6 +110,7 @@ class Joined(Part):
             syscalls.chroot(".", shown=f"/proc/{self.target.pid}/root", why=why)
         if (self.flags | self.early) & syscalls.CLONE_NEWUSER:
             users.become(self.target.uid, self.target.gid)
+        # end lab
 
     def _setns(self, flags: int, why: str) -> None:
         with hints(_HINTS):

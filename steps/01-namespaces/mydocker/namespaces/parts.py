@@ -20,8 +20,10 @@ class PrivateMounts(Part):
     """
 
     def enter(self) -> None:
+        # lab 1.1: mounts of its own
         flags = syscalls.MS_REC | syscalls.MS_PRIVATE
         syscalls.mount("none", "/", None, flags, why="mounts made here must not reach the host")
+        # end lab
 
 
 @record
@@ -48,6 +50,7 @@ class FreshProc(Part):
     """A /proc for a new PID namespace: one made outside goes on showing the host's processes."""
 
     def enter(self) -> None:
+        # lab 1.1: mounts of its own
         flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
         hint = (
             "A user namespace may mount /proc only where nothing covers parts of the host's /proc"
@@ -55,6 +58,7 @@ class FreshProc(Part):
         with hints({errno.EPERM: hint}):
             why = "/proc shows the processes of the PID namespace that it was mounted in"
             syscalls.mount("proc", "/proc", "proc", flags, why=why)
+        # end lab
 
 
 @record
@@ -87,6 +91,7 @@ class Clocks(Part):
     monotonic: int = 0
 
     def enter(self) -> None:
+        # lab 1.6: move the clocks
         with hints({errno.EINVAL: "Time namespaces came with Linux 5.6; this kernel has none"}):
             syscalls.unshare(syscalls.CLONE_NEWTIME, why="new clocks, for our next child")
         for clock, offset in (("monotonic", self.monotonic), ("boottime", self.boottime)):
@@ -103,6 +108,7 @@ class Clocks(Part):
             syscalls.setns(fd, syscalls.CLONE_NEWTIME, shown=path, why=why)
         finally:
             os.close(fd)
+        # end lab
 
 
 _CLOCK_HINTS = {

@@ -102,6 +102,7 @@ def pids(proc: str = "/proc") -> list[int]:
 
 def machine(proc: str = "/proc") -> list[Namespace]:
     """Every namespace that some process is in, those of one process together."""
+    # lab 1.5: find the namespaces of the machine
     found: dict[tuple[str, int], list[int]] = {}
     for pid in pids(proc):
         try:
@@ -116,6 +117,7 @@ def machine(proc: str = "/proc") -> list[Namespace]:
         for kind, inode in keys
         for within in [found[kind, inode]]
     ]
+    # end lab
 
 
 def command(pid: int, proc: str = "/proc") -> str:

@@ -139,6 +139,7 @@ class Cgroup:
                     raise
 
     def _descend(self, hierarchy: Hierarchy, needed: frozenset[str]) -> None:
+        # lab 2.5: from the root down
         above = hierarchy.mountpoint
         for name in self.path.split("/"):
             if hierarchy.version == V2:
@@ -149,6 +150,7 @@ class Cgroup:
             if "cpuset" in hierarchy.controllers and hierarchy.version == V1:
                 _fill_cpuset(above, directory)
             above = directory
+        # end lab
 
     def _hand_on(self, hierarchy: Hierarchy, above: str, needed: frozenset[str]) -> None:
         """v2: let ``above`` give its children the controllers that we need or count with."""

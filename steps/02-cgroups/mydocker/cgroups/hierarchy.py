@@ -128,6 +128,7 @@ def hierarchies_of(mountinfo: str, known: frozenset[str]) -> list[Hierarchy]:
     """
     # 33 31 0:30 / /sys/fs/cgroup/cpu,cpuacct rw,relatime shared:9 - cgroup cgroup rw,cpu,cpuacct
     # 41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw
+    # lab 2.1: find the hierarchies
     found = []
     for line in mountinfo.splitlines():
         before, _, after = line.partition(" - ")
@@ -140,6 +141,7 @@ def hierarchies_of(mountinfo: str, known: frozenset[str]) -> list[Hierarchy]:
         name = next((o[5:] for o in options if o.startswith("name=")), "")
         found.append(Hierarchy(version, plain(fields[4]), plain(fields[3]), controllers, name))
     return found
+    # end lab
 
 
 def plain(path: str) -> str:
@@ -162,11 +164,13 @@ def membership_of(text: str) -> dict[str, str]:
     # 4:memory:/mydocker/9f1c
     # 3:cpu,cpuacct:/
     # 0::/user.slice
+    # lab 2.2: in which groups a process is
     groups = {}
     for line in text.splitlines():
         _, controllers, group = line.split(":", 2)
         groups[controllers or "unified"] = group
     return groups
+    # end lab
 
 
 def groups_of(pid: int | str = "self", root: str = "") -> dict[str, str]:

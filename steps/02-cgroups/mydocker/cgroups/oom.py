@@ -19,6 +19,7 @@ def oom_kills(group: Cgroup) -> int:
     #   oom_kill_disable 0                              low 0
     #   under_oom 0                                     max 213
     #   oom_kill 1                                      oom_kill 1
+    # lab 2.6: did the OOM killer come
     hierarchy = group.hierarchy_of("memory")
     if hierarchy is None:
         return 0
@@ -26,6 +27,7 @@ def oom_kills(group: Cgroup) -> int:
         return pairs_of(group.read_or("memory.events")).get("oom_kill", 0)
     directories = groups_below(hierarchy.directory(group.path))
     return sum(_oom_kills_v1(directory) for directory in directories)
+    # end lab
 
 
 def _oom_kills_v1(directory: str) -> int:
@@ -37,12 +39,14 @@ def _oom_kills_v1(directory: str) -> int:
 
 def report(group: Cgroup) -> str:
     """``killed: out of memory, limit 100 MiB`` if the OOM killer came to the group; else empty."""
+    # lab 2.6: did the OOM killer come
     if not oom_kills(group):
         return ""
     limit = group.read_or("memory.limit_in_bytes") or group.read_or("memory.max")
     if not limit.isdigit() or int(limit) >= NO_LIMIT:
         return "killed: out of memory: the machine, or a group above, is full"
     return f"killed: out of memory, limit {size_text(int(limit))}"
+    # end lab
 
 
 def pairs_of(text: str) -> dict[str, int]:

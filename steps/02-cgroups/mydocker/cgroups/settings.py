@@ -46,6 +46,7 @@ def plan(limits: Limits, machine: Machine) -> list[Setting]:
 
     Raises Failure, naming the controller, if the machine lacks one that is needed.
     """
+    # lab 2.3: one limit, two worlds
     settings: list[Setting] = []
     for name, (v1, v2) in _PLANS.items():
         controller = controllers.BY_NAME[name]
@@ -57,6 +58,7 @@ def plan(limits: Limits, machine: Machine) -> list[Setting]:
             raise controllers.missing(machine, controller, wanted[0].option)
         settings += v2(limits) if version == V2 else wanted
     return settings
+    # end lab
 
 
 def _memory_v1(limits: Limits) -> Iterator[Setting]:
@@ -86,11 +88,13 @@ def _memory_v2(limits: Limits) -> Iterator[Setting]:
     if limits.memory is not None:
         why = f"at most {size_text(limits.memory)} of memory; more, and the OOM killer comes"
         yield Setting("memory", "memory.max", str(limits.memory), why, "-m")
+    # lab 2.4: memory and swap
     swap, option = _swap(limits)
     if swap is not None:
         alone = "max" if swap == UNLIMITED else str(swap - (limits.memory or 0))
         why = "swap alone, which v2 counts apart from memory"
         yield Setting("memory", "memory.swap.max", alone, why, option)
+    # end lab
     if limits.memory_reservation is not None:
         value = str(limits.memory_reservation)
         why = "when memory is short, the kernel takes elsewhere first while the group is below this"
@@ -99,9 +103,11 @@ def _memory_v2(limits: Limits) -> Iterator[Setting]:
 
 def _swap(limits: Limits) -> tuple[int | None, str]:
     """Memory and swap together, and the option that said so: by default twice the memory."""
+    # lab 2.4: memory and swap
     if limits.memory_swap is not None:
         return limits.memory_swap, "--memory-swap"
     return (None if limits.memory is None else 2 * limits.memory), ""
+    # end lab
 
 
 def _cpu_v1(limits: Limits) -> Iterator[Setting]:
