@@ -61,14 +61,16 @@ mount -o remount,bind,ro /home/student/mydocker
 mount --bind "$place/venv" /home/student/mydocker/.venv 2>/dev/null || true
 chown student:student /home/student
 
-if [ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ]; then
+world=$(stat -f -c %T /sys/fs/cgroup)
+hierarchies=$(sed -n 's|.* /sys/fs/cgroup/\([^ ]*\) .* - \(cgroup2\?\) [^ ]* \(.*\)|\2 \1 \3|p' \
+    /proc/self/mountinfo)
+mount -t sysfs sysfs /sys # it shows the links of the network namespace that it was mounted in
+if [ "$world" = cgroup2fs ]; then
     mount -t cgroup2 cgroup2 /sys/fs/cgroup
     # A group of v2 that hands controllers on has no processes: so what looks like the root has none.
     mkdir /sys/fs/cgroup/first
     echo 0 >/sys/fs/cgroup/first/cgroup.procs
 else
-    hierarchies=$(sed -n 's|.* /sys/fs/cgroup/\([^ ]*\) .* - \(cgroup2\?\) [^ ]* \(.*\)|\2 \1 \3|p' \
-        /proc/self/mountinfo)
     mount -t tmpfs -o mode=755 cgroup /sys/fs/cgroup
     while read -r kind name options; do
         mkdir "/sys/fs/cgroup/$name"
