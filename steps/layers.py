@@ -12,13 +12,15 @@ import path decides which steps can be seen. Every step's `main.py` begins with
 
 and so sees the steps 1 to 3, and nothing of what is built later.
 
-This runs at every start: nothing is imported here that Python has not already imported.
+This runs at every start: nothing is imported here that a run could do without.
 """
 
 import _signal  # type: ignore[import-not-found]  # built in: signal would be an import
 import gc
 import os
 import sys
+
+from stand_ins import import_click
 
 # What is imported stays: looking through it for garbage again and again, as the import goes on, is
 # a tenth of the whole start. With this, the collector looks when a hundred thousand objects came.
@@ -54,6 +56,7 @@ def stack(last: int) -> None:
     if missing:
         sys.stderr.write(f"mydocker: {_what_to_do(missing, venv, version)}\n")
         sys.exit(125)
+    import_click()
 
 
 def _importable(name: str) -> bool:

@@ -158,7 +158,8 @@ def small(tmp_path: Path) -> Path:
         package = tmp_path / "steps" / name / "mydocker" / module
         package.mkdir(parents=True)
         (package / "__init__.py").touch()
-    (tmp_path / "steps/layers.py").write_text((STEPS / "layers.py").read_text())
+    for name in ("layers.py", "stand_ins.py"):
+        (tmp_path / "steps" / name).write_text((STEPS / name).read_text())
     (tmp_path / "steps/02-b/main.py").write_text(HELLO)
     return tmp_path
 
@@ -222,9 +223,15 @@ def test_the_virtual_environment_of_another_python_is_named(small: Path) -> None
     )
 
 
-def test_the_launcher_of_a_step_costs_nothing_that_python_has_not_paid() -> None:
-    """layers.py imports `os`, which everything needs, and `gc`, which is in the interpreter."""
-    code = "import sys, os, gc; a = set(sys.modules); sys.path.insert(0, sys.argv[1]); "
-    code += "import layers; layers.stack(1); print(*set(sys.modules) - a)"
-    done = run(sys.executable, "-I", "-S", "-c", code, STEPS, env={"MYDOCKER_VENV": sys.prefix})
-    assert (done.stdout, done.stderr) == ("layers\n", "")
+def test_the_launcher_of_a_step_imports_click_and_no_more() -> None:
+    plain = "import sys; sys.path.insert(0, sys.argv[1]); import click; print(*sys.modules)"
+    stacked = "import sys; sys.path.insert(0, sys.argv[1]); import layers; layers.stack(1); "
+    stacked += "print(*sys.modules)"
+    packages = f"{sys.prefix}/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+    python = [sys.executable, "-I", "-S", "-c"]
+    alone = run(*python, plain, packages)
+    done = run(*python, stacked, STEPS, env={"MYDOCKER_VENV": sys.prefix})
+    assert (alone.stderr, done.stderr) == ("", "")
+    ours, theirs = set(done.stdout.split()), set(alone.stdout.split())
+    assert "click" in ours and ours - theirs == {"gc", "layers", "stand_ins"}
+    assert len(ours) < len(theirs)

@@ -21,16 +21,25 @@ MAINS = sorted(STEPS.glob("[0-9][0-9]-*/main.py"))
 
 # Each of these costs milliseconds, and has no business between a command line and execve.
 UNWANTED = {
+    "ast",
     "asyncio",
     "concurrent.futures",
+    "copy",
     "ctypes.util",
+    "dataclasses",
+    "datetime",
+    "dis",
     "email",
+    "gettext",
     "http",
     "importlib.metadata",
     "importlib.resources",
+    "inspect",
+    "locale",
     "logging",
     "multiprocessing",
     "pathlib",
+    "platform",
     "psutil",
     "random",
     "rich",
@@ -41,9 +50,12 @@ UNWANTED = {
     "subprocess",
     "tarfile",
     "tempfile",
+    "threading",
+    "tokenize",
     "tomllib",
     "unittest",
     "urllib.request",
+    "uuid",
     "xml",
 }
 
@@ -76,3 +88,29 @@ def test_run_imports_nothing_that_it_does_not_need(main: os.PathLike[str]) -> No
     modules = imported(done.stderr)
     assert "mydocker.container" in modules, "this did not run a container"
     assert not unwanted(modules)
+
+
+STAND_INS = """
+import sys
+steps, = sys.argv[1:]
+sys.path.insert(0, steps)
+from layers import stack
+stack(1)
+import click.core, click.types, click.globals
+early = {"inspect", "uuid", "datetime", "threading", "gettext"} & {*sys.modules}
+assert not early, early
+assert click.core.inspect.isfunction(stack), "from the real one, which is imported by asking"
+assert click.core.inspect.cleandoc("a\\n  b\\n  c") == "a\\nb\\nc"
+import datetime, gettext, inspect, threading, uuid
+assert inspect.signature(stack) and gettext.find and threading.current_thread()
+assert click.types.uuid.UUID is uuid.UUID and click.types.datetime is datetime.datetime
+assert isinstance(click.globals._local, threading.local)
+assert click.UUID.convert("00000000-0000-0000-0000-000000000001", None, None) == uuid.UUID(int=1)
+assert click.DateTime().convert("2020-02-02", None, None) == datetime.datetime(2020, 2, 2)
+"""
+
+
+def test_what_stands_in_for_a_module_is_it_when_asked() -> None:
+    python = [sys.executable, "-E", "-s", "-S", "-c", STAND_INS, os.fspath(STEPS)]
+    done = run(*python, env={"MYDOCKER_VENV": sys.prefix})
+    assert done.returncode == 0, done.stderr

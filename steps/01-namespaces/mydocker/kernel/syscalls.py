@@ -11,7 +11,6 @@ the man page of each says which.
 
 import ctypes
 import os
-import platform
 from collections.abc import Callable, Sequence
 from ctypes import c_char_p, c_int, c_long, c_size_t, c_uint, c_uint64, c_ulong, c_void_p
 from typing import Any, NoReturn
@@ -103,11 +102,11 @@ SYS_close_range = 436
 SYS_openat2 = 437
 SYS_pidfd_getfd = 438
 SYS_mount_setattr = 442
-SYS_getcwd = {"x86_64": 79, "aarch64": 17}.get(platform.machine(), -1)
-SYS_seccomp = {"x86_64": 317, "aarch64": 277}.get(platform.machine(), -1)
-SYS_keyctl = {"x86_64": 250, "aarch64": 219}.get(platform.machine(), -1)
-SYS_bpf = {"x86_64": 321, "aarch64": 280}.get(platform.machine(), -1)
-SYS_pivot_root = {"x86_64": 155, "aarch64": 41}.get(platform.machine(), -1)
+SYS_getcwd = {"x86_64": 79, "aarch64": 17}.get(os.uname().machine, -1)
+SYS_seccomp = {"x86_64": 317, "aarch64": 277}.get(os.uname().machine, -1)
+SYS_keyctl = {"x86_64": 250, "aarch64": 219}.get(os.uname().machine, -1)
+SYS_bpf = {"x86_64": 321, "aarch64": 280}.get(os.uname().machine, -1)
+SYS_pivot_root = {"x86_64": 155, "aarch64": 41}.get(os.uname().machine, -1)
 
 
 class clone_args(ctypes.Structure):

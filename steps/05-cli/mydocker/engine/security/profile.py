@@ -7,7 +7,6 @@ format: the OCI runtime specification, config-linux.md.
 """
 
 import os
-import platform
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -81,7 +80,7 @@ def here(capabilities: Collection[str]) -> Surroundings:
     """This machine, for a container with ``capabilities``."""
     major, minor = os.uname().release.split(".")[:2]
     digits = "".join(character for character in minor if character.isdigit())
-    return Surroundings(frozenset(capabilities), platform.machine(), (int(major), int(digits)))
+    return Surroundings(frozenset(capabilities), os.uname().machine, (int(major), int(digits)))
 
 
 def parse(text: str, surroundings: Surroundings) -> Profile:

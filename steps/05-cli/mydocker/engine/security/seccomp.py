@@ -8,7 +8,7 @@ To see it: ``grep -E 'Seccomp|NoNewPrivs' /proc/PID/status`` (2: a filter).
 """
 
 import errno
-import platform
+import os
 from functools import cache
 
 from mydocker.container.parts import Part
@@ -58,10 +58,10 @@ def program(text: str, capabilities: tuple[str, ...]) -> bytes:
     Raises Failure for a wrong profile, and for one that would stop us before the command runs.
     """
     if not text:
-        return bpf.compiled(default_profile(capabilities), platform.machine())
+        return bpf.compiled(default_profile(capabilities), os.uname().machine)
     profile = parse(text, here(capabilities))
     _check(profile)
-    return bpf.compiled(profile, platform.machine())
+    return bpf.compiled(profile, os.uname().machine)
 
 
 def _check(profile: Profile) -> None:

@@ -22,7 +22,6 @@ its length, and the message.
 
 import errno
 import os
-import platform
 import struct
 from collections.abc import Callable
 
@@ -158,7 +157,7 @@ def _leads_to_open_file(path: str) -> bool:
 
 def _in_memory(answer: Answer) -> int:
     """A descriptor of the tiny program, -1 if there cannot be one."""
-    machine = platform.machine()
+    machine = os.uname().machine
     if machine not in _MACHINES:
         return -1
     try:
