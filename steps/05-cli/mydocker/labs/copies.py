@@ -10,10 +10,10 @@ import os
 import shutil
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import field, mutable_record
 from mydocker.labs import regions
 from mydocker.labs.manifest import MANIFEST, Course, Exercise, load
 from mydocker.labs.regions import Region
@@ -32,7 +32,7 @@ exec '{venv}/bin/python3' -E -s -S "$here/steps/05-cli/main.py" "$@"
 """
 
 
-@dataclass
+@mutable_record
 class Progress:
     """Of one exercise: when it was passed, how often it was checked, how many hints were read."""
 
@@ -42,7 +42,7 @@ class Progress:
     solution_seen: bool = False
 
 
-@dataclass
+@mutable_record
 class Copy:
     """A student's copy in ``directory``."""
 

@@ -8,9 +8,9 @@ import hashlib
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import record, replace
 from mydocker.labs import copies, verdicts
 from mydocker.labs.judging import Suite
 from mydocker.labs.manifest import Course, Exercise
@@ -18,7 +18,7 @@ from mydocker.labs.regions import bodies, marked
 from mydocker.labs.verdicts import Judge, Verdict
 
 
-@dataclass(frozen=True)
+@record
 class Grade:
     """Of one submission. ``refused`` says what was changed that may not be; ``seed`` gives the same
     random values again; ``seconds`` is how long it took."""

@@ -12,7 +12,6 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from mydocker.cgroups.limits import Limits
 from mydocker.cgroups.part import cgroup_part
@@ -20,6 +19,7 @@ from mydocker.container.process import Process
 from mydocker.container.running import Container, new_identifier
 from mydocker.kernel import syscalls
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import record
 from mydocker.labs.workplace import PREFIX, Workplace
 from mydocker.namespaces.parts import CgroupView, FreshProc, HostName, Loopback, PrivateMounts
 
@@ -33,7 +33,7 @@ _NAMESPACES = (
 _STEP = 0.05  # seconds between two looks at what the suite tells
 
 
-@dataclass(frozen=True)
+@record
 class Bounds:
     """What a student's code may take: seconds for one test, bytes of memory, processes."""
 
@@ -42,7 +42,7 @@ class Bounds:
     pids: int = 400
 
 
-@dataclass(frozen=True)
+@record
 class Seen:
     """One test. ``outcome``: passed, failed, skipped; ``hung`` if it had to be ended, ``ended`` if
     the whole suite ended in the middle of it."""
@@ -53,7 +53,7 @@ class Seen:
     error: str = ""
 
 
-@dataclass(frozen=True)
+@record
 class Run:
     """What a run of the suite saw, test by test, and all that it printed."""
 
@@ -62,7 +62,7 @@ class Run:
     finished: bool
 
 
-@dataclass(frozen=True)
+@record
 class Suite:
     """The suite of ``repository``: how it is run."""
 

@@ -3,16 +3,16 @@
 import os
 import re
 import tomllib
-from dataclasses import dataclass
 from typing import Any
 
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import record
 
 MANIFEST = "course.toml"
 _NEEDED = ("id", "title", "goal", "minutes", "points", "difficulty", "tests", "hints")
 
 
-@dataclass(frozen=True)
+@record
 class Observation:
     """If the text of a failure matches ``when``, it means what ``say`` says."""
 
@@ -20,7 +20,7 @@ class Observation:
     say: str
 
 
-@dataclass(frozen=True)
+@record
 class Exercise:
     """One exercise. ``tests`` are pytest's node ids below ``tests/``; ``hints`` grow."""
 
@@ -40,7 +40,7 @@ class Exercise:
         return int(self.id.partition(".")[0])
 
 
-@dataclass(frozen=True)
+@record
 class Step:
     """A step of the course, as far as its lab is concerned."""
 
@@ -50,7 +50,7 @@ class Step:
     chapter: str
 
 
-@dataclass(frozen=True)
+@record
 class Course:
     """The steps and their exercises, in order."""
 

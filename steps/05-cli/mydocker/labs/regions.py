@@ -8,15 +8,15 @@ import os
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import record
 
 _BEGIN = re.compile(r"( *)# lab (\d+\.\d+): (.+)")
 _END = re.compile(r" *# end lab")
 
 
-@dataclass(frozen=True)
+@record
 class Region:
     """Lines ``first`` to ``last`` (from 0, ``last`` not included) between two marks of a file."""
 

@@ -7,8 +7,8 @@ many ways to be right.
 import ast
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 
+from mydocker.kernel.records import record, replace
 from mydocker.labs import regions
 from mydocker.labs.judging import Run, Seen, Suite
 from mydocker.labs.manifest import Exercise
@@ -27,7 +27,7 @@ _LOOP = "Is there a loop, or a wait, for something that never comes?"
 _STOPPED = "The whole suite ended in the middle of this: is there a kill, or an exit, too many?"
 
 
-@dataclass(frozen=True)
+@record
 class Verdict:
     """Of one exercise. ``observed`` is what a test saw, in its own words; ``hint`` what that
     usually means; ``remark`` what else is to be said."""

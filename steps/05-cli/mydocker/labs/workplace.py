@@ -14,7 +14,6 @@ all that a container is for:
 import errno
 import os
 import shutil
-from dataclasses import dataclass
 
 from mydocker.cgroups import hierarchy
 from mydocker.cgroups.cgroup import Cgroup
@@ -22,13 +21,14 @@ from mydocker.cgroups.hierarchy import V2, Hierarchy
 from mydocker.container.parts import Part
 from mydocker.kernel import syscalls
 from mydocker.kernel.errors import KernelError
+from mydocker.kernel.records import record
 
 PREFIX = "mydocker-lab-"
 _OWN = ("/tmp", "/var/tmp")  # and where in our directory they are: ``tmp``, ``var/tmp``
 _LEFT_ALONE = ("/proc", "/sys", "/dev")
 
 
-@dataclass(frozen=True)
+@record
 class Workplace(Part):
     """``directory`` is ours on the disk; ``seen`` are directories that must stay where they are,
     also if they are below /tmp; what the process says goes to ``directory``/tmp/log."""
