@@ -16,9 +16,11 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Peer:
-    """A tool, by the words of its ``run``. ``command`` is what comes before them."""
+    """A tool, by the words of its ``run``. ``command`` is what comes before them, ``beside`` a word
+    of the process that stays beside each container."""
 
     name = ""
+    beside = ""
 
     def __init__(self, place: Path) -> None:
         self.place = place
@@ -53,6 +55,7 @@ class Mydocker(Peer):
     """Ours."""
 
     name = "mydocker"
+    beside = "supervisor"
 
     def __init__(self, place: Path) -> None:
         super().__init__(place)
@@ -69,6 +72,7 @@ class Docker(Peer):
     """Debian's dockerd with its own data-root and socket."""
 
     name = "dockerd"
+    beside = "containerd-shim"
 
     def start(self, rootfs: Path, stack: ExitStack) -> None:
         socket = f"unix://{self.place}/docker.sock"

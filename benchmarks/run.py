@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measure mydocker beside docker, podman, runc and crun, where they are installed.
 
-    sudo benchmarks/run.py [--rounds N] [--only start|import|images] [--json FILE]
+    sudo benchmarks/run.py [--rounds N] [--only start|many|import|images] [--json FILE]
 
 Whole processes, from start to end, all tools in turn in each round, so that a slow moment of the
 machine hits all alike; shown are medians in milliseconds. Nothing stays on the machine.
@@ -75,6 +75,51 @@ def starts(peers: list[Peer], rounds: int) -> dict[str, Row]:
         commands = {peer.name: peer.run(network=network) for peer in peers}
         rows[title] = measure(commands, rounds)
     return rows
+
+
+def many(peers: list[Peer], count: int = 200) -> dict[str, Row]:
+    """So many idle containers, one after the other: is the last as cheap as the first?
+
+    With the memory of what stays beside each container while it runs: the monitor, or a shim.
+    """
+    able = [peer for peer in peers if peer.beside]
+    rows: dict[str, Row] = {}
+    for peer in able:
+        times = []
+        for number in range(count):
+            name = ["--name", f"many{number}"]
+            idle = ["run", "-d", *name, "busybox", "sleep", "1000"]
+            times.append(milliseconds([*peer.command, *idle]))
+        measured = {
+            f"run -d, the first 20 of {count}": statistics.median(times[:20]),
+            "… the last 20": statistics.median(times[-20:]),
+            f"ps with {count}": statistics.median(
+                milliseconds([*peer.command, "ps"]) for _ in range(5)
+            ),
+            "… memory beside each (PSS), MiB": own_memory(peer.beside) / count,
+        }
+        for title, value in measured.items():
+            rows.setdefault(title, {})[peer.name] = value
+        peer.call("rm", "-f", *(f"many{number}" for number in range(count)))
+    return rows
+
+
+def own_memory(word: str) -> float:
+    """The proportional set size of all processes with ``word`` in their command line, in MiB.
+
+    Those of this network namespace: others of the machine are not of this benchmark.
+    """
+    here, total = os.readlink("/proc/self/ns/net"), 0
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.readlink(directory / "ns/net") != here:
+                continue
+            if word in (directory / "cmdline").read_text(errors="replace"):
+                rollup = (directory / "smaps_rollup").read_text()
+                total += int(rollup.partition("\nPss:")[2].split()[0])
+        except OSError:  # it ended meanwhile
+            continue
+    return total / 1024
 
 
 def imports(peers: list[Peer], rounds: int, place: Path) -> dict[str, Row]:
@@ -180,7 +225,7 @@ def show(rows: dict[str, Row], names: list[str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--only", choices=["start", "import", "images"])
+    parser.add_argument("--only", choices=["start", "many", "import", "images"])
     parser.add_argument(
         "--peers", default="docker,podman,runc,crun", help="which others to measure"
     )
@@ -234,6 +279,7 @@ def run_benches(place: Path, given: argparse.Namespace) -> None:
         peers = ready_peers(place, given.peers, stack)
         benches: dict[str, Callable[[], dict[str, Row]]] = {
             "start": lambda: starts(peers, given.rounds),
+            "many": lambda: many(peers),
             "import": lambda: imports(peers, given.rounds, place),
             "images": lambda: images(peers, given.rounds, place),
         }
