@@ -51,9 +51,10 @@ MASKS = [
     (r"\b[A-Z][a-z]{2} +\d{1,2} \d\d:\d\d(:\d\d)?\b", "TIME"),
     (r"\b\d\d:\d\d(:\d\d)?(\.\d+)?\b", "TIME"),
     (r"[\d.]+/[\d.]+/[\d.]+ ms", "TIME"),
+    (r"(Less than|About) an? (second|minute)( ago)?", "TIME"),
     (r"\b(\d+(\.\d+)?|a|an) ?(ms|s|seconds?|minutes?)( ago)?\b", "TIME"),
-    (r"(?i)\b(pid:?|pidfd of) +\d+", "pid N"),
-    (r"/proc/\d+/", "/proc/N/"),
+    (r"(?i)\b(pid:?|pidfd of) +(\d+|…)", "pid N"),
+    (r"/proc/(\d+|…)/", "/proc/N/"),
     (r"@if\d+", "@ifN"),
     (r"\bnetns \d+", "netns N"),
     (r"(clone3\(.*\)|fork\(\)) = \d+", r"\1 = N"),
@@ -273,14 +274,17 @@ class Machine:
         )
         try:
             said, _ = started.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            begun = [text for number, (_, text) in enumerate(commands) if _out(session, number)]
+            raise RuntimeError(f"did not end within {PATIENCE} s: {begun[-1:]}") from None
         finally:
             started.kill()
             started.wait()
             self._remove_groups()
         outputs = []
         for number, (_, text) in enumerate(commands):
-            path = session / f"{number}.out"
-            if not path.exists():
+            path = _out(session, number)
+            if path is None:
                 raise RuntimeError(f"the machine ended before this was typed: {text}\n{said}")
             outputs.append(path.read_text(errors="replace"))
         return [[line.rstrip() for line in output.splitlines()] for output in outputs]
@@ -304,6 +308,11 @@ class Machine:
 
     def close(self) -> None:
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def _out(session: Path, number: int) -> Path | None:
+    path = session / f"{number}.out"
+    return path if path.exists() else None
 
 
 _STUDENT = (
