@@ -6,13 +6,18 @@ lines, and one process does them all, which costs some 3 ms instead of 3 ms a li
 applies its batch as one transaction: all of it, or nothing.
 """
 
+import errno
 import os
 
 from mydocker.kernel import trace
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Failure, hints
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # not every PATH has sbin
 _PACKAGES = {"ip": "iproute2", "nft": "nftables"}
+_HINTS = {
+    errno.EAGAIN: "A limit on processes is reached: this is a command, which needs one more of "
+    "them for a moment. See --pids-limit, ulimit -u",
+}
 
 
 def find(program: str) -> str:
@@ -54,7 +59,8 @@ def ip_batch(text: str, *, why: str = "") -> str:
     The commands are done in order up to the first that fails: ``Failure`` with what ip said. Needs
     CAP_NET_ADMIN. Returns what ip printed.
     """
-    return trace.request("ip", (text,), why, _run, ["ip", "-batch", "-"], text)
+    with hints(_HINTS):
+        return trace.request("ip", (text,), why, _run, ["ip", "-batch", "-"], text)
 
 
 def nft(text: str, *, why: str = "") -> str:
@@ -62,4 +68,5 @@ def nft(text: str, *, why: str = "") -> str:
 
     Raises Failure with what nft said. Needs CAP_NET_ADMIN. Returns what nft printed.
     """
-    return trace.request("nft", (text,), why, _run, ["nft", "-f", "-"], text)
+    with hints(_HINTS):
+        return trace.request("nft", (text,), why, _run, ["nft", "-f", "-"], text)

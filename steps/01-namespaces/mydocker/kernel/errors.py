@@ -28,7 +28,10 @@ class Failure(Exception):
         self.exit_code = exit_code
 
     def __str__(self) -> str:
-        return one_line(f"{self.message}. {self.hint}" if self.hint else self.message)
+        if not self.hint:
+            return one_line(self.message)
+        stop = "" if self.message.endswith(".") else "."
+        return one_line(f"{self.message}{stop} {self.hint}")
 
 
 def one_line(text: str) -> str:
@@ -40,6 +43,16 @@ def one_line(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def place(error: BaseException) -> str:
+    """Where an exception came from: ``users.py, line 52``; for a fault in our own code."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return "nowhere"
+    return f"{os.path.basename(trace.tb_frame.f_code.co_filename)}, line {trace.tb_lineno}"
 
 
 class KernelError(Failure, OSError):

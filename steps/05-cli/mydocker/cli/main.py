@@ -1,6 +1,9 @@
 """``mydocker``: all commands. Each is imported when it is called."""
 
+import sys
 from typing import NoReturn
+
+import click
 
 from mydocker.cli.sections import SectionedGroup
 from mydocker.container import commandline
@@ -90,8 +93,27 @@ _SECTIONS = {
     "The machine": "doctor system info version vm container",
 }
 
+
+def _version(context: click.Context, option: click.Parameter, value: bool) -> None:
+    from mydocker.engine.machine import version
+
+    if value:
+        click.echo(f"mydocker version {version()['Client']['Version']}")
+        context.exit()
+
+
 group = SectionedGroup(
     "mydocker",
+    params=[
+        click.Option(
+            ["-v", "--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_version,
+            help="Show the version and end.",
+        )
+    ],
     sections=_SECTIONS,
     help=_HELP,
     lazy={
@@ -125,5 +147,7 @@ group = SectionedGroup(
 
 
 def main() -> NoReturn:
-    """The program's entry point."""
+    """The program's entry point. ``help run`` is ``run --help``, as with docker."""
+    if sys.argv[1:2] == ["help"]:
+        sys.argv[1:] = [*sys.argv[2:], "--help"]
     commandline.main(group)

@@ -111,6 +111,7 @@ def _host_config(config: Config) -> Json:
         "Privileged": bool(_option(config, "privileged", False)),
         "PublishAllPorts": bool(_option(config, "publish_all", False)),
         "ReadonlyRootfs": bool(_option(config, "read_only", False)),
+        **({"StorageOpt": _pairs(texts)} if (texts := _option(config, "storage_opt")) else {}),
         "SecurityOpt": list(_option(config, "security_opt", ())) or None,
         "UTSMode": _option(config, "uts_mode", ""),
         "UsernsMode": "" if _option(config, "userns", "host") == "host" else "private",
@@ -347,8 +348,14 @@ def _nowhere() -> Json:
 
 
 def inspect_any(store: Store, word: str, kind: str = "", *, size: bool = False) -> Json:
-    """A container, image or network called ``word``, sought in this order."""
+    """A container, image or network called ``word``, sought in this order.
+
+    ``kind`` is one of these words if it must be one. Raises Refused.
+    """
     from mydocker.engine.errors import NoSuchContainer
+
+    if kind not in ("", "container", "image", "network"):
+        raise Refused(f"'{kind}' is not a valid value for --type", "container, image or network")
 
     if kind in ("", "container"):
         try:

@@ -92,9 +92,8 @@ def end(store: Store, identifier: str, number: int = signal.SIGKILL, seconds: fl
             pass  # it ends already
         # lab 5.6: ask, wait, then kill
         _signal(store, identifier, state, number)
-        done = None
-        if number != signal.SIGKILL:
-            done = connection.wait_end(socket, None if seconds < 0 else seconds)
+        patience = None if seconds < 0 else seconds
+        done = connection.wait_end(socket, _PATIENCE if number == signal.SIGKILL else patience)
         if done is None and _active(store, identifier):
             _signal(store, identifier, store.state(identifier), signal.SIGKILL)
             connection.wait_end(socket, _PATIENCE)
