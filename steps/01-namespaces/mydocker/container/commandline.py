@@ -17,7 +17,7 @@ import click
 
 from mydocker.container.running import Ended
 from mydocker.kernel import trace
-from mydocker.kernel.errors import CANNOT_RUN, Failure, one_line
+from mydocker.kernel.errors import CANNOT_RUN, Failure, one_line, place
 
 
 class LazyGroup(click.Group):
@@ -159,7 +159,11 @@ def main(command: click.Command, name: str = "mydocker") -> NoReturn:
             hint = ". Run it with sudo" if sudo else ""
             _complain(one_line(f"{error.filename}: {error.strerror}{hint}"))
             _leave(code)
-        _complain(f"internal error: {what}. Please report it; MYDOCKER_TRACEBACK=1 shows where")
+        if isinstance(error, NotImplementedError):  # the mark of an exercise, in a student's copy
+            _complain(f"{error}: not written yet ({place(error)})")
+            _leave(code)
+        where = f"{place(error)}; MYDOCKER_TRACEBACK=1 shows how it came there"
+        _complain(f"internal error: {what} ({where}). Please report it")
     _leave(code)
 
 

@@ -90,12 +90,10 @@ class Suite:
             container.release()
 
     def _container(self, identifier: str, directory: str, tests: list[str]) -> Container:
-        python = self._python()
-        venv = os.path.dirname(os.path.dirname(python))
         limits = Limits(memory=self.bounds.memory, pids=self.bounds.pids)
         parts = [
             cgroup_part(identifier, limits),
-            Workplace(directory, (self.repository, venv)),
+            Workplace(directory, self.repository, self._venv()),
             PrivateMounts(),
             CgroupView(),
             FreshProc(),
@@ -108,27 +106,26 @@ class Suite:
         quiet = ["-p", "no:cacheprovider", "-q", "--tb=short", "-o", "addopts="]
         quiet += ["--import-mode=importlib", "--strict-markers"]
         nodes = [f"tests/{test}" for test in tests]
-        command = (python, "-B", "-m", "pytest", *quiet, *options, *nodes)
+        command = ("/tmp/venv/bin/python3", "-B", "-m", "pytest", *quiet, *options, *nodes)
         environment = {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "LANG": "C.UTF-8",
             "HOME": "/root",
-            "MYDOCKER_VENV": venv,
+            "MYDOCKER_VENV": "/tmp/venv",
             "MYDOCKER_TEST_PATIENCE": self.patience
             or os.environ.get("MYDOCKER_TEST_PATIENCE", "1"),
         }
-        process = Process(command, environment, self.repository, input=False, init=True)
+        process = Process(command, environment, "/tmp/repository", input=False, init=True)
         return Container(identifier, process, _NAMESPACES, parts, self.run_directory)
 
-    def _python(self) -> str:
-        venv = os.environ.get("MYDOCKER_VENV") or f"{self.repository}/.venv"
-        python = os.path.join(os.path.abspath(venv), "bin", "python3")
-        if not os.path.exists(f"{os.path.dirname(python)}/pytest"):
+    def _venv(self) -> str:
+        venv = os.path.abspath(os.environ.get("MYDOCKER_VENV") or f"{self.repository}/.venv")
+        if not os.path.exists(f"{venv}/bin/pytest"):
             raise Failure(
                 "the checks need the packages of the test suite",
                 f"Run: {self.repository}/mydocker setup --test",
             )
-        return python
+        return venv
 
     def _watch(self, container: Container, told: str) -> bool:
         """Wait for its end; True if it had to be ended because nothing new was told for long."""

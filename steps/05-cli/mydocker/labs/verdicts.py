@@ -21,7 +21,7 @@ TIMEOUT = "timeout"
 UNWRITTEN = "unwritten"
 SKIPPED = "skipped"
 
-_BAD = ("failed", "hung", "ended")
+BAD = ("failed", "hung", "ended")
 _OURS = ("AssertionError", "Failed", "Failure", "KernelError", "")
 _LOOP = "Is there a loop, or a wait, for something that never comes?"
 _STOPPED = "The whole suite ended in the middle of this: is there a kill, or an exit, too many?"
@@ -66,7 +66,7 @@ class Judge:
             elif wrong := self._does_not_compile(exercise, theirs):
                 found[exercise.id] = wrong
         waiting = [one for one in exercises if one.id not in found]
-        judged = self._together(waiting, theirs)
+        judged = self.run(waiting, theirs)
         failed = [verdict for verdict in judged if verdict.outcome in (WRONG, CRASH, TIMEOUT)]
         if len(waiting) > 1 and len(failed) > 1:
             judged = [self._alone(v, theirs) if v in failed else v for v in judged]
@@ -91,9 +91,9 @@ class Judge:
         paths = {path for _, path in used}
         return {path: regions.grafted(path, self.ours[path], used) for path in paths}
 
-    def _together(self, exercises: Sequence[Exercise], theirs: Bodies) -> list[Verdict]:
-        """All at once: the suite starts once. What a test that hung has kept from running is run
-        without it."""
+    def run(self, exercises: Sequence[Exercise], theirs: Bodies) -> list[Verdict]:
+        """Run the tests of ``exercises`` whatever is in their regions, all at once: the suite
+        starts once. What a test that hung has kept from running is run without it."""
         files = self._files(exercises, theirs)
         seen: list[Seen] = []
         waiting = list(exercises)
@@ -107,11 +107,11 @@ class Judge:
             if len(left) == len(waiting):
                 break  # nothing at all was run: the log has to tell
             waiting = left
-        return [_verdict(one, seen, log) for one in exercises]
+        return [verdict(one, seen, log) for one in exercises]
 
     def _alone(self, before: Verdict, theirs: Bodies) -> Verdict:
         """When several fail, one may be the reason of the others: each is tried among ours."""
-        (verdict,) = self._together([before.exercise], theirs)
+        (verdict,) = self.run([before.exercise], theirs)
         if verdict.passed:
             remark = "alone it passes: another exercise that fails was in its way"
             return replace(verdict, remark=remark)
@@ -135,14 +135,14 @@ def _covers(test: str, seen: str) -> bool:
 
 def _decided(exercise: Exercise, run: Run) -> bool:
     own = _of(exercise, run.seen)
-    if any(one.outcome in _BAD for one in own):
+    if any(one.outcome in BAD for one in own):
         return True
     return run.finished and bool(own)
 
 
-def _verdict(exercise: Exercise, seen: Iterable[Seen], log: str) -> Verdict:
+def verdict(exercise: Exercise, seen: Iterable[Seen], log: str) -> Verdict:
     own = _of(exercise, seen)
-    bad = [one for one in own if one.outcome in _BAD]
+    bad = [one for one in own if one.outcome in BAD]
     if not own:
         return Verdict(exercise, CRASH, observed=tuple(log.splitlines()[-3:]), hint=_STOPPED)
     if not bad:
@@ -176,6 +176,8 @@ def _hint(exercise: Exercise, bad: Sequence[Seen]) -> str:
 
 # As our programs tell it: "mydocker: internal error: TypeError: …", or from the container's side
 _TOLD = re.compile(r"(?:internal error|in the container): (\w+(?:Error|Exception|Exit)\b.*)")
+_STUB = re.compile(r"exercise (\d+\.\d+): .*not written yet")
+_HOW = "; MYDOCKER_TRACEBACK=1 shows how it came there"
 _PLACE = re.compile(r"^(\S+\.py):(\d+): in ", re.MULTILINE)
 
 
@@ -185,7 +187,9 @@ def _crash(seen: Seen) -> str:
     A ``Failure`` is an answer: the code has said no.
     """
     if told := _TOLD.search(seen.text):
-        return told[1].partition(". Please report")[0].rstrip()
+        return told[1].partition(". Please report")[0].replace(_HOW, "").rstrip()
+    if stub := _STUB.search(seen.text):
+        return f"NotImplementedError: {stub[0]}"
     places = _PLACE.findall(seen.text)
     if seen.error in _OURS or not places or "steps/" not in places[-1][0]:
         return ""

@@ -30,11 +30,12 @@ _LEFT_ALONE = ("/proc", "/sys", "/dev")
 
 @record
 class Workplace(Part):
-    """``directory`` is ours on the disk; ``seen`` are directories that must stay where they are,
-    also if they are below /tmp; what the process says goes to ``directory``/tmp/log."""
+    """``directory`` is ours on the disk; ``repository`` and ``venv`` are seen as /tmp/repository and
+    /tmp/venv, wherever they lie, and cannot be written; what is said goes to /tmp/log."""
 
     directory: str
-    seen: tuple[str, ...]
+    repository: str
+    venv: str
 
     def prepare(self) -> None:
         os.makedirs(self.directory, 0o755, exist_ok=True)
@@ -43,18 +44,18 @@ class Workplace(Part):
             os.chmod(self.directory + place, 0o1777)
 
     def enter(self) -> None:
-        held = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in self.seen}
+        needed = {"/tmp/repository": self.repository, "/tmp/venv": self.venv}
+        held = {place: os.open(path, os.O_PATH) for place, path in needed.items()}
         own = {place: os.open(self.directory + place, os.O_PATH) for place in _OWN}
         _close_all()
         for place, fd in own.items():
             _bind(fd, place, "a place to write, which goes afterwards")
             again = syscalls.MS_REMOUNT | syscalls.MS_BIND
             syscalls.mount("none", place, None, again, why="this one can be written")
-        for path, fd in held.items():
-            if path.startswith(("/tmp/", "/var/tmp/")):
-                os.makedirs(path, exist_ok=True)
-                _bind(fd, path, "what the suite needs stays where it was")
-                _make_read_only(path)
+        for place, fd in held.items():
+            os.mkdir(place)
+            _bind(fd, place, "what the suite needs, wherever it lies")
+            _make_read_only(place)
         _own_groups()
         log = os.open("/tmp/log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         for fd in (1, 2):
