@@ -97,6 +97,22 @@ def test_a_log_keeps_what_it_is_given(chunks: list[bytes], size: int) -> None:
     assert [entry["log"] for entry in entries] == wanted
 
 
+@pytest.mark.parametrize("files", [1, 3])
+def test_a_full_log_makes_room(tmp_path: Path, files: int) -> None:
+    from mydocker.engine.logfile import Log
+
+    log = Log(str(tmp_path / "log"), 250, files)
+    for number in range(20):  # three of them fill a file
+        log.add("stdout", f"line {number}\n".encode())
+    log.finish()
+    names = ["log", "log.1", "log.2"][:files]
+    assert sorted(file.name for file in tmp_path.iterdir()) == names
+    kept = [json.loads(line)["log"] for name in reversed(names)
+            for line in (tmp_path / name).read_text().splitlines()]  # fmt: skip
+    assert kept == [f"line {number}\n" for number in range(20 - len(kept), 20)]
+    assert all((tmp_path / name).stat().st_size <= 250 for name in names)
+
+
 def _age(file: Path) -> int:
     return int(file.suffix[1:] or 0)
 

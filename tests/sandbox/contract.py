@@ -43,7 +43,7 @@ def differences(before: Photograph, now: Photograph) -> list[str]:
 def settled(before: Photograph, patience: float = 3.0) -> list[str]:
     """The differences once they stop changing: the kernel takes a dead process's things away after
     its parent was told of its end, some of them much later."""
-    end = time.monotonic() + longer(patience)
+    end = time.monotonic() + max(patience, longer(patience))  # what is clean is not waited for
     while (found := differences(before, photograph())) and time.monotonic() < end:
         time.sleep(0.05)
     return found
