@@ -90,9 +90,11 @@ class Docker(Peer):
 
 
 class Podman(Peer):
-    """Podman with its own storage."""
+    """Podman with its own storage; by runc, as crun refuses the hybrid of cgroup v1 and v2."""
 
     name = "podman"
+    # Its default is to raise these limits, which takes CAP_SYS_RESOURCE
+    limits = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096")
 
     def start(self, rootfs: Path, stack: ExitStack) -> None:
         options = {"--root": "podman", "--runroot": "podman-run", "--tmpdir": "podman-tmp"}
@@ -106,8 +108,14 @@ class Podman(Peer):
             "cgroupfs",
             "--events-backend",
             "none",
+            *(("--runtime", "runc") if shutil.which("runc", path=PATH) else ()),
         ]
         _import(self.command, rootfs)
+
+    def run(self, *, network: bool, detach: bool = False) -> list[str] | None:
+        command = super().run(network=network, detach=detach) or []
+        at = len(self.command) + 1
+        return [*command[:at], *self.limits, *command[at:]]
 
 
 class Runc(Peer):

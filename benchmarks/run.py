@@ -262,7 +262,7 @@ def top_groups() -> set[Path]:
 
 
 def ready_peers(place: Path, names: str, stack: ExitStack) -> list[Peer]:
-    """We, and of the tools named those that are installed, made ready."""
+    """We, and of the tools named those that are installed and work here, made ready."""
     wanted = {"mydocker", *names.replace("docker", "dockerd").split(",")}
     peers = [kind(place) for kind in PEERS if kind.name in wanted]
     peers = [peer for peer in peers if peer.available()]
@@ -270,7 +270,16 @@ def ready_peers(place: Path, names: str, stack: ExitStack) -> list[Peer]:
     rootfs = next((place / "root" / "overlay2").glob("*/diff"))
     for peer in peers[1:]:
         peer.start(rootfs, stack)
-    return peers
+    return [peer for peer in peers if works(peer)]
+
+
+def works(peer: Peer) -> bool:
+    """True if it runs a container; else tells why it is left out."""
+    done = subprocess.run(peer.run(network=False) or [], capture_output=True, text=True)
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
+        print(f"left out: {peer.name}: {' '.join(said)}", file=sys.stderr)
+    return done.returncode == 0
 
 
 def run_benches(place: Path, given: argparse.Namespace) -> None:
