@@ -85,7 +85,7 @@ def _cgroups(names: str) -> set[str]:
         fields, _, kind = line.partition(" - ")
         if kind.split()[0] in ("cgroup", "cgroup2"):
             top = Path(fields.split()[4])
-            for ours in top.glob(f"{names}*"):
+            for ours in (*top.glob(names), *top.glob(f"{names}-*")):  # 2 is not 22
                 found |= {directory for directory, _, _ in os.walk(ours)}
     return found
 
