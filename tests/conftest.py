@@ -31,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if tell := config.getoption("--tell"):
         config.pluginmanager.register(Teller(Path(tell)))
     config.stash[SANDBOX] = Sandbox(steps)
-    config.stash[SANDBOX].enter()
+    config.stash[SANDBOX].enter(sweeping=not tell)  # the suite of a lab is in a container
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

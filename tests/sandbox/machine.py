@@ -36,12 +36,16 @@ class Sandbox:
             "MYDOCKER_CGROUP_PARENT": self.cgroup_parent,
         }
 
-    def enter(self) -> None:
-        """Leave the machine's namespaces; without the rights, unprivileged tests go on."""
+    def enter(self, sweeping: bool = True) -> None:
+        """Leave the machine's namespaces; without the rights, unprivileged tests go on.
+
+        ``sweeping``: not from a PID namespace of our own, where every other suite seems dead.
+        """
         from mydocker.kernel import links, syscalls
         from mydocker.kernel.errors import KernelError
 
-        sweep()
+        if sweeping:
+            sweep()
         os.environ.update(self.environment)
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         try:
@@ -98,8 +102,9 @@ class Sandbox:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         for tree in Path("/sys/fs/cgroup").glob("*/"):
-            for group in [tree, *tree.glob(f"{self.cgroup_parent}*")]:
-                if group.name.startswith(self.cgroup_parent):
+            ours = self.cgroup_parent
+            for group in [tree, *tree.glob(ours), *tree.glob(f"{ours}-*")]:  # 2 is not 22
+                if group.name == ours or group.name.startswith(f"{ours}-"):
                     _remove_group(group)
         _reap(left_behind)
         remove(self.root)
