@@ -11,6 +11,13 @@ from typing import Any
 import pytest
 
 
+def _kind(error: pytest.ExceptionInfo[BaseException]) -> str:
+    """The name of an exception's class; all those by which our code says no are one."""
+    from mydocker.kernel.errors import Failure
+
+    return "Failure" if isinstance(error.value, Failure) else error.typename
+
+
 class Teller:
     """The pytest plugin that writes them."""
 
@@ -27,7 +34,7 @@ class Teller:
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
         report: pytest.TestReport = yield
         if report.failed or (report.skipped and call.when != "call"):
-            error = call.excinfo.typename if call.excinfo else ""
+            error = _kind(call.excinfo) if call.excinfo else ""
             self.tell(
                 test=item.nodeid,
                 what="failed" if report.failed else "skipped",
