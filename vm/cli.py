@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import NoReturn
 
-from vm import image, recipe, repository
+from vm import foreign, image, recipe, repository
 from vm.errors import FAILURE, Crashed, VmError
 from vm.machine import (
     BOOT_SECONDS,
@@ -161,7 +161,10 @@ def mirror_of_apt() -> str:
 def run(options: argparse.Namespace, command: list[str]) -> int:
     """Build what is missing, boot, run the command, take the machine away."""
     processor = recipe.architecture(options.arch)
-    install_missing(TOOLS | {processor.qemu: processor.qemu_package})
+    tools = TOOLS | {processor.qemu: processor.qemu_package}
+    if image.is_foreign(options.arch):
+        tools[foreign.INTERPRETERS[options.arch]] = foreign.PACKAGE
+    install_missing(tools)
     made = image.ready(options.cache, options.mirror or mirror_of_apt(), options.arch)
     if options.build:
         return 0

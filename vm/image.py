@@ -10,18 +10,20 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import platform
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from vm import initrd, lifeline, pip_configuration, recipe, repository
+from vm import foreign, initrd, lifeline, pip_configuration, recipe, repository
 from vm.errors import VmError
 
-KEPT = 2  # images: so that going back and forth between two branches costs nothing
+KEPT = 3  # images: so that going back and forth between two branches costs nothing
 
 
 @dataclass(frozen=True)
@@ -121,13 +123,44 @@ def make_base(log: Log, folder: Path, mirror: str, machine: str) -> None:
     packages = ",".join([*recipe.PACKAGES, recipe.architecture(machine).kernel])
     say(f"debootstrap {recipe.SUITE} from {mirror} with {len(recipe.PACKAGES) + 1} packages")
     # INITRD=No: Debian's hooks then skip the initrd with all drivers; we make a small one.
+    environment = {"INITRD": "No", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
+    stages = ["--foreign", f"--arch={recipe.architecture(machine).debian}"]
     log.run(
-        "debootstrap", "--variant=minbase", f"--include={packages}",
-        recipe.SUITE, str(folder), mirror,
-        environment={"INITRD": "No", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"},
+        "debootstrap", *(stages if is_foreign(machine) else []), "--variant=minbase",
+        f"--include={packages}", recipe.SUITE, str(folder), mirror, environment=environment,
     )  # fmt: skip
-    log.run("chroot", str(folder), "apt-get", "clean")
+    if is_foreign(machine):
+        say(f"its programs are of another processor ({machine}): this takes longer")
+        make_devices(folder)
+        second = [*chroot(folder, machine), "/debootstrap/debootstrap", "--second-stage"]
+        # What is mounted already, debootstrap leaves alone; where its programs run, it could not.
+        with mounted(log, "proc", folder), mounted(log, "sysfs", folder):
+            # So debootstrap does not insist on making devices by itself.
+            log.run(*second, environment=environment | {"container": "lxc"})
+    log.run(*chroot(folder, machine), "apt-get", "clean")
     shutil.rmtree(folder / "usr/share/doc", ignore_errors=True)
+
+
+def is_foreign(machine: str) -> bool:
+    """True if programs of that processor do not run here by themselves."""
+    return machine != platform.machine()
+
+
+def chroot(root: Path, machine: str) -> list[str]:
+    """How a command that runs in the image begins."""
+    own = ["chroot", str(root)]
+    return foreign.command(machine, *own) if is_foreign(machine) else own
+
+
+def make_devices(root: Path) -> None:
+    """What debootstrap makes in /dev, and could not in a user namespace: see null(4), tty(4)."""
+    numbers = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8),
+               "urandom": (1, 9), "tty": (5, 0), "console": (5, 1), "ptmx": (5, 2)}  # fmt: skip
+    for name, (major, minor) in numbers.items():
+        path = root / "dev" / name
+        if not path.exists():
+            os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(major, minor))
+            path.chmod(0o666)
 
 
 def configure(root: Path, machine: str) -> None:
@@ -154,7 +187,7 @@ def configure(root: Path, machine: str) -> None:
     (root / "root").chmod(0o755)
 
 
-def set_up(log: Log, root: Path) -> None:
+def set_up(log: Log, root: Path, machine: str) -> None:
     """Let the project set itself up in the chroot: virtual environment and stamp."""
     say("setting the project up in the image: ./mydocker setup --test")
     target = root / recipe.REPOSITORY.lstrip("/")
@@ -170,7 +203,7 @@ def set_up(log: Log, root: Path) -> None:
             mounts.enter_context(bound(log, source, root))
         for kind in ("proc", "sysfs", "devtmpfs"):
             mounts.enter_context(mounted(log, kind, root))
-        log.run("chroot", str(root), "env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+        log.run(*chroot(root, machine), "env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
                 *(f"{name}={value}" for name, value in settings.items()),
                 f"{recipe.REPOSITORY}/mydocker", "setup", "--test")  # fmt: skip
     # Only the venv stays: each run unpacks the repository as it is then.
@@ -223,7 +256,7 @@ def build(cache: Path, folder: Path, mirror: str, machine: str) -> None:
     root = unfinished / "root"
     unfinished.mkdir(mode=0o700)
     log.run("cp", "-a", "--reflink=auto", str(base / "root"), str(root))
-    set_up(log, root)
+    set_up(log, root, machine)
     configure(root, machine)
     image = Image(unfinished)
     kernel = next((root / "lib/modules").iterdir()).name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import stat
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from sandbox.machine import Sandbox
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from vm import cli, image, initrd, machine, pip_configuration, recipe, repository, wire  # noqa: E402
+from vm import cli, foreign, image, initrd, machine, pip_configuration, recipe, repository, wire  # noqa: E402
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -131,15 +132,42 @@ def test_the_kernel_command_line_chooses_the_hierarchy() -> None:
     assert all("psi=1" in line.split() for line in lines.values())
 
 
+@pytest.mark.parametrize("processor", recipe.ARCHITECTURES)
 @pytest.mark.parametrize("accelerator", ["kvm", "tcg"])
-def test_the_image_is_never_written(accelerator: str, tmp_path: Path) -> None:
-    settings = machine.Settings(memory="3G", cpus=5, accelerator=accelerator)
+def test_the_image_is_never_written(accelerator: str, processor: str, tmp_path: Path) -> None:
+    settings = machine.Settings(memory="3G", cpus=5, accelerator=accelerator, machine=processor)
     command = machine.qemu_command(settings, image.Image(tmp_path), 11, 12, 13)
     (disk,) = [word for word in command if "root.ext4" in word]
     assert "snapshot=on" in disk.split(",")
     assert command[command.index("-m") + 1] == "3G"
     assert command[command.index("-smp") + 1] == "5"
     assert command[command.index("-accel") + 1].split(",")[0] == accelerator
+    assert command[0] == f"qemu-system-{processor}"
+    console = {"x86_64": "ttyS0", "aarch64": "ttyAMA0"}[processor]
+    assert f"console={console}" in command[command.index("-append") + 1].split()
+
+
+def test_another_processor_is_emulated(tmp_path: Path) -> None:
+    (other,) = set(recipe.ARCHITECTURES) - {platform.machine()}
+    assert machine.accelerators(tmp_path, other) == ["tcg"]
+    assert recipe.base_key(other) != recipe.base_key(platform.machine())
+    assert image.is_foreign(other) and not image.is_foreign(platform.machine())
+    command = image.chroot(tmp_path, other)
+    assert command[-2:] == image.chroot(tmp_path, platform.machine()) == ["chroot", str(tmp_path)]
+    assert command[-3] == other
+
+
+@pytest.mark.parametrize("processor", recipe.ARCHITECTURES)
+def test_the_rule_for_foreign_programs(processor: str) -> None:
+    """It takes programs of that processor and no others, above all not our own."""
+    magic, mask = (
+        field.encode().decode("unicode_escape").encode("latin-1")
+        for field in foreign.rule(processor, "/q").split(":")[4:6]
+    )
+    assert len(magic) == len(mask) == 20  # up to e_machine
+    python = Path("/proc/self/exe").read_bytes()[:20]
+    taken = all(a & m == b & m for a, b, m in zip(python, magic, mask, strict=True))
+    assert taken == (processor == platform.machine())
 
 
 def test_modules_are_loaded_after_what_they_need() -> None:
