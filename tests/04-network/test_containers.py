@@ -191,6 +191,21 @@ def test_a_port_goes_with_its_container(wires: Wires) -> None:
     assert wires.ask(HOST, "127.0.0.1", 8080) == ""
 
 
+def test_who_goes_on_sending_reaches_the_next_container_with_the_port(wires: Wires) -> None:
+    """To the kernel datagrams between the same ports are one connection, as long as they come."""
+    outside = wires.outside()
+    first = wires.container("-p", "8053:53/udp")
+    token = wires.serve(first[1], 53)
+    gone = wires.address(first[1])
+    assert wires.ask(outside, "203.0.113.1", 8053, "udp", source=4000) == token
+    wires.end(*first)
+    wires.container()  # which has the address now
+    _, heir = wires.container("-p", "8053:53/udp")
+    assert wires.address(heir) != gone
+    token = wires.serve(heir, 53)
+    assert wires.ask(outside, "203.0.113.1", 8053, "udp", source=4000) == token
+
+
 def test_ipv6_where_it_is_asked_for(wires: Wires, network: Launcher) -> None:
     outside = wires.outside()
     network(4, "network", "create", "--ipv6", "six")

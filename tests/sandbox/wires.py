@@ -15,9 +15,10 @@ from sandbox.patience import patience
 # What a client does, in one short Python program: run in any network namespace by nsenter(1).
 _CLIENT = """
 import socket, sys
-kind, host, port, text = sys.argv[1:]
+kind, host, port, text, source = sys.argv[1:]
 family = socket.AF_INET6 if ":" in host else socket.AF_INET
 client = socket.socket(family, socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM)
+client.bind(("", int(source)))
 client.settimeout(float(1.5))
 client.connect((host, int(port)))
 client.sendall(text.encode())
@@ -92,10 +93,13 @@ class Wires:
         assert made.stdout.readline() == "ready\n"
         return token
 
-    def ask(self, where: int, host: str, port: int, kind: str = "tcp") -> str:
-        """What a server answers to a random word, "" for no answer. It must have got the word."""
+    def ask(self, where: int, host: str, port: int, kind: str = "tcp", source: int = 0) -> str:
+        """What a server answers to a random word, "" for no answer. It must have got the word.
+
+        ``source``: the client's port, if it matters.
+        """
         word = secrets.token_hex(4)
-        argv = [sys.executable, "-ESsc", _CLIENT, kind, host, str(port), word]
+        argv = [sys.executable, "-ESsc", _CLIENT, kind, host, str(port), word, str(source)]
         answer = self.do(where, *argv).stdout.split()
         if not answer:
             return ""
@@ -120,7 +124,7 @@ class Wires:
 
     def seen_as(self, where: int, host: str, port: int) -> str:
         """The address that a server at ``host`` sees us come from."""
-        argv = [sys.executable, "-ESsc", _CLIENT, "tcp", host, str(port), "word"]
+        argv = [sys.executable, "-ESsc", _CLIENT, "tcp", host, str(port), "word", "0"]
         answer = self.do(where, *argv).stdout.split()
         return answer[2].removeprefix("::ffff:") if answer else ""
 

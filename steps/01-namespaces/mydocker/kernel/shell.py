@@ -157,10 +157,17 @@ def _execve(path: str, arguments: list[str], *_: object) -> str:
     return f"exec {' '.join(map(word, [path, *arguments[1:]]))}"
 
 
-def _ioctl(request: str, name: str = "", *_: object) -> str:
+def _ioctl(request: str, name: str = "", *rest: object) -> str:
     if request == "TIOCSCTTY":
         return "setsid --ctty COMMAND"
+    if request == "FS_IOC_FSSETXATTR":
+        return f"chattr +P -p {rest[0]} {word(name)}"
     return f"ip link set {word(name)} up" if request == "SIOCSIFFLAGS" else "# no shell command"
+
+
+def _quotactl_fd(path: str, _command: str, _kind: str, project: int, size: int) -> str:
+    limit = f"setquota -P {project} 0 {-(-size // 1024)} 0 0"
+    return f'{limit} "$(stat -c %m {word(path)})"  # the mount point'
 
 
 def _signal(pid: int, number: int) -> str:
@@ -209,6 +216,8 @@ _TRANSLATORS: dict[str, Callable[..., str]] = {
     "chmod": lambda path, mode: f"chmod {mode:o} {word(path)}",
     "chown": lambda path, uid, gid: f"chown -h {uid}:{gid} {word(path)}",
     "ioctl": _ioctl,
+    "quotactl_fd": _quotactl_fd,
     "ip": lambda text: _batch("ip -batch -", text),
     "nft": lambda text: _batch("nft -f -", text),
+    "conntrack": lambda address: f"conntrack -D --reply-src {word(address)} || :  # or had none",
 }

@@ -118,6 +118,11 @@ def withdraw(store: Store, endpoint: Endpoint) -> None:
         commands.nft(batch, why="its published ports lead nowhere now")
     except Failure:
         apply(store, without=endpoint.container)  # a port that it never got: another's, who has it
+    if any(port.protocol == "udp" for port in endpoint.ports):
+        from mydocker.kernel import flows
+
+        for address in endpoint.addresses:
+            flows.forget(address, why="who goes on sending gets to whoever has the port next")
 
 
 def delete_links(names: list[str], *, why: str) -> None:

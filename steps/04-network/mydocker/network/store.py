@@ -153,7 +153,9 @@ class Store:
             return found[0]
         if found:
             raise Failure(f"network '{word}': several ids begin so", "Write more of the id")
-        raise Failure(f"network {word} not found", f"List them: network ls. Or make it: network create {word}")
+        raise Failure(
+            f"network {word} not found", f"List them: network ls. Or make it: network create {word}"
+        )
 
     def add(self, network: Network) -> None:
         """Save a new network under a name that nobody has. Raises Failure if somebody has."""
