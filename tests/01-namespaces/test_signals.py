@@ -181,6 +181,8 @@ def test_init_collects_orphans(mydocker: Launcher, sandbox: Sandbox, options: li
     file.touch()
     eventually(lambda: not psutil.pid_exists(orphan.pid))
     eventually(lambda: [child.name() for child in init.children(recursive=True)] == ["sleep"])
+    started.terminate()  # and the container's end is that of the command, not that of an orphan
+    assert started.wait(patience(20)) == 143
 
 
 def test_without_init_an_orphan_stays_a_zombie(mydocker: Launcher, sandbox: Sandbox) -> None:

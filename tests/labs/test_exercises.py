@@ -103,7 +103,7 @@ def test_a_stub_fails_because_it_is_one(name: str) -> None:
     for test in exercise.tests:
         assert any(one == test or one.startswith(f"{test}[") for one in found["failed"]), test
     said = f"exercise {name}: {exercise.title}"
-    assert said in found["texts"][0]
+    assert any(said in text for text in found["texts"]), found["texts"]
 
 
 @pytest.mark.parametrize("path", PATCHES, ids=lambda path: path.stem)

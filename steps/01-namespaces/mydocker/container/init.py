@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from mydocker.kernel import syscalls
+from mydocker.kernel.errors import CANNOT_RUN, place
 
 _KEPT = {signal.SIGKILL, signal.SIGSTOP}  # nobody can wait for these
 _FAULTS = {
@@ -37,6 +38,16 @@ def supervise(command: Callable[[], NoReturn]) -> NoReturn:
     # We do not exec, so what is to be closed then stays open here, and the command could reach it
     # by /proc/1/fd. With it goes our end of the channel: the host's side hears the command start.
     syscalls.close_range(3, 0xFFFFFFFF, 0)
+    try:
+        _watch(child, watched)
+    except BaseException as error:  # nobody listens to the channel any more
+        told = f"mydocker: in the container: {type(error).__name__}: {error} ({place(error)})\n"
+        os.write(2, told.encode())
+    finally:
+        os._exit(CANNOT_RUN)
+
+
+def _watch(child: int, watched: set[signal.Signals]) -> NoReturn:
     while True:
         number = signal.sigwait(watched)
         if number != signal.SIGCHLD:
