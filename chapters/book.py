@@ -97,6 +97,14 @@ def explain(command: str) -> None:
     cog.outl(f"```text\n# {command}\n{_explained(command)}\n```")
 
 
+def doctor() -> None:
+    """Print all checks of ``mydocker doctor``, with what to do about each."""
+    import cog
+    from troubleshooting import table
+
+    cog.outl(table())
+
+
 @functools.cache
 def _explained(command: str) -> str:
     from transcripts import Machine

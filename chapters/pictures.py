@@ -142,9 +142,7 @@ def cgroups(machine: Machine) -> str:
         drawing.line(middle, 128, middle, 158)
         drawing.box(x, 158, 250, 34 + 16 * len(here), "own", group[:12], *here)
         drawing.line(middle, 192 + 16 * len(here), 20 + 135 * len(told), 276, dashed=True)
-    drawing.box(
-        135 * len(told) - 90, 276, 220, 44, "own", "sleep 1000", "in all of them"
-    )
+    drawing.box(135 * len(told) - 90, 276, 220, 44, "own", "sleep 1000", "in all of them")
     if others:
         drawing.text(20, 350, "and in its group of each other hierarchy", small=True)
     return drawing.svg()
