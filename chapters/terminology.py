@@ -20,7 +20,12 @@ class Term:
 
     @property
     def pattern(self) -> str:
-        """The English word as it stands in a sentence, in singular or plural."""
+        """The English word as it stands in a sentence, in singular or plural.
+
+        A remark in brackets says that a word has other meanings, too: it is not looked for.
+        """
+        if self.english.endswith(")"):
+            return "(?!)"
         many = re.escape(self.english.removesuffix("y")) + "ies"
         return rf"\b(?:{re.escape(self.english)}(?:e?s)?|{many})\b"
 
@@ -50,6 +55,7 @@ def misused(english: str, chinese: str) -> Iterator[str]:
 def used(english: str) -> list[Term]:
     """The terms that an English text uses; in "host name" there is no "host"."""
     left = " ".join(_without_code(english).split())
+    left = re.sub(r"(?<!\*)\*[A-Z][^*]+\*", "·", left)  # *A Title*, which is not translated
     found = []
     for term in sorted(terms(), key=lambda term: -len(term.english)):
         left, count = re.subn(term.pattern, "·", left, flags=re.I)

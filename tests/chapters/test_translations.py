@@ -285,6 +285,7 @@ def test_terms_are_found_in_any_number() -> None:
     ]
     assert sorted(found) == ["hierarchy", "host name", "namespace"]
     assert terminology.used("`namespace` is code, a containership is not a c-o-ntainer") == []
+    assert terminology.used("*Namespaces in operation*, in nine parts") == []
 
 
 def test_the_command_line() -> None:
