@@ -107,9 +107,7 @@ class Block:
     commands: list[Command]
     masks: list[str]
     reason: str = ""  # why it is not run, if it is not
-    where: list[str] = field(
-        default_factory=list
-    )  # where it is run, if not everywhere: all of them
+    where: list[str] = field(default_factory=list)  # where it is run, if not everywhere
 
     @property
     def name(self) -> str:
