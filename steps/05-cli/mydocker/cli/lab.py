@@ -160,11 +160,25 @@ def _check(copy: "Copy", course: "Course", chosen: Sequence["Exercise"], limit: 
         reached.passed = reached.passed or (time.strftime("%F %T") if verdict.passed else "")
         _show(verdict)
     copy.save()
-    for change in copies.changes(copy.directory, copy.repository):
-        click.secho(f"  ! {change}: that does not count", fg="yellow")
+    _warn(copy)
     click.echo()
     _conclude(copy, course, verdicts)
     return int(not all(verdict.passed for verdict in verdicts))
+
+
+def _warn(copy: "Copy") -> None:
+    """Say what does not count: what was changed outside of the exercises."""
+    from mydocker.labs import copies
+
+    if copy.version and copy.version != copies.version(copy.repository):
+        click.secho(
+            "  ! the repository has changed since this copy was cut: its new state is what\n"
+            f"    judges; {_program()} lab reset EXERCISE brings a file up to date",
+            fg="yellow",
+        )
+        return
+    for change in copies.changes(copy.directory, copy.repository):
+        click.secho(_wrapped(f"! {change}: that does not count", "  ", "    "), fg="yellow")
 
 
 _MARKS = {

@@ -5,6 +5,7 @@ which lab, which repository it was cut from, and what was reached: for the stude
 teacher, who judges anew.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -50,6 +51,7 @@ class Copy:
     step: int
     repository: str
     started: str = ""
+    version: str = ""  # of what it was cut from
     progress: dict[str, Progress] = field(default_factory=dict)
 
     @property
@@ -71,6 +73,7 @@ class Copy:
             "step": self.step,
             "repository": self.repository,
             "started": self.started,
+            "version": self.version,
             "exercises": {name: vars(one) for name, one in sorted(self.progress.items())},
         }
         path = os.path.join(self.directory, RECORD)
@@ -93,7 +96,7 @@ def start(course: Course, repository: str, step: int, directory: str) -> Copy:
         _cut(course, repository, step, exercises, directory)
     except OSError as error:
         raise Failure(f"{error.filename or directory}: {error.strerror}") from None
-    copy = Copy(os.path.abspath(directory), step, repository, _now())
+    copy = Copy(os.path.abspath(directory), step, repository, _now(), version(repository))
     copy.save()
     _give_all(copy.directory)
     return copy
@@ -196,7 +199,8 @@ def read(directory: str) -> Copy:
         raise Failure(f"{directory}: no lab was started there", hint) from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Failure(f"{path}: {error}", "It was changed: start the lab anew") from None
-    return Copy(os.path.abspath(directory), step, repository, told.get("started", ""), progress)
+    begun, cut = told.get("started", ""), told.get("version", "")
+    return Copy(os.path.abspath(directory), step, repository, begun, cut, progress)
 
 
 def course_of(copy: Copy) -> Course:
@@ -242,6 +246,16 @@ def _with_theirs(path: str, ours: str, theirs: str, step: int, but: set[str]) ->
         return regions.grafted(path, empty, kept)
     except Failure:
         return empty
+
+
+def version(repository: str) -> str:
+    """A digest of all that a student must leave as it is: another one, and it was changed since."""
+    steps = os.path.join(repository, "steps")
+    digest = hashlib.sha256()
+    for path in sorted(regions.sources(steps)):
+        skeleton = regions.skeleton(_text(os.path.join(steps, path)))
+        digest.update(f"{path}\0{skeleton}\0".encode(errors="surrogateescape"))
+    return digest.hexdigest()[:16]
 
 
 def changes(directory: str, repository: str) -> list[str]:

@@ -61,8 +61,18 @@ def grade(
     for directory in directories:
         place = _place(directory)
         student = os.path.basename(os.path.abspath(directory))
-        number = step if step is not None else copies.read(place).step
+        number = _lab(place, step)
         yield _grade(course, suite, student, place, number, own_seed(seed, student), accept)
+
+
+def _lab(place: str, step: int | None) -> int:
+    """Which lab it is. A copy of another lab has our own solutions of this one in it."""
+    if not os.path.exists(os.path.join(place, copies.RECORD)) and step is not None:
+        return step
+    own = copies.read(place).step
+    if step not in (None, own):
+        raise Failure(f"{place} is a copy for lab {own:02d}", f"Grade it by --lab {own:02d}")
+    return own
 
 
 def own_seed(seed: str, student: str) -> str:

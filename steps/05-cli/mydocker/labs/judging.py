@@ -78,7 +78,8 @@ class Suite:
         Raises Failure if the container cannot be made: without root, for example.
         """
         identifier = new_identifier()
-        directory = f"/var/tmp/{PREFIX}{identifier[:12]}"
+        place = os.environ.get("TMPDIR") or "/var/tmp"  # on a disk, as layers usually are
+        directory = f"{os.path.abspath(place)}/{PREFIX}{identifier[:12]}"
         container = self._container(identifier, directory, list(tests))
         try:
             _tree(f"{self.repository}/steps", files, f"{directory}/tmp/steps")
@@ -110,6 +111,7 @@ class Suite:
         environment = {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "LANG": "C.UTF-8",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # none is used here, and they take a while
             "HOME": "/root",
             "MYDOCKER_VENV": "/tmp/venv",
             "MYDOCKER_TEST_PATIENCE": self.patience

@@ -1,0 +1,147 @@
+"""Whatever a student's code does, the machine stays as it is: the host contract looks on.
+
+The code that is tried here is bad on purpose. Each piece does its harm only where the host name is
+``lab``, which is so nowhere but in the container that it is meant for.
+"""
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from labs.patches import ROOT
+
+pytestmark = pytest.mark.root
+
+# Judges `body`, as what stands in exercise 2.2, a parser that runs in the suite's own process.
+JUDGE = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from layers import stack
+stack(5)
+from mydocker.container.commandline import default_run
+from mydocker.labs import manifest, regions
+from mydocker.labs.judging import Bounds, Suite
+from mydocker.labs.verdicts import Judge
+
+told = json.load(sys.stdin)
+root = manifest.default_repository()
+course = manifest.load(root)
+bounds = Bounds(seconds=told["seconds"], memory=300 << 20, pids=80)
+judge = Judge(Suite(root, default_run(), bounds, patience="0.1"))
+theirs = regions.bodies(judge.ours)
+theirs = {k: (told["body"],) if k[0] == "2.2" else v for k, v in theirs.items()}
+exercises = [course.exercise(name) for name in told["exercises"]]
+print(json.dumps([
+    [v.exercise.id, v.outcome, list(v.observed), v.hint] for v in judge.judge(exercises, theirs)
+]))
+"""
+ONLY_THERE = """    import os
+    assert os.uname().nodename == "lab"
+"""
+
+
+def judged(
+    body: str, *exercises: str, seconds: float = 30, **environment: str
+) -> list[list[Any]]:
+    done = subprocess.run(
+        [sys.executable, "-ESsc", JUDGE, str(ROOT / "steps")],
+        input=json.dumps(
+            {"body": ONLY_THERE + body, "exercises": exercises or ["2.2"], "seconds": seconds}
+        ),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, **environment},
+    )
+    assert done.returncode == 0, done.stderr
+    found: list[list[Any]] = json.loads(done.stdout)
+    return found
+
+
+def test_a_stray_mount_a_file_a_name_and_a_daemon(tmp_path: Path) -> None:
+    """Nothing that it leaves, or changes, can be seen from here afterwards."""
+    mark = f"6{secrets.randbelow(10**6)}"
+    body = f"""
+    import ctypes, subprocess, sys
+    libc = ctypes.CDLL(None, use_errno=True)
+    done = []
+    def attempt(what, action):
+        try:
+            action()
+            done.append(what)
+        except OSError:
+            pass
+    libc.mount(b"none", b"/", None, 0x40000 | 1 << 20, None)  # shared again, with all below it
+    if libc.mount(b"none", b"/mnt", b"tmpfs", 0, None) == 0:
+        done.append("mount")
+    for place in ("/usr/bin", "/etc", "/root", "/tmp/repository", "/tmp/venv"):
+        attempt(f"write {{place}}", lambda: open(f"{{place}}/mydocker-{mark}", "w").close())
+    for kind in ("memory", "pids", "."):
+        attempt("group", lambda: os.mkdir(f"/sys/fs/cgroup/{{kind}}/mydocker-{mark}"))
+    libc.sethostname(b"evil", 4)
+    subprocess.Popen(["setsid", "sleep", "{mark}"])
+    if os.fork() == 0:
+        os.setsid()
+        os.execvp("sleep", ["sleep", "{mark}"])
+    raise ValueError(" ".join(done))
+"""
+    name = os.uname().nodename
+    ((_, outcome, observed, _),) = judged(body, TMPDIR=str(tmp_path))
+    assert outcome == "crash"
+    assert "mount" in observed[0] and "group" in observed[0]  # it could, in there
+    assert "write" not in observed[0]
+    assert os.uname().nodename == name
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        assert line.split()[4] != "/mnt"
+    assert not [group for group in Path("/sys/fs/cgroup").glob(f"*/mydocker-{mark}")]
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            assert mark.encode() not in process.read_bytes()
+        except OSError:
+            continue
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_kill_all() -> None:
+    ((_, outcome, _, hint),) = judged("    os.kill(-1, 9)\n    os.kill(os.getpid(), 9)\n")
+    assert outcome == "crash"
+    assert "The whole suite ended" in hint
+
+
+def test_a_fork_bomb_ends_with_the_check() -> None:
+    body = """
+    while True:
+        try:
+            os.fork()
+        except OSError:
+            pass
+"""
+    ((_, outcome, *_),) = judged(body, seconds=4)
+    assert outcome in ("timeout", "crash")
+
+
+def test_what_hangs_is_named_and_the_others_are_judged() -> None:
+    found = judged("    while True: pass\n", "2.1", "2.2", "2.4", seconds=5)
+    assert [(name, outcome) for name, outcome, *_ in found] == [
+        ("2.1", "passed"),
+        ("2.2", "timeout"),
+        ("2.4", "passed"),
+    ]
+    assert "loop" in found[1][3]
+
+
+def test_who_eats_all_memory_is_stopped() -> None:
+    body = "    eaten = []\n    while True:\n        eaten.append(bytearray(1 << 24))\n"
+    ((_, outcome, *_),) = judged(body)
+    assert outcome == "crash"
+
+
+def test_what_is_no_python_is_told_with_its_line() -> None:
+    ((_, outcome, observed, _),) = judged("    groups = {\n")
+    assert outcome == "crash"
+    assert "SyntaxError" in observed[0] and "hierarchy.py, line" in observed[0]
