@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from sandbox.machine import Sandbox
 
 ROOT = Path(__file__).parents[2]
 CHAPTERS = sorted((ROOT / "chapters").glob("*.md"))
@@ -18,7 +19,9 @@ def weave(chapter: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.name)
-def test_code_is_the_source(chapter: Path) -> None:
+def test_code_is_the_source(chapter: Path, sandbox: Sandbox) -> None:
+    if "[[[cog explain(" in chapter.read_text() and not sandbox.private:
+        pytest.skip("what a program asks of the kernel is seen by root")
     done = weave(chapter)
     assert done.returncode == 0, f"run: python3 chapters/book.py\n{done.stdout}{done.stderr}"
 
@@ -33,11 +36,37 @@ def test_drift_is_noticed(tmp_path: Path) -> None:
     assert "has no no_such_thing" in weave(chapter).stderr
 
 
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub and the website make them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S)
+    headings = re.findall(r"^#+ (.+)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def dead_links(page: Path) -> list[str]:
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S)
+    dead = []
+    for link in re.findall(r"\]\(([^)\s]+)[^)]*\)", text):
+        file, _, anchor = link.partition("#")
+        if file.startswith(("http:", "https:")):
+            continue
+        target = page.parent / file if file else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            dead.append(link)
+    return dead
+
+
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.name)
 def test_links_lead_somewhere(chapter: Path) -> None:
-    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", chapter.read_text()):
-        if not target.startswith(("http://", "https://")):
-            assert (chapter.parent / target).exists(), target
+    assert dead_links(chapter) == []
+
+
+def test_a_dead_link_is_noticed(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# One & two\n[a](#one--two) [b](#three) [c](page.md#one--two)\n[d](gone.md) ![e\nf](g.svg)"
+    )
+    assert dead_links(page) == ["#three", "gone.md", "g.svg"]
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.name)
