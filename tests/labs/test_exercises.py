@@ -13,7 +13,7 @@ import pytest
 from labs.patches import PATCHES, ROOT, Patch, read
 
 if TYPE_CHECKING:
-    from mydocker.labs.manifest import Course, Exercise
+    from mydocker.labs.manifest import Course
 
 pytestmark = pytest.mark.root
 

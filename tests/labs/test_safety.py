@@ -45,9 +45,7 @@ ONLY_THERE = """    import os
 """
 
 
-def judged(
-    body: str, *exercises: str, seconds: float = 30, **environment: str
-) -> list[list[Any]]:
+def judged(body: str, *exercises: str, seconds: float = 30, **environment: str) -> list[list[Any]]:
     done = subprocess.run(
         [sys.executable, "-ESsc", JUDGE, str(ROOT / "steps")],
         input=json.dumps(

@@ -1,6 +1,6 @@
 """Judge several texts of exercises, one after the other: a program, so that two can run at once.
 
-Reads a JSON list of ``{"name", "exercise", "files": {path: text}, ...}``, writes a list of what came
+Reads a JSON list of ``{"name", "exercise", "files": {path: text}}``; writes a list of what came
 of each: outcome, hint, what was observed, and the tests that failed.
 """
 
