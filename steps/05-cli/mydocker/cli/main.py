@@ -89,7 +89,7 @@ _SECTIONS = {
     "Images": "images image import load save tag history rmi",
     "Networks": "network port",
     "What it is made of, step by step": "namespace cgroup layers trace-file",
-    "Learn": "lab",
+    "Learn": "lab notebook",
     "The machine": "doctor system info version vm container",
 }
 
@@ -131,6 +131,7 @@ group = SectionedGroup(
         "info": "mydocker.cli.about:info",
         "images": "mydocker.overlay2.image_commands:images",
         "lab": "mydocker.cli.lab:lab",
+        "notebook": "mydocker.cli.notebook:notebook",
         "layers": "mydocker.overlay2.commands:layers",
         "namespace": "mydocker.cli.main:namespace",
         "network": "mydocker.cli.network:network",
