@@ -6,6 +6,7 @@
     overlay2/<id>/link     the layer's short name, 26 letters and digits
     overlay2/<id>/lower    the short names of the layers below, nearest first: l/A:l/B
     overlay2/<id>/work     scratch space that overlayfs wants beside an upper directory
+    overlay2/<id>/project  of a limited layer: the number that its files are counted by
     overlay2/<id>/merged   where the stack is mounted while a container runs
     overlay2/l/<short>     symbolic link to ../<id>/diff
 
@@ -126,6 +127,10 @@ class LayerStore:
         short = layer.short
         if short and os.path.lexists(f"{self.path}/l/{short}"):
             files.unlink(f"{self.path}/l/{short}", why="the layer's short name")
+        if os.path.exists(f"{layer.path}/project"):
+            from mydocker.overlay2.size_limit import forget
+
+            forget(layer)
         if os.path.lexists(layer.path):
             files.remove_tree(layer.path, why="the layer goes")
 

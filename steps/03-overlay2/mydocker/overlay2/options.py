@@ -67,6 +67,12 @@ _OPTIONS = [
     click.option(
         "--entrypoint", default=None, metavar="COMMAND", help="In place of the image's entrypoint."
     ),
+    click.option(
+        "--storage-opt",
+        multiple=True,
+        metavar="size=BYTES",
+        help="How much it may write; on xfs and ext4 mounted with prjquota.",
+    ),
 ]
 
 
@@ -117,11 +123,20 @@ def overlay2_parts(
     parents = ImageStore(root).layers(image)[::-1]
     merged = LayerStore(root).layer(identifier).merged
     return [
-        LayersPart(root, identifier, parents, keep),
+        LayersPart(root, identifier, parents, keep, size_limit(options)),
         RootPart(merged, volumes_from(options), options["read_only"]),
         WorkingDirectoryPart(_directory(options, image.config)),
         UserPart(options["user"] or image.config.user),
     ]
+
+
+def size_limit(options: Options) -> int:
+    """The bytes of ``--storage-opt size=``; 0 without it. Raises Failure."""
+    if not options.get("storage_opt"):
+        return 0
+    from mydocker.overlay2.size_limit import parse
+
+    return parse(options["storage_opt"])
 
 
 def overlay2_process(

@@ -19,13 +19,15 @@ class LayersPart(Part):
 
     ``root`` is mydocker's data directory, ``id`` the container's id and the layer's too;
     ``parents`` are the image's layers from the bottom up. ``keep``: release unmounts only, and the
-    layer stays (what a container without ``--rm`` wrote is there when it starts again).
+    layer stays (what a container without ``--rm`` wrote is there when it starts again). ``size``:
+    the bytes that it may write; 0 for any.
     """
 
     root: str
     id: str
     parents: list[str] = field(default_factory=list)
     keep: bool = False
+    size: int = 0
 
     def prepare(self) -> None:
         store = LayerStore(self.root)
@@ -35,6 +37,10 @@ class LayersPart(Part):
         layer = store.layer(self.id)
         if not layer.lower:
             raise Failure("the image has no layer, and nothing to run", "Import another image")
+        if self.size:
+            from mydocker.overlay2.size_limit import limit
+
+            limit(store.path, layer, self.size)
         if not os.path.isdir(layer.merged):
             files.mkdir(layer.merged, 0o755, why="where the stack of layers will appear")
         mount_overlay(

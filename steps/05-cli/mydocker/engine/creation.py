@@ -16,7 +16,7 @@ from mydocker.engine.times import now
 from mydocker.kernel.records import replace
 from mydocker.overlay2.images import Image
 from mydocker.overlay2.layers import LayerStore
-from mydocker.overlay2.options import overlay2_process
+from mydocker.overlay2.options import overlay2_process, size_limit
 
 _POLICIES = ("no", "always", "unless-stopped", "on-failure")
 _DRIVERS = ("json-file", "none")
@@ -83,6 +83,10 @@ def _create(
 ) -> Config:
     config = _configured(image, asked, command, options)
     parts_of(store, config)  # what is wrong with the options is said now, not at the start
+    if size_limit(options):
+        from mydocker.overlay2.size_limit import check
+
+        check(LayerStore(store.root).path)
     config = _add(store, config, options.get("name") or "")
     try:
         if with_layer:
@@ -100,7 +104,11 @@ def make_layer(store: Store, config: Config) -> None:
 
     layers = LayerStore(store.root)
     layers.remove(config.id)  # half of one, if a former attempt was killed
-    layers.create(ImageStore(store.root).layers(image_of(config))[::-1], config.id)
+    layer = layers.create(ImageStore(store.root).layers(image_of(config))[::-1], config.id)
+    if size := size_limit(config.options):
+        from mydocker.overlay2.size_limit import limit
+
+        limit(layers.path, layer, size)
 
 
 def _add(store: Store, config: Config, name: str) -> Config:
