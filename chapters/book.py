@@ -1,4 +1,4 @@
-"""Weave the book: put what the programs are and do into the chapters, in place; build the website.
+"""Weave the book: put what the programs are and do into the chapters, in place.
 
 A chapter says where a piece comes from, and cog (https://nedbatchelder.com/code/cog) puts it there,
 so that the chapter reads on any Markdown viewer::
@@ -8,13 +8,13 @@ so that the chapter reads on any Markdown viewer::
     <!-- [[[end]]] -->
 
 ``code`` brings a class, function or constant, ``help`` what a program says of itself, ``explain``
-what it asks of the kernel. What a shell prints is another matter: see ``transcripts.py``.
+what it asks of the kernel. What a shell prints is another matter: see ``transcripts.py``; the
+website is built by ``website.py``.
 
     python3 chapters/book.py                  weave all chapters anew
     python3 chapters/book.py --transcripts [PART OF A HEADING | CHAPTER.md]...
                                               type all transcripts again, and write what they print
     python3 chapters/book.py --pictures       run what the pictures show, and draw them anew
-    python3 chapters/book.py --site [DIR]     build the website (./mydocker site does, too)
 
 ``./test chapters`` fails if any of it would change something.
 """
@@ -159,10 +159,6 @@ def main(arguments: list[str]) -> int:
             import pictures
 
             pictures.redraw()
-        case ["--site", *where]:
-            import site_of_the_book
-
-            return site_of_the_book.build(*map(Path, where))
         case _:
             print(__doc__, file=sys.stderr)
             return 2

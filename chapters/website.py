@@ -1,0 +1,129 @@
+"""The book as a website: MkDocs, once for each language, into one directory.
+
+``mkdocs.yml`` is the English site. The Chinese one inherits all of it and lies below, in ``zh/``;
+its pages are taken from ``chapters/zh``, and those that nobody has translated yet from the English
+book. No page needs anything from another host: :func:`foreign` finds what would.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CHAPTERS = ROOT / "chapters"
+_CHINESE = """\
+INHERIT: {root}/mkdocs.yml
+site_name: mydocker
+docs_dir: {pages}
+site_dir: {site}
+theme: {{language: zh}}
+hooks: []
+plugins:
+  search: {{lang: [en, zh], separator: '{separator}'}}
+  offline: {{}}
+extra:
+  alternate:
+    - {{name: English, link: ../index.html, lang: en}}
+    - {{name: 简体中文, link: ./index.html, lang: zh}}
+"""
+# Between any two Chinese characters, as nothing else shows where a word ends; and at punctuation.
+_SEPARATOR = r"[\s\-\u3000-\u303f\uff00-\uff0f]+|(?<=[\u4e00-\u9fff])(?=[\u4e00-\u9fff])"
+_NOT_YET = "\n\n*这一页还没有译成中文。*\n"
+
+
+def build(site: Path) -> None:
+    """Build both languages into ``site``. Raises CalledProcessError if a page has a flaw."""
+    _mkdocs(ROOT / "mkdocs.yml", site)
+    with tempfile.TemporaryDirectory(prefix="mydocker-site-") as place:
+        pages, configuration = Path(place, "pages"), Path(place, "mkdocs.yml")
+        gather_chinese(pages)
+        configuration.write_text(
+            _CHINESE.format(root=ROOT, pages=pages, site=site / "zh", separator=_SEPARATOR)
+        )
+        _mkdocs(configuration, site / "zh")
+
+
+def on_page_markdown(markdown: str, **_: object) -> str:
+    """MkDocs calls this for each page: the other language is another site, which it cannot see."""
+    return _across(markdown, "zh/README.md", "zh/index.html")
+
+
+def _across(markdown: str, page: str, address: str) -> str:
+    return re.sub(rf"\[([^]]+)\]\({re.escape(page)}\)", rf'<a href="{address}">\1</a>', markdown)
+
+
+def gather_chinese(pages: Path) -> None:
+    """Lay out the Chinese book as the English one lies: its links between pages then hold."""
+    for folder in ("pictures", "assets"):
+        shutil.copytree(CHAPTERS / folder, pages / folder)
+    for original in sorted(CHAPTERS.glob("*.md")):
+        translated = CHAPTERS / "zh" / original.name
+        if translated.exists():
+            text = _across(translated.read_text(), "../README.md", "../index.html")
+            text = text.replace("](../", "](")
+        else:
+            title, _, rest = original.read_text().partition("\n")
+            text = title + _NOT_YET + rest
+        (pages / original.name).write_text(text)
+
+
+def _mkdocs(configuration: Path, site: Path) -> None:
+    command = ["mkdocs", "build", "--strict", "--quiet", "-f", str(configuration), "-d", str(site)]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    subprocess.run([sys.executable, "-m", *command], check=True, env=environment)
+
+
+def foreign(site: Path) -> Iterator[str]:
+    """What the pages would load from other hosts, if anything: links to follow do not count."""
+    loads = re.compile(
+        r"""<(?:script|img|iframe|source|video)\b[^>]*\bsrc=["']?((?:https?:)?//[^"'\s>]+)"""
+        r"""|<link\b(?![^>]*rel=["']?canonical)[^>]*\bhref=["']?((?:https?:)?//[^"'\s>]+)"""
+        r"""|url\(["']?((?:https?:)?//[^"')]+)|@import\s+["']((?:https?:)?//[^"']+)"""
+    )
+    for path in sorted(site.rglob("*")):
+        if path.suffix in (".html", ".css", ".svg"):
+            for match in loads.finditer(path.read_text()):
+                yield f"{path.relative_to(site)}: {match[0][:100]}"
+
+
+def serve(site: Path, port: int) -> None:
+    """Show the site to this machine's browsers until Ctrl-C."""
+    from functools import partial
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+    handler = partial(SimpleHTTPRequestHandler, directory=str(site))
+    with ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
+        print(f"the book is at http://127.0.0.1:{port}/ (Ctrl-C ends)")
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print()
+
+
+def main(arguments: list[str]) -> int:
+    """``[--serve [PORT]] [DIRECTORY]``; the exit code."""
+    port = 0
+    if arguments[:1] == ["--serve"]:
+        arguments = arguments[1:]
+        port = int(arguments.pop(0)) if arguments and arguments[0].isdigit() else 8000
+    if len(arguments) > 1 or any(argument.startswith("-") for argument in arguments):
+        print("usage: ./mydocker site [--serve [PORT]] [DIRECTORY]", file=sys.stderr)
+        return 2
+    site = Path(arguments[0]).absolute() if arguments else ROOT / "site"
+    try:
+        build(site)
+    except subprocess.CalledProcessError as error:
+        return int(error.returncode)
+    print(f"the book: {site}/index.html")
+    if port:
+        serve(site, port)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

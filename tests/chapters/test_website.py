@@ -1,0 +1,67 @@
+"""The book builds as a website, in both languages, and loads nothing from another host."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "chapters"))
+import website  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("site")
+    command = [sys.executable, str(ROOT / "chapters/website.py"), str(place)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr  # strict: each warning is an error
+    return place
+
+
+def test_every_page_is_there_in_both_languages(site: Path) -> None:
+    for chapter in (ROOT / "chapters").glob("*.md"):
+        name = "index" if chapter.stem == "README" else chapter.stem
+        title = chapter.read_text().splitlines()[0].removeprefix("# ")
+        assert title.split(" — ")[0] in (site / f"{name}.html").read_text()
+        translated = ROOT / "chapters/zh" / chapter.name
+        page = (site / "zh" / f"{name}.html").read_text()
+        assert '<html lang="zh"' in page
+        if translated.exists():
+            assert translated.read_text().splitlines()[0].split(" — ")[-1].strip("# ") in page
+
+
+def test_the_languages_lead_to_each_other(site: Path) -> None:
+    for page in ("index.html", "03-overlay2.html"):
+        assert 'href="zh/index.html"' in (site / page).read_text()
+        assert 'href="../index.html"' in (site / "zh" / page).read_text()
+
+
+def test_it_needs_no_other_host(site: Path) -> None:
+    assert list(website.foreign(site)) == []
+    for tree in (site, site / "zh"):
+        assert (tree / "assets/iframe-worker.js").exists()
+        assert (tree / "search/search_index.js").stat().st_size > 100_000
+        assert {path.name for path in (tree / "pictures").iterdir()} == {
+            path.name for path in (ROOT / "chapters/pictures").iterdir()
+        }
+
+
+def test_nothing_but_the_book_is_published(site: Path) -> None:
+    assert [path for path in site.rglob("*") if path.suffix in (".py", ".sh", ".md")] == []
+
+
+def test_another_host_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text(
+        '<a href="https://example.org/">a link to follow</a> <img src="pictures/own.svg">'
+        '<script src="https://example.org/a.js"></script><link href=//example.org/b.css>'
+    )
+    (tmp_path / "page.css").write_text("@import 'https://example.org/c.css'; a { b: url(d.png) }")
+    assert len(list(website.foreign(tmp_path))) == 3
+
+
+@pytest.mark.parametrize("arguments", [["--nonsense"], ["one", "two"]], ids=" ".join)
+def test_nonsense_is_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert website.main(arguments) == 2
+    assert capsys.readouterr().err.count("\n") == 1
