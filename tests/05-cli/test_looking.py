@@ -89,7 +89,7 @@ def test_prune_removes_what_does_not_run(docker: Containers) -> None:
     docker.run("--name", "labelled", "-l", "keep", "busybox", "true")
     identifier = docker.run("--name", "down", "busybox", "true")
     eventually(lambda: docker("ps", "-q").stdout.count("\n") == 1)
-    docker("container", "prune", input="n\n", code=130)
+    docker("container", "prune", input="n\n")
     done = docker("container", "prune", "-f", "--filter", "label!=keep")
     assert done.stdout.startswith(f"Deleted Containers:\n{identifier}\n\nTotal reclaimed space: ")
     assert docker("ps", "-a", "--format", "{{.Names}}").stdout == "labelled\nup\n"

@@ -279,6 +279,30 @@ def test_prune_asks_says_what_and_touches_nothing_in_use(docker: Containers) -> 
     assert docker("images", "--format", "{{.Repository}}").stdout == "busybox\n"
 
 
+def test_what_prune_takes_by_time_and_label(docker: Containers) -> None:
+    only_busybox(docker)
+    docker("network", "create", "--label", "keep", "kept")
+    docker("network", "create", "idle")
+    docker("create", "--name", "marked", "-l", "keep", "busybox")
+    docker("create", "--name", "plain", "busybox")
+    young = ("--filter", "until=1h")
+    unmarked = ("--filter", "label!=keep")
+    assert docker("system", "prune", *young, input="n\n").stderr == ""  # nothing to be asked about
+    assert docker("network", "prune", "-f", *young).stdout == ""
+    asked = docker("system", "prune", *unmarked, input="n\n").stderr
+    assert "stopped containers (1)" in asked and "least one container (1)" in asked
+    assert "filtered with:\n  - label!=keep" in asked
+    done = docker("system", "prune", "-f", *unmarked).stdout
+    assert "Deleted Networks:\nidle\n" in done
+    assert docker("ps", "-a", "--format", "{{.Names}}").stdout == "marked\n"
+    refused = docker("system", "prune", "--volumes", "-f", *young, code=1).stderr
+    assert 'The "until" filter is not supported with "--volumes"' in refused
+    assert "invalid" in docker("network", "prune", "-f", "--filter", "until=x", code=1).stderr
+    asked = docker("network", "prune", input="n\n").stderr
+    assert "all custom networks not used" in asked
+    assert docker("network", "prune", input="y\n").stdout == "Deleted Networks:\nkept\n\n"
+
+
 def test_rmi_refuses_what_containers_use(docker: Containers) -> None:
     docker("commit", docker("create", "busybox").stdout.strip(), "name")
     stopped = docker("create", "name").stdout.strip()

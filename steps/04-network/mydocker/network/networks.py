@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mydocker.kernel.errors import Failure
@@ -288,13 +288,14 @@ def remove(store: Store, word: str) -> Network:
     return network
 
 
-def prune(store: Store) -> list[Network]:
-    """Remove all networks nobody is attached to, and what was left behind; heal the others."""
+def prune(store: Store, wanted: Callable[[Network], bool] = lambda network: True) -> list[Network]:
+    """Remove the ``wanted`` networks nobody is attached to, and what was left behind; heal the
+    others."""
     removed = []
     remove_leftovers(store)
     with store.lock():
         for network in store.networks():
-            if store.endpoints(network):
+            if store.endpoints(network) or not (network.default or wanted(network)):
                 continue
             bridges.take_down(store, network)
             if not network.default:

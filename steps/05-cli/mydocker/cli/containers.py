@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from mydocker.cli.completion import container_names
+from mydocker.cli.pruning import agreed, prune_options, report, report_space
 from mydocker.cli.store import containers, for_each
 from mydocker.container.commandline import explain_option
 
@@ -145,28 +146,18 @@ def rm(names: tuple[str, ...], force: bool, volumes: bool) -> int:
 
 
 @click.command()
-@click.option("-f", "--force", is_flag=True, help="Do not ask.")
-@click.option(
-    "--filter",
-    "written",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="until=24h: made before then; label=KEY[=VALUE].",
-)
+@prune_options("until=24h: made before then; label=KEY[=VALUE], label!=.")
 @explain_option
 def prune(force: bool, written: tuple[str, ...]) -> None:
     """Remove all containers that do not run."""
     from mydocker.engine import filters, removal
-    from mydocker.overlay2.listing import size
 
-    chosen = filters.parse(written, ("until", "label", "label!"))
-    if not force:
-        click.echo("WARNING! This will remove all stopped containers.")
-        click.confirm("Are you sure you want to continue?", abort=True)
+    chosen = filters.parse(written, filters.PRUNING)
+    if not agreed("This will remove all stopped containers.", force):
+        return
     removed, space = removal.prune(containers(), chosen)
-    if removed:
-        click.echo("Deleted Containers:\n" + "\n".join(removed) + "\n")
-    click.echo(f"Total reclaimed space: {size(space)}")
+    report("Containers", removed)
+    report_space(space)
 
 
 @click.command()

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import click
 
+from mydocker.cli.pruning import agreed, prune_options, report, report_space
 from mydocker.cli.store import containers
 from mydocker.container.commandline import explain_option
 from mydocker.engine.errors import REFUSED, Refused
@@ -216,40 +217,26 @@ def rmi(names: Sequence[str], force: bool, root: str) -> int:
 
 @click.command()
 @click.option("-a", "--all", "every", is_flag=True, help="Those with a name too, if unused.")
-@click.option("-f", "--force", is_flag=True, help="Do not ask.")
-@click.option("--filter", "written", multiple=True, metavar="KEY=VALUE", help="until=, label=.")
+@prune_options("until=24h, label=, label!=, dangling=.")
 @root_option
 @explain_option
 def prune(every: bool, force: bool, written: Sequence[str], root: str) -> None:
     """Remove the images that have no name and no container."""
     from mydocker.engine.filters import parse
     from mydocker.engine.images import pruning
-    from mydocker.overlay2.listing import size
 
     chosen = parse(written, pruning.FILTERS)
     which = (
         "images without at least one container associated to them" if every else ("dangling images")
     )
-    if not force and not confirmed(f"This will remove all {which}."):
+    if not agreed(f"This will remove all {which}.", force):
         return
     pruned = pruning.prune(containers(root), every=every, chosen=chosen)
-    if pruned.said:
-        click.echo("Deleted Images:")
-        for line in pruned.said:
-            click.echo(line[0].lower() + line[1:])
-        click.echo()
-    click.echo(f"Total reclaimed space: {size(pruned.space)}")
+    report("Images", (line[0].lower() + line[1:] for line in pruned.said))
+    report_space(pruned.space)
 
 
 # ---------------------------------------------------------------- what they share
-
-
-def confirmed(warning: str) -> bool:
-    """Ask before something is lost; only y is a yes. On standard error, as the answer to a question
-    is no part of what a script reads."""
-    click.echo(f"WARNING! {warning}", err=True)
-    click.echo("Are you sure you want to continue? [y/N] ", nl=False, err=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 @contextmanager

@@ -4,7 +4,8 @@ from typing import Any
 
 import click
 
-from mydocker.container.commandline import default_root, default_run
+from mydocker.cli.pruning import agreed, prune_options, report
+from mydocker.container.commandline import default_root, default_run, explain_option
 from mydocker.network.commands import NetworkGroup, all_networks, inspected
 from mydocker.network.store import Store
 
@@ -26,9 +27,10 @@ network = NetworkGroup(
     lazy={
         "ls": "mydocker.cli.network:list_networks",
         "inspect": "mydocker.cli.network:inspect",
+        "prune": "mydocker.cli.network:prune",
         **{
             name: f"mydocker.network.commands:{name.replace('map', 'map_command')}"
-            for name in ("connect", "create", "disconnect", "heal", "map", "prune", "rm")
+            for name in ("connect", "create", "disconnect", "heal", "map", "rm")
         },
     },
 )
@@ -86,6 +88,23 @@ def _row(one: dict[str, Any], whole: bool) -> dict[str, Any]:
         "Labels": ",".join(f"{key}={value}" for key, value in one["Labels"].items()),
         "CreatedAt": one["Created"],
     }
+
+
+@click.command("prune")
+@prune_options("until=24h, label=, label!=.")
+@explain_option
+def prune(force: bool, written: tuple[str, ...]) -> None:
+    """Remove all networks nobody is on, and mend the others."""
+    from mydocker.engine.filters import PRUNING, parse, passes
+    from mydocker.network import networks
+
+    chosen = parse(written, PRUNING)
+    if not agreed(
+        "This will remove all custom networks not used by at least one container.", force
+    ):
+        return
+    removed = networks.prune(_store(), lambda one: passes(chosen, one.created, one.labels))
+    report("Networks", [one.name for one in removed])
 
 
 @click.command("inspect")

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mydocker.cli.pruning import agreed, prune_options, report, report_space
 from mydocker.container.commandline import default_run, explain_option
 from mydocker.kernel.errors import Failure
 from mydocker.overlay2.root_option import root_option
@@ -20,8 +21,7 @@ def system() -> None:
 @system.command()
 @click.option("-a", "--all", "every", is_flag=True, help="All images without a container.")
 @click.option("--volumes", is_flag=True, help="Anonymous volumes, too.")
-@click.option("-f", "--force", is_flag=True, help="Do not ask.")
-@click.option("--filter", "written", multiple=True, metavar="KEY=VALUE", help="until=24h, label=.")
+@prune_options("until=24h, label=, label!=.")
 @root_option
 @explain_option
 def prune(every: bool, volumes: bool, force: bool, written: tuple[str, ...], root: str) -> None:
@@ -33,11 +33,14 @@ def prune(every: bool, volumes: bool, force: bool, written: tuple[str, ...], roo
     """
     from mydocker.cli.store import containers
     from mydocker.engine import cleaning, pruning
-    from mydocker.engine.filters import parse
+    from mydocker.engine.errors import Refused
+    from mydocker.engine.filters import PRUNING, parse
     from mydocker.engine.leftover import Place
-    from mydocker.overlay2.listing import size
 
-    wish = cleaning.Wish(every, volumes, parse(written, cleaning.FILTERS) or None)
+    chosen = parse(written, PRUNING)
+    if volumes and "until" in chosen:  # a volume is as old as its data, which nobody wrote down
+        raise Refused('The "until" filter is not supported with "--volumes"')
+    wish = cleaning.Wish(every, volumes, chosen)
     pruned = pruning.prune(Place(root, default_run()))
     for leftover in pruned.released:
         click.echo(f"released: {leftover}")
@@ -45,24 +48,22 @@ def prune(every: bool, volumes: bool, force: bool, written: tuple[str, ...], roo
     if _agreed(cleaning.candidates(store, wish), written, force):
         cleaned = cleaning.clean(store, wish)
         for kind, names in cleaned.kinds:
-            click.echo(f"Deleted {kind}:\n" + "\n".join(names) + "\n")
+            report(kind, names)
         space += cleaned.space
-    click.echo(f"Total reclaimed space: {size(space)}")
+    report_space(space)
     if pruned.failures:
         raise Failure("; ".join(str(failure) for failure in pruned.failures))
 
 
 def _agreed(candidates: list[str], filters: tuple[str, ...], force: bool) -> bool:
     """Say what would be removed, and ask; without anything to remove there is no question."""
-    if force or not candidates:
-        return bool(candidates)
-    from mydocker.cli.images import confirmed
-
+    if not candidates:
+        return False
     lines = "".join(f"\n  - {line}" for line in candidates)
     if filters:
         lines += "\n\n  Items to be pruned will be filtered with:"
         lines += "".join(f"\n  - {text}" for text in filters)
-    return confirmed(f"This will remove:{lines}\n")
+    return agreed(f"This will remove:{lines}\n", force)
 
 
 _TYPE = {"Type": "TYPE", "TotalCount": "TOTAL", "Active": "ACTIVE", "Size": "SIZE",

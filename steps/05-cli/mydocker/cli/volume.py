@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from mydocker.cli.pruning import agreed, prune_options, report, report_space
 from mydocker.cli.store import containers, for_each
 from mydocker.container.commandline import explain_option
 from mydocker.engine.errors import Refused
@@ -120,22 +121,18 @@ def rm(names: Sequence[str], force: bool, root: str) -> int:
 
 @volume.command()
 @click.option("-a", "--all", "every", is_flag=True, help="Those with a name too.")
-@click.option("-f", "--force", is_flag=True, help="Do not ask.")
-@click.option("--filter", "written", multiple=True, metavar="KEY=VALUE", help="label=, label!=.")
+@prune_options("label=, label!=, all=true.")
 @root_option
 @explain_option
 def prune(every: bool, force: bool, written: Sequence[str], root: str) -> None:
     """Remove the volumes that no container uses."""
-    from mydocker.cli.images import confirmed
     from mydocker.engine.filters import parse
     from mydocker.engine.volumes import removing
-    from mydocker.overlay2.listing import size
 
     chosen = parse(written, removing.FILTERS)
     which = "all local volumes" if every else "anonymous local volumes"
-    if not force and not confirmed(f"This will remove {which} not used by at least one container."):
+    if not agreed(f"This will remove {which} not used by at least one container.", force):
         return
     removed, space = removing.prune(containers(root), every=every, chosen=chosen)
-    if removed:
-        click.echo("Deleted Volumes:\n" + "\n".join(removed) + "\n")
-    click.echo(f"Total reclaimed space: {size(space)}")
+    report("Volumes", removed)
+    report_space(space)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from mydocker.engine.errors import Refused
 
 Filters = dict[str, list[str]]
+PRUNING = ("until", "label", "label!")  # what goes, in the words of all commands called prune
 
 
 def parse(written: Iterable[str], known: Iterable[str]) -> Filters:
@@ -45,3 +46,15 @@ def has_labels(wanted: Iterable[str], labels: Mapping[str, str]) -> bool:
 def any_of(values: list[str] | None, test: Callable[[str], bool]) -> bool:
     """True without values, or if one of them passes."""
     return values is None or any(test(value) for value in values)
+
+
+def passes(chosen: Mapping[str, list[str]], created: str, labels: Mapping[str, str]) -> bool:
+    """True if what was made at the time ``created`` (RFC 3339) and has the ``labels`` is meant by
+    the filters of PRUNING. Raises Refused for a time that is none."""
+    from mydocker.engine.times import moment, number
+
+    return (
+        all(number(created) < moment(text) for text in chosen.get("until", ()))
+        and has_labels(chosen.get("label", ()), labels)
+        and not any(has_labels([text], labels) for text in chosen.get("label!", ()))
+    )

@@ -3,7 +3,7 @@
 from mydocker.engine import events
 from mydocker.engine.config import Config
 from mydocker.engine.errors import NoSuchContainer, Refused
-from mydocker.engine.filters import Filters, has_labels
+from mydocker.engine.filters import Filters, passes
 from mydocker.engine.state import CREATED, DEAD, EXITED, REMOVING
 from mydocker.engine.store import Store
 from mydocker.kernel.errors import Failure
@@ -99,19 +99,15 @@ def _forget(store: Store, identifier: str, name: str) -> None:
 def prune(store: Store, filters: Filters) -> tuple[list[str], int]:
     """Remove all containers that do not run and pass the filters: ``(their ids, bytes freed)``."""
     from mydocker.engine.disk import disk_use
-    from mydocker.engine.times import moment, number
     from mydocker.engine.truth import look
 
-    before = min((moment(text) for text in filters.get("until", ())), default=1 << 62)
     removed, space = [], 0
     for identifier in store.ids():
         try:
             state, config = look(store, identifier), store.config(identifier)
-            if state.status not in (CREATED, EXITED, DEAD) or number(config.created) > before:
+            if state.status not in (CREATED, EXITED, DEAD):
                 continue
-            if not has_labels(filters.get("label", ()), config.labels):
-                continue
-            if any(has_labels([text], config.labels) for text in filters.get("label!", ())):
+            if not passes(filters, config.created, config.labels):
                 continue
             size = disk_use(LayerStore(store.root).layer(identifier).diff)
             remove(store, identifier)

@@ -6,11 +6,11 @@ from typing import NamedTuple
 from mydocker.engine import filters
 from mydocker.engine.images.uses import of_images, uses
 from mydocker.engine.store import Store
-from mydocker.engine.times import moment, number
+from mydocker.engine.times import number
 from mydocker.kernel.errors import Failure
 from mydocker.overlay2.images import Image, ImageStore
 
-FILTERS = ("until", "label", "label!", "dangling")
+FILTERS = (*filters.PRUNING, "dangling")
 
 
 class Pruned(NamedTuple):
@@ -48,29 +48,21 @@ def unused(
 
 
 def _passes(image: Image, chosen: filters.Filters) -> bool:
-    labels = dict(image.config.labels)
-    if any(made_at(image) >= moment(text) for text in chosen.get("until", ())):
-        return False
-    if any(filters.has_labels([text], labels) for text in chosen.get("label!", ())):
-        return False
-    return filters.has_labels(chosen.get("label", ()), labels)
+    return filters.passes(chosen, _made_at(image), dict(image.config.labels))
 
 
-def made_at(image: Image) -> int:
-    """When, in nanoseconds after the epoch; 0 if nobody wrote it down, or nobody can read it."""
+def _made_at(image: Image) -> str:
+    """When, as our own times are written; the epoch if nobody wrote it down or can read it."""
+    text, epoch = image.created, "1970-01-01T00:00:00Z"
     try:
-        return number(_utc(image.created))
+        if not text.endswith("Z"):
+            from datetime import UTC, datetime
+
+            text = f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%dT%H:%M:%S}Z"
+        number(text)
     except ValueError:
-        return 0
-
-
-def _utc(text: str) -> str:
-    if not text or text.endswith("Z"):
-        return text
-    from datetime import UTC, datetime
-
-    when = datetime.fromisoformat(text).astimezone(UTC)
-    return f"{when:%Y-%m-%dT%H:%M:%S}Z"
+        return epoch
+    return text
 
 
 def prune(store: Store, *, every: bool = False, chosen: filters.Filters | None = None) -> Pruned:

@@ -1,6 +1,6 @@
 """Volumes go: by name, with the container that brought them, and all that nobody uses."""
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from mydocker.engine import filters
@@ -78,12 +78,5 @@ def unused(
         for name in volumes.names()
         if name not in used
         and (every or volumes.get(name).anonymous)
-        and _labelled(volumes.get(name).labels, wanted)
+        and filters.passes(wanted, volumes.get(name).created, volumes.get(name).labels)
     ]
-
-
-def _labelled(labels: dict[str, str], wanted: filters.Filters) -> bool:
-    without: Iterable[str] = wanted.get("label!", ())
-    return filters.has_labels(wanted.get("label", ()), labels) and not any(
-        filters.has_labels([text], labels) for text in without
-    )
