@@ -5,6 +5,7 @@ them; the virtual machine (``vm/run test 05``) has one that can.
 """
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from sandbox.containers import Containers
-from sandbox.launcher import Launcher
+from sandbox.launcher import Launcher, eventually
 from sandbox.machine import Sandbox
 
 from mydocker.engine import pruning
@@ -97,21 +98,18 @@ def projects() -> list[int]:
 
 def test_killed_at_a_request_of_the_limit(limited: Containers, sandbox: Sandbox) -> None:
     words = ["--storage-opt", "size=10M", "--net", "none", "busybox", "true"]
-    told = limited("run", "--rm", "--explain", *words).stderr.splitlines()
-    numbers = [
-        int(line.split()[0])
-        for line in told
-        if "quotactl_fd" in line or "FS_IOC" in line or "/project" in line
-    ]
-    assert len(numbers) >= 5, told
+    limited("run", "--rm", *words)  # the image is made once
+    told = limited("run", "--rm", "--explain", *words).stderr
+    about = r"^ *(\d+) (?:host|container) .*(?:quotactl_fd|FS_IOC_FSSETXATTR|/project\")"
+    numbers = [int(number) for number in re.findall(about, told, re.M)]
+    assert len(numbers) == 5, told  # one file, two directories, the limit, and the limit taken away
     root = os.environ["MYDOCKER_ROOT"]
-    for number in numbers:
-        for k in (number, number + 1):
-            limited("run", "--rm", *words, code=None, env={"MYDOCKER_FAULT": f"kill:{k}"})
-            limited("system", "prune", "-f")
-            assert projects() == [], f"killed at {k}"
-            assert quota.usage(root, FIRST)[0] == 0
-            assert pruning.find(Place(root, str(sandbox.run))) == []
+    for k in (*numbers, numbers[-1] + 1):
+        limited("run", "--rm", *words, code=None, env={"MYDOCKER_FAULT": f"kill:{k}"})
+        limited("system", "prune", "-f")
+        assert projects() == [], f"killed at {k}"
+        assert quota.usage(root, FIRST)[0] == 0
+        eventually(lambda: pruning.find(Place(root, str(sandbox.run))) == [])
 
 
 def test_without_project_quotas_it_is_an_error(docker: Containers, sandbox: Sandbox) -> None:
