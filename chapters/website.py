@@ -66,6 +66,8 @@ def gather_chinese(pages: Path) -> None:
         if translated.exists():
             text = _across(translated.read_text(), "../README.md", "../index.html")
             text = text.replace("](../", "](")
+        elif original.name == "terminology.md":  # one page for both
+            text = original.read_text()
         else:
             title, _, rest = original.read_text().partition("\n")
             text = title + _NOT_YET + rest
