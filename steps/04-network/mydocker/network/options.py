@@ -1,7 +1,7 @@
 """The command line of step 04: which network, which names and addresses, which ports."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,12 +12,12 @@ from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import record
 from mydocker.namespaces.options import apply
 from mydocker.network import addresses
-from mydocker.network.endpoints import Attachment
 from mydocker.network.etc import EtcPart, parse_extra
-from mydocker.network.part import NetworkPart
-from mydocker.network.shared import SharedNamespace
 from mydocker.network.sharing import SHARING, sharing_flags, sharing_parts
 from mydocker.network.store import DEFAULT
+
+if TYPE_CHECKING:  # imported where it is needed: not for --net none
+    from mydocker.network.part import NetworkPart
 
 Command = Callable[..., Any]
 Options = Mapping[str, Any]
@@ -112,6 +112,8 @@ def network_parts(
     if mode.startswith(_SHARED):
         if find is None:
             raise Failure(f"--net {mode}: no other container is known here")
+        from mydocker.network.shared import SharedNamespace
+
         other = find(mode.removeprefix(_SHARED))
         borrowed = other.directory
         parts.append(SharedNamespace(other.name, other.process.pid, other.process.start_time))
@@ -136,7 +138,10 @@ def network_parts(
 
 def _network(
     options: Options, identifier: str, name: str, root: str, run: str, exposed: tuple[str, ...]
-) -> NetworkPart:
+) -> "NetworkPart":
+    from mydocker.network.endpoints import Attachment
+    from mydocker.network.part import NetworkPart
+
     aliases = list(options["aliases"])
     asked = list(dict.fromkeys(options["networks"] or (DEFAULT,)))
     attachments = [Attachment(network, aliases) for network in asked]
