@@ -96,7 +96,7 @@ def test_a_stray_mount_a_file_a_name_and_a_daemon(tmp_path: Path) -> None:
     assert os.uname().nodename == name
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         assert line.split()[4] != "/mnt"
-    assert not [group for group in Path("/sys/fs/cgroup").glob(f"*/mydocker-{mark}")]
+    assert not list(Path("/sys/fs/cgroup").glob(f"*/mydocker-{mark}"))
     for process in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             assert mark.encode() not in process.read_bytes()

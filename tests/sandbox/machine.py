@@ -80,7 +80,9 @@ class Sandbox:
 
         for name, place in (("steps", str(self.steps)), ("venv", sys.prefix)):
             (self.directory / name).mkdir()
-            syscalls.mount(place, str(self.directory / name), None, syscalls.MS_BIND)
+            # MS_REC: single files of a student's copy may be mounted over ours
+            flags = syscalls.MS_BIND | syscalls.MS_REC
+            syscalls.mount(place, str(self.directory / name), None, flags)
         self.steps = self.directory / "steps"
         sys.executable = str(self.directory / "venv" / "bin" / "python3")
         os.environ["MYDOCKER_VENV"] = str(self.directory / "venv")

@@ -144,7 +144,6 @@ def check(directory: str, name: str, watch: bool, limit: float) -> int:
 
 
 def _check(copy: "Copy", course: "Course", chosen: Sequence["Exercise"], limit: float) -> int:
-    from mydocker.labs import copies
     from mydocker.labs.judging import Bounds, Suite
     from mydocker.labs.verdicts import Judge
 

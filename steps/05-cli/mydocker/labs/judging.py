@@ -8,10 +8,8 @@ that a test which hangs is known by its name.
 import json
 import os
 import select
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 
 from mydocker.cgroups.limits import Limits
 from mydocker.cgroups.part import cgroup_part
@@ -80,9 +78,10 @@ class Suite:
         identifier = new_identifier()
         place = os.environ.get("TMPDIR") or "/var/tmp"  # on a disk, as layers usually are
         directory = f"{os.path.abspath(place)}/{PREFIX}{identifier[:12]}"
-        container = self._container(identifier, directory, list(tests))
+        container = self._container(identifier, directory, files, list(tests))
         try:
-            _tree(f"{self.repository}/steps", files, f"{directory}/tmp/steps")
+            for path, text in files.items():
+                _write(f"{directory}/tmp/changed/{path}", text)
             container.start()
             hung = self._watch(container, f"{directory}/tmp/told")
             return _read(directory, hung)
@@ -90,11 +89,13 @@ class Suite:
             container.kill()
             container.release()
 
-    def _container(self, identifier: str, directory: str, tests: list[str]) -> Container:
+    def _container(
+        self, identifier: str, directory: str, changed: Iterable[str], tests: list[str]
+    ) -> Container:
         limits = Limits(memory=self.bounds.memory, pids=self.bounds.pids)
         parts = [
             cgroup_part(identifier, limits),
-            Workplace(directory, self.repository, self._venv()),
+            Workplace(directory, self.repository, self._venv(), tuple(changed)),
             PrivateMounts(),
             CgroupView(),
             FreshProc(),
@@ -152,25 +153,16 @@ def _size(path: str) -> int:
         return 0
 
 
-def _tree(steps: str, files: Mapping[str, str], target: str) -> None:
-    """Our steps with some other files. What Python has compiled goes along where it still holds."""
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    with _umask(0o022):
-        shutil.copytree(steps, target)  # with the times of the files: Python compares them
-        for path, text in files.items():
-            place = os.path.join(target, path)
-            with open(place, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-                file.write(text)
-            os.utime(place, (0, 0))  # never the time of what was compiled from ours
-
-
-@contextmanager
-def _umask(mask: int) -> Iterator[None]:
-    before = os.umask(mask)
+def _write(path: str, text: str) -> None:
+    """A file that every user may read: some tests are another user."""
+    before = os.umask(0o022)
     try:
-        yield
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            file.write(text)
     finally:
         os.umask(before)
+    os.utime(path, (0, 0))  # never the time of what Python has compiled from ours
 
 
 def _read(directory: str, hung: bool) -> Run:

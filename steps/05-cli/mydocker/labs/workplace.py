@@ -30,12 +30,17 @@ _LEFT_ALONE = ("/proc", "/sys", "/dev")
 
 @record
 class Workplace(Part):
-    """``directory`` is ours on the disk; ``repository`` and ``venv`` are seen as /tmp/repository and
-    /tmp/venv, wherever they lie, and cannot be written; what is said goes to /tmp/log."""
+    """``directory`` is ours on the disk; ``repository`` and ``venv`` are seen below /tmp, wherever
+    they lie, and cannot be written; what is said goes to /tmp/log.
+
+    /tmp/steps are the repository's, with the files ``changed`` (paths below steps/) in place of its
+    own: they are waiting in ``directory``/tmp/changed.
+    """
 
     directory: str
     repository: str
     venv: str
+    changed: tuple[str, ...]
 
     def prepare(self) -> None:
         os.makedirs(self.directory, 0o755, exist_ok=True)
@@ -44,7 +49,11 @@ class Workplace(Part):
             os.chmod(self.directory + place, 0o1777)
 
     def enter(self) -> None:
-        needed = {"/tmp/repository": self.repository, "/tmp/venv": self.venv}
+        needed = {
+            "/tmp/repository": self.repository,
+            "/tmp/venv": self.venv,
+            "/tmp/steps": f"{self.repository}/steps",
+        }
         held = {place: os.open(path, os.O_PATH) for place, path in needed.items()}
         own = {place: os.open(self.directory + place, os.O_PATH) for place in _OWN}
         _close_all()
@@ -56,6 +65,10 @@ class Workplace(Part):
             os.mkdir(place)
             _bind(fd, place, "what the suite needs, wherever it lies")
             _make_read_only(place)
+        for path in self.changed:
+            why = "a file that is judged, in place of ours"
+            target = f"/tmp/steps/{path}"
+            syscalls.mount(f"/tmp/changed/{path}", target, None, syscalls.MS_BIND, why=why)
         _own_groups()
         log = os.open("/tmp/log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         for fd in (1, 2):
