@@ -16,11 +16,11 @@ from mydocker.engine.doctor.check import (
     tried,
     warning,
 )
+from mydocker.engine.doctor.store import verify
 from mydocker.engine.leftover import Place
 from mydocker.kernel import files, syscalls
 from mydocker.kernel.errors import Failure, KernelError
 from mydocker.overlay2 import workspace
-from mydocker.overlay2.images import ImageStore
 from mydocker.overlay2.listing import size
 from mydocker.overlay2.mounting import OverlayMount, filesystem_of, mount_overlay
 
@@ -177,29 +177,13 @@ def _leftovers(place: Place) -> Check:
 
 
 def _store(root: str, full: bool) -> Check:
-    name, store = "images", ImageStore(root)
+    name = "images"
     try:
-        images = store.all()
-        for image in images:
-            store.layers(image)
-        if full:
-            _verify(store)
+        count = verify(root, full)
     except PermissionError as error:
         return not_applicable(name, str(error))
     except Failure as error:
         fix, error.hint = error.hint, ""
         return failure(name, str(error), fix)
-    looked = "every blob read again" if full else "their layers are there"
-    return ok(name, f"{len(images)}: {looked}" if images else "none yet")
-
-
-def _verify(store: ImageStore) -> None:
-    import hashlib
-
-    for digest in store.content.digests():
-        with open(store.content.blob(digest), "rb") as file:
-            if f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}" != digest:
-                raise Failure(
-                    f"blob {digest} is not what it was",
-                    "Remove the images that have it and import them again; is the disk sound?",
-                )
+    looked = "every blob read again" if full else "their layers and archives are there"
+    return ok(name, f"{count}: {looked}" if count else "none yet")
