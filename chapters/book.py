@@ -26,6 +26,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import tomllib
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -95,6 +96,20 @@ def explain(command: str) -> None:
     import cog
 
     cog.outl(f"```text\n# {command}\n{_explained(command)}\n```")
+
+
+def exercises(step: int) -> None:
+    """Print the exercises of a step's lab, from ``course.toml``: its goals, minutes and stars."""
+    import cog
+
+    labs = tomllib.loads((ROOT / "course.toml").read_text())["labs"]
+    ours = [lab for lab in labs if lab["id"].startswith(f"{step}.")]
+    rows = [
+        f"| {lab['id']} | **{lab['title']}**: {lab['goal']} | {lab['minutes']} | "
+        f"{'★' * lab['difficulty']} |"
+        for lab in ours
+    ]
+    cog.outl("| | what you write | minutes | |\n|---|---|---|---|\n" + "\n".join(rows))
 
 
 def doctor() -> None:
