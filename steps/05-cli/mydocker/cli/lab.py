@@ -85,7 +85,7 @@ def list_command(step: int | None) -> None:
             if step is not None:
                 click.echo(_wrapped(exercise.goal, "       "))
         click.echo(f"  {_count(len(exercises), 'exercise')}, {minutes} minutes, {points} points\n")
-    click.echo("Begin one: mydocker lab start 01")
+    click.echo(f"Begin: {_program()} lab start {chosen[0].number:02d}")
 
 
 @lab.command()
