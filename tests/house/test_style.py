@@ -12,7 +12,9 @@ from house.programs import ROOT, VENV, run
 # `conftest`), which mypy refuses to see in one run: each folder has its own.
 PACKAGES = ["mydocker", *(["vm"] if (ROOT / "vm").is_dir() else [])]
 MAINS = sorted(ROOT.glob("steps/*/main.py"))
-PYTHON = [path for top in ("tests", "benchmarks", "chapters") for path in ROOT.glob(f"{top}/**/*.py")]
+PYTHON = [
+    path for top in ("tests", "benchmarks", "chapters") for path in ROOT.glob(f"{top}/**/*.py")
+]
 FOLDERS = sorted({path.parent for path in PYTHON})
 APART = [*([main] for main in MAINS), *(sorted(folder.glob("*.py")) for folder in FOLDERS)]
 RUNS = [
