@@ -5,9 +5,10 @@ heading. A comment below its title records, for each section, the commit and the
 prose that it was translated from. If the English changes, the hash differs, and the sections to
 translate again are listed; line breaks do not count.
 
-Code is never translated: fenced blocks, pieces woven in by cog, and comments are *carried* from the
+Code is never translated: fenced blocks, woven in by cog or not, and comments are *carried* from the
 original to the same place in the translation, so they cannot differ, and in a page that is being
-written an empty block is enough.
+written an empty block is enough. Words that cog weaves, a list of exercises for example, are prose
+like all other: a change of their source makes the section stale.
 
 ::
 
@@ -90,13 +91,20 @@ def _pieces_apart(lines: list[str]) -> Iterator[str]:
     rest = iter(lines)
     for line in rest:
         if "[[[cog" in line:
-            yield _until("[[[end]]]", line, rest)
+            yield from _woven(_until("[[[end]]]", line, rest))
         elif line.startswith("<!--") and "-->" not in line:
             yield _until("-->", line, rest)
         elif fence := _FENCE.match(line):
             yield _until(fence[1], line, rest)
         else:
             yield line
+
+
+def _woven(region: str) -> list[str]:
+    """A region of cog's is carried if there is code in it; words that it weaves are translated."""
+    if "```" in region:
+        return [region]
+    return region.partition("]]] -->\n")[2].split("\n")[:-1]
 
 
 def _until(end: str, first: str, rest: Iterator[str]) -> str:
