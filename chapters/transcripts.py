@@ -67,7 +67,8 @@ MASKS = [
 def has_docker() -> bool:
     """Whether a dockerd can be started here."""
     return os.geteuid() == 0 and all(
-        shutil.which(name, path=DOCKER_PATH) for name in ("dockerd", "containerd", "docker")
+        shutil.which(name, path=DOCKER_PATH)
+        for name in ("dockerd", "containerd", "docker", "iptables", "curl")
     )
 
 
