@@ -192,12 +192,12 @@ shell("mydocker run --rm --net office busybox wget -q -O - http://web/i")
 # needs root
 import os
 
-from IPython.display import SVG, display
+from IPython.display import SVG
 from mydocker.network import drawing
 from mydocker.network.store import Store
 
 drawn = drawing.look(Store(os.environ["MYDOCKER_ROOT"], os.environ["MYDOCKER_RUN"]))
-display(SVG(drawing.svg(drawn)))
+SVG(drawing.svg(drawn))
 
 # %%
 # needs root

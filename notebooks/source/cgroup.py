@@ -243,7 +243,9 @@ my_guess = ...  # "64" or "machine"
 import subprocess
 
 run = ["mydocker", "run", "--rm", "-m", "64M", "busybox", "free", "-m"]
-said = int(subprocess.check_output(run, text=True).split("Mem:")[1].split()[0])
+said = int(
+    subprocess.check_output(run, text=True, stderr=subprocess.DEVNULL).split("Mem:")[1].split()[0]
+)
 guess(my_guess, "64" if said <= 64 else "machine")
 
 # %% [markdown]

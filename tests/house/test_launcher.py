@@ -24,9 +24,13 @@ shown |= {name: getattr(sys.flags, name) for name in ("no_site", "ignore_environ
 print(json.dumps(shown))
 sys.exit(7)
 """
-PROJECT = (
-    '[project]\ndependencies = ["pip"]\n[project.optional-dependencies]\ntest = ["pip >= 1"]\n'
-)
+PROJECT = """\
+[project]
+dependencies = ["pip"]
+[project.optional-dependencies]
+test = ["pip >= 1"]
+notebook = ["pip >= 2"]
+"""
 
 
 class Repository:
@@ -163,6 +167,13 @@ def test_setup_test_is_enough_to_run(ready: Repository) -> None:
     assert ready.run("setup", "--test").returncode == 0
     done = ready.run()
     assert (done.returncode, done.stderr) == (7, "")
+
+
+def test_notebook_is_set_up_at_its_first_use(ready: Repository) -> None:
+    done = ready.run("notebook", "--port", "1")
+    assert "installing Python packages: pip pip>=2\n" in done.stderr
+    done = ready.run("notebook", "--port", "1")
+    assert (json.loads(done.stdout)["argv"], done.stderr) == (["notebook", "--port", "1"], "")
 
 
 @pytest.mark.parametrize("arguments", [["--tset"], ["now"], ["--test", "x"]], ids=" ".join)

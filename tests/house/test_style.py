@@ -10,7 +10,7 @@ from house.programs import ROOT, VENV, run
 
 # What is one package is checked as one. The rest has files of one name in several folders (`main`,
 # `conftest`), which mypy refuses to see in one run: each folder has its own.
-PACKAGES = ["mydocker", *(["vm"] if (ROOT / "vm").is_dir() else [])]
+PACKAGES = ["mydocker", *(["vm"] if (ROOT / "vm").is_dir() else []), "workbench"]
 MAINS = sorted(ROOT.glob("steps/*/main.py"))
 PYTHON = [
     path for top in ("tests", "benchmarks", "chapters") for path in ROOT.glob(f"{top}/**/*.py")
@@ -20,6 +20,7 @@ APART = [*([main] for main in MAINS), *(sorted(folder.glob("*.py")) for folder i
 RUNS = [
     *(["-p", name] for name in PACKAGES),
     *([str(path.relative_to(ROOT)) for path in files] for files in APART),
+    ["notebooks/build.py"],
 ]
 
 

@@ -23,7 +23,7 @@ _SETTINGS = {
 @click.option("--port", type=click.IntRange(1, 65535), default=8888, metavar="N",
               help="Default: 8888, or the next that is free.")  # fmt: skip
 @click.option("--ip", default="127.0.0.1", metavar="ADDRESS",
-              help="Where to listen. Default: 127.0.0.1, which only this machine reaches.")  # fmt: skip
+              help="Where to listen. Default: 127.0.0.1, this machine alone.")  # fmt: skip
 @click.option("--no-browser", is_flag=True, help="Only print the address to open.")
 def notebook(port: int, ip: str, no_browser: bool) -> None:
     """Start JupyterLab with the notebooks: see, draw and measure what containers are made of.
@@ -85,7 +85,7 @@ def _arguments(repository: str, place: str, ip: str, port: int, no_browser: bool
         # Kernels are talked to by sockets in a directory that only their owner may enter.
         "--KernelManager.transport=ipc",
         f"--KernelManager.ip={place}/runtime/kernel",
-        "--LabApp.news_url=",
+        "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         "--LabApp.extension_manager=readonly",
         *(["--allow-root"] if os.geteuid() == 0 else []),
