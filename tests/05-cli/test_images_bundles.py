@@ -154,12 +154,14 @@ def test_a_name_moves_to_the_image_that_was_loaded(
     ]
 
 
-def test_two_loads_at_once_make_one_copy(place: Place, other: Place, tmp_path: Path) -> None:
+def test_two_loads_at_once_make_one_copy(
+    place: Place, other: Place, mydocker: Launcher, tmp_path: Path
+) -> None:
     layered(place, "box", "a", "b")
     saved(place, tmp_path / "x.tar", "box")
-    command = program(other, "load", str(tmp_path / "x.tar"))
-    running = [subprocess.Popen(command) for _ in range(4)]
-    assert [process.wait() for process in running] == [0] * 4
+    words = ("load", "-q", "-i", str(tmp_path / "x.tar"), "--root", f"{other.path}/root")
+    running = [mydocker.start(5, *words) for _ in range(4)]
+    assert [process.wait(60) for process in running] == [0] * 4
     assert len(other.images.layer_store.ids()) == 3 and other.images.leftovers() == []
 
 
@@ -387,7 +389,7 @@ def test_a_bomb(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert os.listdir(place.path / "root/tmp") == [] and place.images.all() == []
 
 
-# ---------------------------------------------------------------- killed, and no room
+# ---------------------------------------------------------------- no room
 
 
 @pytest.fixture
@@ -419,57 +421,16 @@ def test_a_full_disk(
     assert contents(small) == before and small.images.leftovers() == []
 
 
-def program(place: Place, what: str, word: str) -> list[str]:
-    """A command that commits the container, loads the archive, removes the image ``word``."""
-    text = (
-        "import sys; sys.path[:0] = sys.argv[3].split(':');"
-        "from mydocker.engine.store import Store;"
-        "from mydocker.overlay2.images import ImageStore;"
-        "from mydocker.engine.images.commit import commit;"
-        "from mydocker.engine.images.load import load;"
-        "root, run = sys.argv[1], sys.argv[2];"
-    )
-    deed = {
-        "commit": "commit(Store(root, run), sys.argv[4], 'new')",
-        "load": "load(ImageStore(root), sys.argv[4])",
-        "remove": "ImageStore(root).remove(sys.argv[4], force=True)",
-    }[what]
-    paths = ":".join(path for path in sys.path if "steps" in path)
-    return [sys.executable, "-c", text + deed, place.containers.root, place.containers.run, paths,
-            word]  # fmt: skip
-
-
-@pytest.mark.parametrize("what", ["commit", "load", "remove"])
-def test_killed_at_every_request(place: Place, other: Place, tmp_path: Path, what: str) -> None:
-    layered(place, "box", "a", "b")
-    saved(place, tmp_path / "x.tar", "box")
-    config = place.container(place.images.resolve("box"))
-    with place.mounted(config) as root:
-        (root / "more").write_text("more")
-    victim = place if what == "commit" else other
-    word = {"commit": config.id, "load": str(tmp_path / "x.tar"), "remove": "box"}[what]
-    if what != "commit":
-        load(other.images, str(tmp_path / "x.tar"))
-        if what == "load":
-            other.images.remove("box")
-    before = contents(victim)
-    for k in range(1, 200):
-        environment = os.environ | {"MYDOCKER_FAULT": f"kill:{k}"}
-        done = subprocess.run(program(victim, what, word), env=environment, capture_output=True)
-        victim.images.remove_leftovers()
-        assert victim.images.leftovers() == []
-        assert os.listdir(victim.path / "root/tmp") == []
-        for image in victim.images.all():  # whole, or not there
-            victim.images.layers(image)
-        if what == "remove":
-            load(victim.images, str(tmp_path / "x.tar"))
-        elif victim.images.find({"commit": "new", "load": "box"}[what]):
-            victim.images.remove({"commit": "new", "load": "box"}[what])
-        assert len(contents(victim)) == len(before), f"killed at request {k}"
-        if done.returncode == 0:
-            break
-        assert done.returncode < 0, done.stderr
-    assert 3 < k < 199
+def test_a_commit_onto_a_full_disk(small_disk: Path) -> None:
+    small = Place(small_disk)
+    config = small.container(small.imported(Tar().add("x", b"x")))
+    with small.mounted(config) as root:
+        (root / "big").write_bytes(os.urandom(3_500_000))
+    before = contents(small)
+    with pytest.raises(Failure, match="No space left") as caught:
+        commit(small.containers, config.id, "new")
+    assert "\n" not in str(caught.value)
+    assert contents(small) == before and small.images.leftovers() == []
 
 
 # ---------------------------------------------------------------- compressed

@@ -100,15 +100,17 @@ class ContentStore:
             names = os.listdir(f"{self.path}/blobs/sha256")
         except FileNotFoundError:
             return []
-        return sorted(digests.ALGORITHM + name for name in names)
+        found = sorted(digests.ALGORITHM + name for name in names)
+        return [digest for digest in found if digests.is_digest(digest)]
 
     def drafts(self) -> list[str]:
         """Files that a process was writing when it was killed; see :func:`replace`."""
         found = []
-        for name in sorted(os.listdir(self.path)):
-            writer = name.removesuffix(".new").rpartition(".")[2]
-            if name.endswith(".new") and not os.path.exists(f"/proc/{writer}"):
-                found.append(f"{self.path}/{name}")
+        for directory in (self.path, f"{self.path}/blobs/sha256"):
+            for name in sorted(os.listdir(directory)):
+                writer = name.removesuffix(".new").rpartition(".")[2]
+                if name.endswith(".new") and not os.path.exists(f"/proc/{writer}"):
+                    found.append(f"{directory}/{name}")
         return found
 
     def remove(self, digest: str) -> None:
@@ -131,7 +133,10 @@ class ContentStore:
             ]
         except FileNotFoundError:
             return []
-        except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        except OSError as error:
+            hint = "Name a directory with --root, or MYDOCKER_ROOT; only root can look into it"
+            raise Failure(f"{path}: {error.strerror}", hint) from None
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise Failure(f"{path}: {error!r}", "The image store is damaged") from None
 
     def write_index(self, entries: list[Named]) -> None:
@@ -191,6 +196,6 @@ def replace(path: str, data: bytes, *, durable: bool = True) -> None:
     except OSError as error:
         import contextlib
 
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # not there, or on a disk that cannot be written
             os.unlink(draft)
         raise Failure(f"{path}: {os.strerror(error.errno or 0)}") from None

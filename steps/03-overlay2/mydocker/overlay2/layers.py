@@ -88,9 +88,11 @@ class LayerStore:
 
     def exists(self, layer_id: str) -> bool:
         """True if there is such a layer, and it was made to the end."""
-        return os.path.exists(f"{self.path}/{layer_id}/link") and os.path.isdir(
-            f"{self.path}/{layer_id}/diff"
-        )
+        try:
+            whole = os.stat(f"{self.path}/{layer_id}/link").st_size == _SHORT
+        except FileNotFoundError:
+            return False
+        return whole and os.path.isdir(f"{self.path}/{layer_id}/diff")
 
     def create(self, parents: Sequence[str], layer_id: str = "") -> Layer:
         """Make an empty layer on top of ``parents``, which are ids from the bottom up.
@@ -123,6 +125,8 @@ class LayerStore:
         It must not be mounted. Layers that stand on it are not looked for: whoever removes an image
         knows them.
         """
+        if not layer_id:  # its note was not written to the end: without this, all layers would go
+            return
         layer = self.layer(layer_id)
         short = layer.short
         if short and os.path.lexists(f"{self.path}/l/{short}"):
@@ -137,6 +141,8 @@ class LayerStore:
     def retire(self, layer_id: str, place: str) -> None:
         """As :meth:`remove`, at once however large it is: the layer moves into the directory
         ``place`` on the same filesystem, to be removed there. Nothing there is no error."""
+        if not layer_id:  # as above
+            return
         layer = self.layer(layer_id)
         short = layer.short
         if short and os.path.lexists(f"{self.path}/l/{short}"):

@@ -66,6 +66,8 @@ def _claim(store: str, layer: Layer) -> int:
         flock(fd, LOCK_EX)  # two containers must not choose the same one
         taken = {project_of(Layer(name, f"{store}/{name}")) for name in os.listdir(store)}
         project = next(number for number in range(_FIRST, 1 << 32) if number not in taken)
+        if os.path.exists(f"{layer.path}/{_FILE}"):  # empty: a kill came before the number
+            files.unlink(f"{layer.path}/{_FILE}", why="it says nothing")
         files.create(f"{layer.path}/{_FILE}", str(project), why="its number among the projects")
     finally:
         os.close(fd)

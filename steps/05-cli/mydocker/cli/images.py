@@ -242,7 +242,7 @@ def prune(every: bool, force: bool, written: Sequence[str], root: str) -> None:
 @contextmanager
 def destination(path: str | None) -> Iterator[int]:
     """A descriptor to write to: a file that is there only when it is whole, or standard output."""
-    if path is None or path == "-":
+    if not path or path == "-":
         if sys.stdout.isatty():
             raise Refused(
                 "cowardly refusing to save to a terminal",

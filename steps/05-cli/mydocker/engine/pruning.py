@@ -142,8 +142,9 @@ def _images(place: Place) -> Iterator[Leftover]:
             size = os.stat(store.content.blob(name)).st_size
             yield Leftover("blob", name, store.remove_leftovers, size)
         else:
-            directory = store.layer_store.layer(store.layerdb.cache_id(name)).path
-            yield Leftover("image layer", name, store.remove_leftovers, disk_use(directory))
+            cache_id = store.layerdb.cache_id(name)  # empty if its removal was killed half-way
+            space = disk_use(store.layer_store.layer(cache_id).path) if cache_id else 0
+            yield Leftover("image layer", name, store.remove_leftovers, space)
 
 
 def _workspaces(place: Place) -> Iterator[Leftover]:
