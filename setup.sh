@@ -57,7 +57,7 @@ find_python() {
 
 missing_packages() { # kind: prints the names
     wanted=$packages_run
-    [ "$1" = test ] && wanted="$wanted $packages_test"
+    case $1 in test | lab) wanted="$wanted $packages_test" ;; esac
     PATH=$PATH:/usr/sbin:/sbin # an ordinary user's PATH lacks the folders of ip and nft
     for pair in $wanted; do
         if command -v dpkg-query >/dev/null; then

@@ -180,7 +180,7 @@ def test_notebook_is_set_up_at_its_first_use(ready: Repository) -> None:
 def test_setup_refuses_what_it_does_not_know(repository: Repository, arguments: list[str]) -> None:
     done = repository.run("setup", *arguments)
     assert done.returncode == 125
-    assert done.stderr.endswith("it is: ./mydocker setup [--test]\n")
+    assert done.stderr.endswith("it is: ./mydocker setup [--test|--lab]\n")
     assert not repository.venv.exists()
 
 

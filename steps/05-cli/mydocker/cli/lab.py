@@ -100,11 +100,11 @@ def start(step: int, directory: str | None) -> None:
 
     repository = manifest.default_repository()
     course = manifest.load(repository)
-    directory = directory or f"lab-{step:02d}"
+    directory = directory or copies.default_directory(step)
     copy = copies.start(course, repository, step, directory)
     exercises = course.of_step(step)
     click.secho(f"Lab {step:02d}  {course.step(step).title}", bold=True)
-    click.echo(f"  your copy     {directory}")
+    click.echo(f"  your copy     {_relative(directory)}")
     click.echo(f"  its chapter   {_relative(os.path.join(repository, course.step(step).chapter))}")
     click.echo(f"  exercises     {len(exercises)}, {sum(e.points for e in exercises)} points\n")
     _show_task(copy, exercises[0])
@@ -155,7 +155,7 @@ def _check(copy: "Copy", course: "Course", chosen: Sequence["Exercise"], limit: 
         _progress("")
     for verdict in verdicts:
         reached = copy.of(verdict.exercise)
-        reached.checks += 1
+        reached.checks += verdict.outcome != "unwritten"
         reached.passed = reached.passed or (time.strftime("%F %T") if verdict.passed else "")
         _show(verdict)
     copy.save()
@@ -274,8 +274,8 @@ def _ready(repository: str) -> None:
         import subprocess
 
         launcher = os.path.join(repository, "mydocker")
-        if subprocess.run([launcher, "setup", "--test"], check=False).returncode != 0:
-            raise Failure("the packages of the suite are missing", f"Run: {launcher} setup --test")
+        if subprocess.run([launcher, "setup", "--lab"], check=False).returncode != 0:
+            raise Failure("the packages of the suite are missing", f"Run: {launcher} setup --lab")
 
 
 # ---------------------------------------------------------------- hint, status
@@ -448,7 +448,9 @@ def _width() -> int:
 
 def _wrapped(text: str, first: str, later: str | None = None) -> str:
     after = first if later is None else later
-    return textwrap.fill(text, _width(), initial_indent=first, subsequent_indent=after)
+    return textwrap.fill(
+        text, _width(), initial_indent=first, subsequent_indent=after, break_on_hyphens=False
+    )
 
 
 def _cut(text: str, width: int) -> str:

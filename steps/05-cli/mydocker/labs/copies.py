@@ -162,6 +162,21 @@ def places(directory: str, exercise: Exercise) -> list[tuple[str, int, Region]]:
     ]
 
 
+def default_directory(step: int) -> str:
+    """Where a copy is cut if nothing is said: here, or beside the copy that we are in."""
+    return os.path.join(os.path.dirname(_above()), f"lab-{step:02d}")
+
+
+def _above() -> str:
+    """The directory of the copy that we are in; "" if we are in none."""
+    above = os.getcwd()
+    while not os.path.exists(os.path.join(above, RECORD)):
+        if above == "/":
+            return ""
+        above = os.path.dirname(above)
+    return above
+
+
 def find(directory: str = "", step: int | None = None) -> Copy:
     """The copy in ``directory``; without one: that we are in, or that of the folders lab-* here.
 
@@ -169,13 +184,8 @@ def find(directory: str = "", step: int | None = None) -> Copy:
     """
     if directory:
         return read(directory)
-    above = os.getcwd()
-    while True:
-        if os.path.exists(os.path.join(above, RECORD)):
-            return read(above)
-        if above == "/":
-            break
-        above = os.path.dirname(above)
+    if above := _above():
+        return read(above)
     here = [name for name in os.listdir() if os.path.exists(os.path.join(name, RECORD))]
     here.sort(key=lambda name: os.stat(os.path.join(name, RECORD)).st_mtime)
     found = [read(os.path.abspath(name)) for name in here]

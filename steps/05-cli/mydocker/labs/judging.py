@@ -126,7 +126,7 @@ class Suite:
         if not os.path.exists(f"{venv}/bin/pytest"):
             raise Failure(
                 "the checks need the packages of the test suite",
-                f"Run: {self.repository}/mydocker setup --test",
+                f"Run: {self.repository}/mydocker setup --lab",
             )
         return venv
 

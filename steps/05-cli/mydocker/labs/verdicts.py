@@ -202,7 +202,7 @@ def _crash(seen: Seen) -> str:
 def _observed(seen: Seen) -> tuple[str, ...]:
     """The lines in which pytest says what was not as it should be."""
     said = [line[1:].strip() for line in seen.text.splitlines() if line.startswith("E ")]
-    said = [line for line in said if line]
+    said = [line for line in said if line and not line.startswith("+ ")]
     if said:
         said[0] = said[0].removeprefix("AssertionError: ").removeprefix("Failed: ")
     return tuple(said[:3])
