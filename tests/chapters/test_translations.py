@@ -235,6 +235,19 @@ def test_changed_words_make_their_section_stale(book: Path) -> None:
     assert title.commit != section.commit  # the title is still what it was translated from
 
 
+def test_woven_words_are_prose(book: Path) -> None:
+    """What cog weaves is carried only if there is code in it."""
+    words = "<!-- [[[cog exercises(1) ]]] -->\n| 1.1 | a task |\n<!-- [[[end]]] -->\n\nMore words."
+    (found,) = change(book, "More words.", words)
+    assert "'## A section'" in found
+    change(book, "还有几句话。", "| 1.1 | 一个任务 |\n\n还有几句话。", "zh/page.md")
+    commit(book)
+    translation("page.md", book).accept()
+    assert translation("page.md", book).complaints() == []
+    (found,) = change(book, "a task", "another task")
+    assert "'## A section'" in found
+
+
 def test_a_moved_block_makes_its_section_stale(book: Path) -> None:
     page = (book / "page.md").read_text()
     block = page[page.index("```sh") : page.index("## A section")]
