@@ -82,7 +82,7 @@ def test_a_student_s_way(copy: Path) -> None:
     assert re.search(r"✓ 2\.2 +in which groups a process is +10 points", right)
     assert "Next: 2.1" in right
     shown = lab("status", cwd=here).stdout
-    assert re.search(r"✓ 2\.2 .* 3 checks, 2 hints", shown)
+    assert re.search(r"✓ 2\.2 .* 2 checks, 2 hints", shown)
     assert "10 of 85 points" in shown
     assert 'groups[controllers or "unified"] = group' in lab("solution", EASY, cwd=copy).stdout
 
