@@ -25,7 +25,14 @@ if [ "$1" != --inside ]; then
         done
         echo $$ >"$point/$group/cgroup.procs"
     done </proc/self/mountinfo
-    exec unshare --cgroup --mount --net --pid --uts --ipc --fork --kill-child --mount-proc \
+    # A group of v2 that hands controllers on has no processes: so in the one that looks like the root
+    # there is none, nor the parent of the machine's first.
+    exec unshare --cgroup sh -c '
+        if [ -e /sys/fs/cgroup/cgroup.procs ]; then
+            mkdir -p "/sys/fs/cgroup/$1/first" && echo 0 >"/sys/fs/cgroup/$1/first/cgroup.procs"
+        fi
+        shift && exec "$@"' sh "$group" \
+        unshare --mount --net --pid --uts --ipc --fork --kill-child --mount-proc \
         "$0" "$place" "$steps" "$group" --inside "$@"
 fi
 shift
@@ -67,9 +74,6 @@ hierarchies=$(sed -n 's|.* /sys/fs/cgroup/\([^ ]*\) .* - \(cgroup2\?\) [^ ]* \(.
 mount -t sysfs sysfs /sys # it shows the links of the network namespace that it was mounted in
 if [ "$world" = cgroup2fs ]; then
     mount -t cgroup2 cgroup2 /sys/fs/cgroup
-    # A group of v2 that hands controllers on has no processes: so what looks like the root has none.
-    mkdir /sys/fs/cgroup/first
-    echo 0 >/sys/fs/cgroup/first/cgroup.procs
 else
     mount -t tmpfs -o mode=755 cgroup /sys/fs/cgroup
     while read -r kind name options; do
