@@ -161,7 +161,11 @@ class Store:
         """Save a new network under a name that nobody has. Raises Failure if somebody has."""
         os.makedirs(self._definition(network.id), exist_ok=True)
         os.makedirs(self._definition("names"), exist_ok=True)
-        write_json(self._definition(network.id, "network.json"), asdict(network))
+        try:
+            write_json(self._definition(network.id, "network.json"), asdict(network))
+        except BaseException:  # a full disk
+            self._forget_definition(network.id)
+            raise
         try:
             os.symlink(network.id, self._definition("names", network.name))
         except OSError as error:

@@ -17,6 +17,7 @@ from _json import encode_basestring
 
 LONGEST = 16 << 10  # bytes of one entry
 _KEPT = 1 << 20  # bytes that wait in memory while the disk is full
+_END = 10  # "\n"
 
 
 class Log:
@@ -26,6 +27,8 @@ class Log:
         self.path, self.size, self.files = path, size, files
         self._begun: dict[str, bytes] = {}  # the beginning of a line, by stream
         self._late = b""  # what the disk did not take
+        self._torn = False  # the file ends within an entry, whose rest is the beginning of _late
+        self._notice, self._lost = b"", 0  # the entry in _late that says how many are not there
         self._fd = -1
         self._written = 0
 
@@ -52,6 +55,8 @@ class Log:
         for stream, rest in self._begun.items():
             self._write(stream, [rest])
         self._begun.clear()
+        if self._late:
+            self._append(b"")  # the last attempt: there may be room by now
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -77,13 +82,26 @@ class Log:
             while data:
                 done = os.write(self._fd, data)
                 self._written += done
+                self._torn = data[done - 1] != _END
                 data = data[done:]
         except OSError:
             # The disk is full. The container must not wait for that, and may write for ever: so
             # much is kept for when there is room again, and no more.
-            self._late = data[-_KEPT:]
+            self._late = data if len(data) <= _KEPT else self._shortened(data)
             return
         self._late = b""
+
+    def _shortened(self, data: bytes) -> bytes:
+        """The youngest entries, whole ones, and before them how many went."""
+        start = data.index(b"\n") + 1 if self._torn else 0
+        end = data.index(b"\n", len(data) - _KEPT) + 1
+        gone = data[start:end]
+        again = bool(self._notice) and self._notice in gone
+        self._lost = gone.count(b"\n") + (self._lost - 1 if again else 0)
+        text = f"mydocker: {self._lost} entries were lost here: the disk was full\\n"
+        said = f'{{"log":"{text}","stream":"stderr","time":"{_now()}"}}\n'
+        self._notice = said.encode()
+        return data[:start] + self._notice + data[end:]
 
     def _rotate(self) -> None:
         os.close(self._fd)
