@@ -20,6 +20,7 @@ import gc
 import os
 import sys
 
+import snapshot
 from stand_ins import import_click
 
 # What is imported stays: looking through it for garbage again and again, as the import goes on, is
@@ -51,6 +52,7 @@ def stack(last: int) -> None:
     after = next((i for i, entry in enumerate(path) if entry.endswith("-packages")), len(path))
     path[after:after] = [*layers, os.path.join(venv, "lib", version, "site-packages")]
     sys.path[:] = path
+    snapshot.use(STEPS, last)
 
     missing = [name for name in NEEDED if not _importable(name)]
     if missing:

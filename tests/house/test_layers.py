@@ -158,7 +158,7 @@ def small(tmp_path: Path) -> Path:
         package = tmp_path / "steps" / name / "mydocker" / module
         package.mkdir(parents=True)
         (package / "__init__.py").touch()
-    for name in ("layers.py", "stand_ins.py"):
+    for name in ("layers.py", "snapshot.py", "stand_ins.py"):
         (tmp_path / "steps" / name).write_text((STEPS / name).read_text())
     (tmp_path / "steps/02-b/main.py").write_text(HELLO)
     return tmp_path
@@ -233,5 +233,5 @@ def test_the_launcher_of_a_step_imports_click_and_no_more() -> None:
     done = run(*python, stacked, STEPS, env={"MYDOCKER_VENV": sys.prefix})
     assert (alone.stderr, done.stderr) == ("", "")
     ours, theirs = set(done.stdout.split()), set(alone.stdout.split())
-    assert "click" in ours and ours - theirs == {"gc", "layers", "stand_ins"}
+    assert "click" in ours and ours - theirs == {"gc", "layers", "snapshot", "stand_ins"}
     assert len(ours) < len(theirs)
