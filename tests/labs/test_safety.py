@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from labs.patches import ROOT
+from sandbox.launcher import Launcher, eventually
 
 pytestmark = pytest.mark.root
 
@@ -143,3 +144,22 @@ def test_what_is_no_python_is_told_with_its_line() -> None:
     ((_, outcome, observed, _),) = judged("    groups = {\n")
     assert outcome == "crash"
     assert "SyntaxError" in observed[0] and "hierarchy.py, line" in observed[0]
+
+
+def test_a_check_that_was_killed_is_cleaned_up(tmp_path: Path, mydocker: Launcher) -> None:
+    """Its container goes with it, and ``system prune`` takes away what is left on the disk."""
+    told = {"body": f"{ONLY_THERE}    while True: pass\n", "exercises": ["2.2"], "seconds": 60}
+    checking = subprocess.Popen(
+        [sys.executable, "-ESsc", JUDGE, str(ROOT / "steps")],
+        stdin=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    assert checking.stdin is not None
+    checking.stdin.write(json.dumps(told))
+    checking.stdin.close()
+    eventually(lambda: [path for path in tmp_path.glob("*/tmp/told") if path.stat().st_size])
+    checking.kill()
+    checking.wait()
+    mydocker(5, "system", "prune", "-f")
+    assert list(tmp_path.iterdir()) == []
