@@ -774,3 +774,38 @@ def test_new_layers_are_what_they_say(store: ImageStore) -> None:
         assert isinstance(layer, NewLayer)
         assert (layer.diff_id, layer.blob_size) == (digests.of(data), len(data))
         assert Path(layer.blob).read_bytes() == data
+
+
+# ---------------------------------------------------------------- killed between two writes
+
+
+def test_an_empty_note_of_a_layer_takes_nothing_along(store: ImageStore, tmp_path: Path) -> None:
+    """Once, the layer without a name was the directory of all layers."""
+    image = imported(store, tmp_path, "box")
+    (gone,) = imported(store, tmp_path, "gone", "other").chain_ids
+    store.content.write_index([one for one in store.content.index() if one.name != "gone:latest"])
+    (Path(store.layerdb.path) / gone.replace(":", "/") / "cache-id").write_text("")
+    half = Path(store.root) / "tmp/half/layerdb"
+    half.mkdir(parents=True)
+    (half / "cache-id").write_text("")
+    assert store.layer_store.remove("") is None
+    store.remove_leftovers()
+    assert store.layers(image) and not half.exists() and store.leftovers() == []
+
+
+def test_a_layer_without_its_short_name_is_none(store: ImageStore, tmp_path: Path) -> None:
+    layers = store.layer_store
+    image = imported(store, tmp_path, "box")
+    half = layers.create(store.layers(image))
+    Path(half.path, "link").write_text("")
+    assert not layers.exists(half.id)
+    layers.remove(half.id)
+    assert not os.path.exists(half.path)
+
+
+def test_drafts_of_blobs_are_found(store: ImageStore, tmp_path: Path) -> None:
+    imported(store, tmp_path, "box")
+    draft = Path(store.content.path) / f"blobs/sha256/{'a' * 64}.999999999.new"
+    draft.write_text("half")
+    assert store.leftovers() == [str(draft)]
+    assert store.remove_leftovers() == [str(draft)] and not draft.exists()
