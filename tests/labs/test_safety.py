@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from labs.patches import ROOT
 from sandbox.launcher import Launcher, eventually
+from sandbox.patience import patience
 
 pytestmark = pytest.mark.root
 
@@ -33,7 +34,7 @@ told = json.load(sys.stdin)
 root = manifest.default_repository()
 course = manifest.load(root)
 bounds = Bounds(seconds=told["seconds"], memory=300 << 20, pids=80)
-judge = Judge(Suite(root, default_run(), bounds, patience="0.1"))
+judge = Judge(Suite(root, default_run(), bounds))
 theirs = regions.bodies(judge.ours)
 theirs = {k: (told["body"],) if k[0] == "2.2" else v for k, v in theirs.items()}
 exercises = [course.exercise(name) for name in told["exercises"]]
@@ -50,11 +51,15 @@ def judged(body: str, *exercises: str, seconds: float = 30, **environment: str) 
     done = subprocess.run(
         [sys.executable, "-ESsc", JUDGE, str(ROOT / "steps")],
         input=json.dumps(
-            {"body": ONLY_THERE + body, "exercises": exercises or ["2.2"], "seconds": seconds}
+            {
+                "body": ONLY_THERE + body,
+                "exercises": exercises or ["2.2"],
+                "seconds": patience(seconds),
+            }
         ),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=patience(300),
         env={**os.environ, **environment},
     )
     assert done.returncode == 0, done.stderr
