@@ -187,7 +187,7 @@ def configure(root: Path, machine: str) -> None:
     (root / "root").chmod(0o755)
 
 
-def set_up(log: Log, root: Path, machine: str) -> None:
+def set_up(log: Log, root: Path) -> None:
     """Let the project set itself up in the chroot: virtual environment and stamp."""
     say("setting the project up in the image: ./mydocker setup --test")
     target = root / recipe.REPOSITORY.lstrip("/")
@@ -203,12 +203,43 @@ def set_up(log: Log, root: Path, machine: str) -> None:
             mounts.enter_context(bound(log, source, root))
         for kind in ("proc", "sysfs", "devtmpfs"):
             mounts.enter_context(mounted(log, kind, root))
-        log.run(*chroot(root, machine), "env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+        log.run("chroot", str(root), "env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
                 *(f"{name}={value}" for name, value in settings.items()),
                 f"{recipe.REPOSITORY}/mydocker", "setup", "--test")  # fmt: skip
     # Only the venv stays: each run unpacks the repository as it is then.
     shutil.rmtree(target)
     target.mkdir()
+
+
+def set_up_foreign(log: Log, root: Path, machine: str) -> None:
+    """The same for another processor, without running its programs, which would take an hour.
+
+    pip can install what is made for another one; the rest of the set-up is a few small files.
+    """
+    say("setting the project up in the image, for another processor")
+    (root / recipe.REPOSITORY.lstrip("/")).mkdir(parents=True)
+    venv = root / recipe.VENV.lstrip("/")
+    pip = root.parent / "pip"
+    log.run(sys.executable, "-m", "venv", str(pip))
+    # manylinux_2_36: built for the libc of Debian 12 or an older one
+    platforms = [f"--platform=manylinux_2_{minor}_{machine}" for minor in range(36, 16, -1)]
+    log.run(
+        str(pip / "bin/python3"), "-m", "pip", "install", "--no-input",
+        "--disable-pip-version-check", "--no-compile", "--only-binary=:all:",
+        "--implementation=cp", f"--python-version={recipe.PYTHON}", *platforms,
+        f"--platform=manylinux2014_{machine}",
+        "--target", str(venv / f"lib/python{recipe.PYTHON}/site-packages"),
+        *recipe.requirements(repository.ROOT),
+    )  # fmt: skip
+    shutil.rmtree(pip)
+    (venv / "bin").mkdir()
+    for name in ("python", "python3"):
+        (venv / "bin" / name).symlink_to("/usr/bin/python3")
+    (venv / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\n")
+    for kind in ("run", "test"):  # as setup.sh writes them
+        stamp = venv / f"stamp-{kind}"
+        stamp.write_text(f"/usr/bin/python{recipe.PYTHON}\n")
+        os.utime(stamp, (repository.PYPROJECT_TIME, repository.PYPROJECT_TIME))
 
 
 @contextlib.contextmanager
@@ -256,7 +287,10 @@ def build(cache: Path, folder: Path, mirror: str, machine: str) -> None:
     root = unfinished / "root"
     unfinished.mkdir(mode=0o700)
     log.run("cp", "-a", "--reflink=auto", str(base / "root"), str(root))
-    set_up(log, root, machine)
+    if is_foreign(machine):
+        set_up_foreign(log, root, machine)
+    else:
+        set_up(log, root)
     configure(root, machine)
     image = Image(unfinished)
     kernel = next((root / "lib/modules").iterdir()).name

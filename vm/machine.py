@@ -84,10 +84,10 @@ def _boot_of_host() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text()
 
 
-def kernel_parameters(cgroup: str, console: str = "ttyS0") -> str:
+def kernel_parameters(cgroup: str, processor: recipe.Architecture) -> str:
     """The kernel's command line. panic=-1 with QEMU's -no-reboot: a crash ends QEMU at once."""
     return (
-        f"console={console} panic=-1 psi=1 loglevel=6 net.ifnames=0 "
+        f"{processor.parameters} panic=-1 psi=1 loglevel=6 net.ifnames=0 "
         f"systemd.show_status=error {CGROUPS[cgroup]}"
     )
 
@@ -105,7 +105,7 @@ def qemu_command(
         "-cpu", "host" if kvm else processor.emulated,
         "-m", settings.memory, "-smp", str(settings.cpus),
         "-kernel", str(image.kernel), "-initrd", str(image.initrd),
-        "-append", kernel_parameters(settings.cgroup, processor.console),
+        "-append", kernel_parameters(settings.cgroup, processor),
         # snapshot=on: writes go to a temporary file that has no name and dies with QEMU.
         "-drive", f"file={image.disk},format=raw,if=virtio,snapshot=on,cache=unsafe",
         "-drive", f"file=/proc/self/fd/{repository},format=raw,if=virtio,readonly=on",

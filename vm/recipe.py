@@ -16,6 +16,7 @@ from pathlib import Path
 from vm.errors import VmError
 
 SUITE = "bookworm"
+PYTHON = "3.11"  # the suite's
 
 
 @dataclass(frozen=True)
@@ -28,20 +29,21 @@ class Architecture:
     qemu_package: str  # and the package with it
     machine: str  # QEMU's -machine
     emulated: str  # QEMU's -cpu where it emulates: everything but what is slow for nothing
-    console: str  # the kernel's name of the first serial port
+    parameters: str  # for the kernel: its console is the first serial port
 
 
 # By the name that uname(1) gives to the machine.
 ARCHITECTURES = {
     "x86_64": Architecture(
         "amd64", "linux-image-cloud-amd64", "qemu-system-x86_64", "qemu-system-x86", "pc",
-        # Five-level page tables cost an emulated processor one more step at each walk.
-        "max,la57=off", "ttyS0",
+        # Five-level page tables cost an emulated processor one more step at each walk. On a busy
+        # host the timer comes so late that the kernel thinks it is broken, unless told not to look.
+        "max,la57=off", "console=ttyS0 no_timer_check",
     ),
     "aarch64": Architecture(
         "arm64", "linux-image-cloud-arm64", "qemu-system-aarch64", "qemu-system-arm", "virt",
         # Signed pointers by the architecture's own cipher take half of an emulated processor.
-        "max,pauth-impdef=on", "ttyAMA0",
+        "max,pauth-impdef=on", "console=ttyAMA0",
     ),
 }  # fmt: skip
 IMAGE_SIZE = "12G"  # sparse: the file takes what is in it
@@ -118,6 +120,21 @@ def image_key(root: Path, name: str = platform.machine()) -> str:
         *(path.read_text() for path in (here / "image.py", here / "initrd.py", Path(__file__))),
         *(path.read_text() for path in (root / "setup.sh",) if path.exists()),
     )
+
+
+def requirements(root: Path) -> list[str]:
+    """What the set-up of the tests installs, from pyproject.toml, as setup.sh reads it."""
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    found, more = list(project["dependencies"]), list(extras["test"])
+    while more:
+        requirement = more.pop(0)
+        inner = requirement.removeprefix(f"{project['name']}[").removesuffix("]")
+        if inner == requirement:
+            found.append(requirement)
+        else:
+            more += [one for name in inner.split(",") for one in extras[name]]
+    return found
 
 
 def _digest(*parts: str) -> str:

@@ -126,7 +126,8 @@ def test_frames_survive_any_cutting(size: int) -> None:
 
 
 def test_the_kernel_command_line_chooses_the_hierarchy() -> None:
-    lines = {cgroup: machine.kernel_parameters(cgroup) for cgroup in machine.CGROUPS}
+    processor = recipe.ARCHITECTURES["x86_64"]
+    lines = {cgroup: machine.kernel_parameters(cgroup, processor) for cgroup in machine.CGROUPS}
     assert len(set(lines.values())) == 3
     assert "systemd.unified_cgroup_hierarchy=1" in lines["v2"]
     assert all("psi=1" in line.split() for line in lines.values())
