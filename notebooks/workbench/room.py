@@ -16,6 +16,7 @@ from pathlib import Path
 
 from mydocker.cgroups import hierarchy, settings
 from mydocker.cgroups.cgroup import Cgroup
+from mydocker.cgroups.hierarchy import Machine
 from mydocker.cgroups.limits import Limits
 from mydocker.container.processes import myself
 from mydocker.kernel import links, syscalls
@@ -63,6 +64,10 @@ def _prepare_shell() -> None:
     """Commands of cells find ``mydocker``, and ip(8) and nft(8), as root's shell does."""
     places = [str(Path(sys.executable).parent), os.environ.get("PATH", ""), "/usr/sbin", "/sbin"]
     os.environ["PATH"] = ":".join(places)
+    own = f"{sys.prefix}/jupyter/matplotlib"  # its cache of fonts, not in anybody's home
+    if os.access(sys.prefix, os.W_OK):
+        os.makedirs(own, exist_ok=True)
+        os.environ["MPLCONFIGDIR"] = own
     for name in ("FORCE_COLOR", "CLICOLOR_FORCE"):  # set by Jupyter: even into a file, then
         os.environ.pop(name, None)
 
@@ -91,7 +96,7 @@ def _enter() -> Room:
     kernel = Cgroup(f"{room.parent}/kernel", machine)
     kernel.create()
     kernel.attach(me.pid)
-    _weigh(Cgroup(room.parent, machine))
+    _weigh(room.parent, machine)
     syscalls.unshare(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWNET | syscalls.CLONE_NEWUTS)
     syscalls.mount("none", "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
     syscalls.sethostname(HOST)
@@ -105,12 +110,15 @@ def _enter() -> Room:
     return room
 
 
-def _weigh(group: Cgroup) -> None:
-    """Let the room have as much CPU as a few processes: it is one group among them now."""
-    try:
-        group.apply(settings.plan(Limits(cpu_shares=8192), group.machine))
-    except Failure:
-        return  # no cpu controller here: then it does not weigh less either
+def _weigh(path: str, machine: Machine) -> None:
+    """Let the room have as much CPU as some more processes: it is one group among them now."""
+    names = path.split("/")
+    for count in range(1, len(names) + 1):
+        group = Cgroup("/".join(names[:count]), machine)
+        try:
+            group.apply(settings.plan(Limits(cpu_shares=16384), machine))
+        except Failure:
+            return  # no cpu controller here: then it does not weigh less either
 
 
 def _start_guardian(room: Room, disposable: str) -> None:

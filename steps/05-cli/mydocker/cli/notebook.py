@@ -88,6 +88,7 @@ def _arguments(repository: str, place: str, ip: str, port: int, no_browser: bool
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         "--LabApp.extension_manager=readonly",
+        "--LanguageServerManager.autodetect=False",  # it would ask npm, which writes into your home
         *(["--allow-root"] if os.geteuid() == 0 else []),
         *(["--no-browser"] if no_browser or os.geteuid() == 0 else []),
     ]
