@@ -186,6 +186,20 @@ def images(peers: list[Peer], rounds: int, place: Path) -> dict[str, Row]:
                 taken = milliseconds([*peer.command, *given])
                 times[peer.name] += [taken] if turn else []
         rows[title] = {name: statistics.median(taken) for name, taken in times.items()}
+    return rows | listings(able, few, place)
+
+
+def listings(peers: list[Peer], rounds: int, place: Path) -> dict[str, Row]:
+    """Two hundred images looked at. They differ in a label alone, which costs nobody a layer."""
+    (place / "small").write_text("one file")
+    subprocess.run(["tar", "-C", place, "-cf", place / "small.tar", "small"], check=True)
+    for peer in peers:
+        for number in range(200):
+            label = f"LABEL n={number}"
+            peer.call("import", "-c", label, f"{place}/small.tar", f"small{number}")
+    rows = {}
+    for title, words in (("images, 200", ["images"]), ("system df, 200", ["system", "df"])):
+        rows[title] = measure({peer.name: [*peer.command, *words] for peer in peers}, rounds)
     return rows
 
 
