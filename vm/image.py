@@ -250,7 +250,8 @@ def mounted(log: Log, kind: str, root: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        log.run("umount", str(place))
+        if place.is_mount():  # debootstrap cleans up behind itself too
+            log.run("umount", str(place))
 
 
 @contextlib.contextmanager
