@@ -2,7 +2,7 @@
 # # 02 · Control groups: a process that gets only so much
 #
 # A limit is easy to read about and hard to believe. Here three of them are watched while they work:
-# memory that runs into its limit, a processor that is taken away twenty times a second, and a
+# memory that runs into its limit, a processor that is taken away ten times a second, and a
 # process that is stopped in the middle of a sum without ever knowing.
 # [Chapter 02](../chapters/02-cgroups.md) tells how it is done.
 #
@@ -32,7 +32,7 @@ V1_NAMES = ("memory", "cpu", "pids")
 old = Machine(tuple(Hierarchy(V1, f"/sys/fs/cgroup/{name}", "/", (name,)) for name in V1_NAMES), ())
 new = Machine((Hierarchy(V2, "/sys/fs/cgroup", "/", V1_NAMES),), ())
 
-table = Table("you say", "v1 writes", "v2 writes")
+table = Table("you say", "v1 writes", "v2 writes", show_lines=True)
 for said, limits in {
     "-m 64M": Limits(memory=64 << 20),
     "--cpus 0.5": Limits(cpus=0.5),

@@ -34,7 +34,7 @@ shell("mydocker run --rm busybox echo the image is there now")
 
 
 def measured():
-    """One run of step 04's container; for each event its time in milliseconds."""
+    """When one run began, and each of its requests with its time, in milliseconds."""
     from mydocker.cli.main import group
 
     times = []
