@@ -500,8 +500,8 @@ def test_save_and_export_compressed(
     container = place.container(place.images.resolve("box"))
     plain, small = tmp_path / "plain", tmp_path / "small"
     for words in (["save", "box"], ["export", container.id]):
-        mydocker(5, *words, "-o", plain, *root)
-        mydocker(5, *words, "-o", small, "--compress", form, *root)
+        mydocker(5, *words, "-o", str(plain), *root)
+        mydocker(5, *words, "-o", str(small), "--compress", form, *root)
         tool = subprocess.run(
             [form, "-dc"], stdin=small.open("rb"), stdout=subprocess.PIPE, check=True
         )
