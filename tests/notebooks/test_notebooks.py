@@ -28,7 +28,7 @@ def build(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=1200,
         check=False,
         **options,
     )
