@@ -1,7 +1,8 @@
 # The set-up, written once: ./mydocker and ./test both source this file.
 #
 # The caller sets $root, the folder of the repository. A set-up has a kind: `run` is what
-# ./mydocker needs; others are that and an extra of pyproject.toml on top: `test`, `notebook`, `site`.
+# ./mydocker needs; others are that and an extra of pyproject.toml on top: `test`, `lab`, `notebook`,
+# `site`.
 
 case ${MYDOCKER_VENV-} in
 '') venv=$root/.venv ;;
