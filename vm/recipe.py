@@ -57,7 +57,8 @@ PACKAGES = (
     "python3", "python3-venv", "git", "ca-certificates", "sudo",
     "busybox-static", "iproute2", "nftables", "procps", "strace", "attr", "acl", "zstd", "xz-utils",
     # what the later steps and the tests use
-    "debootstrap", "iptables", "iputils-ping", "iperf3", "libcap2-bin", "less", "make",
+    "debootstrap", "iptables", "iputils-ping", "iperf3", "libcap2-bin", "less", "make", "curl",
+    "xfsprogs", "linux-libc-dev",
 )  # fmt: skip
 
 # Services that a machine living for minutes has no use for; each costs time at boot.
