@@ -1,7 +1,6 @@
 """``mydocker xray``: one picture of a running container, from its namespaces to its processes."""
 
 import json
-import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +43,7 @@ def _draw(shown: Json) -> None:
 
     # In a pipe there is no terminal to ask: 100 columns. Names in a container are not ours: no
     # markup, no emoji.
-    width = None if sys.stdout.isatty() or os.environ.get("COLUMNS") else 100
+    width = None if sys.stdout.isatty() else 100
     console = Console(highlight=False, emoji=False, markup=False, width=width)
     console.print(_head(shown))
     left = [_namespaces(shown), _security(shown), _processes(shown)]
