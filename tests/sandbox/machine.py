@@ -103,11 +103,9 @@ class Sandbox:
         for pid in left_behind:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        for tree in Path("/sys/fs/cgroup").glob("*/"):
-            ours = self.cgroup_parent
-            for group in [tree, *tree.glob(ours), *tree.glob(f"{ours}-*")]:  # 2 is not 22
-                if group.name == ours or group.name.startswith(f"{ours}-"):
-                    _remove_group(group)
+        for group in _groups():
+            if _owner(group) == str(os.getpid()):
+                _remove_group(group)
         _reap(left_behind)
         remove(self.root)
         remove(self.run)
@@ -143,13 +141,9 @@ def _mounted_below(directory: Path) -> list[str]:
 
 def sweep() -> None:
     """Take away what suites left behind that were killed: groups with their processes, files."""
-    for tree in Path("/sys/fs/cgroup").glob("*/"):
-        for group in [
-            *tree.glob(f"{_PREFIX}*"),
-            *([tree] if tree.name.startswith(_PREFIX) else []),
-        ]:
-            if _owner_is_dead(group):
-                _remove_group(group)
+    for group in _groups():
+        if _owner_is_dead(group):
+            _remove_group(group)
     for directory in Path("/var/tmp").glob(f"{_PREFIX}*"):
         if _owner_is_dead(directory):
             remove(directory)
@@ -167,9 +161,19 @@ def _reap(pids: list[int], patience: float = 10.0) -> None:
         time.sleep(0.01)
 
 
+def _groups() -> list[Path]:
+    """The top groups of all suites: in v1 below each hierarchy, in v2 below the one tree."""
+    tree = Path("/sys/fs/cgroup")
+    return [*tree.glob(f"*/{_PREFIX}*"), *tree.glob(f"{_PREFIX}*")]
+
+
+def _owner(path: Path) -> str:
+    """Names are mydocker-test-PID, and more after a further dash: whose they are."""
+    return path.name.removeprefix(_PREFIX).partition("-")[0]
+
+
 def _owner_is_dead(path: Path) -> bool:
-    """Names are mydocker-test-PID, and more after a further dash."""
-    pid = path.name.removeprefix(_PREFIX).partition("-")[0]
+    pid = _owner(path)
     return pid.isdigit() and not Path(f"/proc/{pid}").exists()
 
 

@@ -136,20 +136,16 @@ def _with_term(wish: Wish) -> Iterable[str]:
 
 def execute_detached(store: Store, word: str, wish: Wish) -> None:
     """Start a command in a container and leave it there. Raises Failure if it cannot start."""
-    _left(store, word, replace(wish, input=False)).close()
+    execute_attached(store, word, replace(wish, input=False)).close()
 
 
 def execute_attached(store: Store, word: str, wish: Wish) -> _socket.socket:
-    """Start a command on a terminal of its own; a connection for ``attaching.Attachment``.
+    """Start a command; a connection to its terminal, for ``attaching.Attachment``.
 
-    The reader may leave it, by the detach keys or because he is killed: it goes on, as in Docker.
-    Raises Failure if it cannot start.
+    A process of its own waits for the command, a monitor as a container's. So the reader may leave
+    it, by the detach keys or because he is killed: it goes on, as in Docker. Raises Failure if it
+    cannot start.
     """
-    return _left(store, word, wish)
-
-
-def _left(store: Store, word: str, wish: Wish) -> _socket.socket:
-    """Start a command with a process of its own that waits for it, a monitor as a container's."""
     from mydocker.engine import monitor
 
     config = store.config(store.find(word))

@@ -95,15 +95,14 @@ class Suite:
         limits = Limits(memory=self.bounds.memory, pids=self.bounds.pids)
         parts = [
             cgroup_part(identifier, limits),
-            Workplace(directory, self.repository, self._venv(), tuple(changed)),
             PrivateMounts(),
             CgroupView(),
             FreshProc(),
             HostName("lab"),
             Loopback(),
+            # last, as it is entered when all else is private
+            Workplace(directory, self.repository, self._venv(), tuple(changed)),
         ]
-        # The workplace is prepared first, and entered when all else is private.
-        parts = [*parts[:1], *parts[2:], parts[1]]
         options = ["--steps=/tmp/steps", "--tell=/tmp/told", f"--seed={self.seed}"]
         quiet = ["-p", "no:cacheprovider", "-q", "--tb=short", "-o", "addopts="]
         quiet += ["--import-mode=importlib", "--strict-markers"]
