@@ -159,6 +159,14 @@ def test_a_device_in_a_user_namespace_is_bound(mydocker: Launcher) -> None:
 # ---------------------------------------------------------------- the rest
 
 
+def test_a_root_that_is_not_root_outside_is_told_why(mydocker: Launcher) -> None:
+    """The image's files belong to id 0, which the first map does not know."""
+    refused = mydocker(5, *RUN, "--uid-map", "0:100000:10", "busybox", "true", code=125)
+    assert "The image's files belong to root" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert shell(mydocker, "id -u", "--uid-map", "0:0:10") == ["0"]
+
+
 def test_shm_size(mydocker: Launcher) -> None:
     assert shell(mydocker, "df -k /dev/shm | tail -1", "--shm-size", "3m")[1] == "3072"
     assert shell(mydocker, "df -k /dev/shm | tail -1")[1] == "65536"

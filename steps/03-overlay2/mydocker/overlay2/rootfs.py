@@ -134,6 +134,10 @@ READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-tri
 # cannot tell whether it stayed inside, and says EAGAIN: look again.
 _ATTEMPTS = 1000
 
+_NOT_ROOTS = {
+    errno.EACCES: "The image's files belong to root, and --uid-map or --gid-map makes the "
+    "container's root somebody else. Map 0 to 0, or use --userns private"
+}
 _OLD = {
     errno.ENOSYS: "This kernel is too old: a root directory needs Linux 5.12",
     errno.EPERM: "Mounting needs root: use sudo",
@@ -205,11 +209,12 @@ class Root:
     def _make(self, above: int, name: str, directory: bool) -> None:
         # By the descriptor of the directory above and one name: nothing is left to be followed.
         path, shown = f"/proc/self/fd/{above}/{name}", f"{_path(above).rstrip('/')}/{name}"
-        if directory:
-            files.mkdir(path, 0o755, why="a place to mount on", shown=shown)
-        else:
-            mode = stat.S_IFREG | 0o644
-            files.mknod(path, mode, why="an empty file to mount a file on", shown=shown)
+        with hints(_NOT_ROOTS):
+            if directory:
+                files.mkdir(path, 0o755, why="a place to mount on", shown=shown)
+            else:
+                mode = stat.S_IFREG | 0o644
+                files.mknod(path, mode, why="an empty file to mount a file on", shown=shown)
 
     def _checked(self, fd: int, path: str, directory: bool) -> int:
         if stat.S_ISDIR(os.fstat(fd).st_mode) != directory:
