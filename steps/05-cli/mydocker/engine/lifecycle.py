@@ -140,7 +140,7 @@ def _signal(store: Store, identifier: str, state: State, number: int) -> None:
     config = store.config(identifier)
     events.tell(store, config, "kill", signal=str(int(number)))
     if state.status == PAUSED:
-        _freeze(store, identifier, False)
+        _thaw(store, identifier)
 
 
 def kill(store: Store, word: str, number: int = signal.SIGKILL) -> str:
@@ -185,6 +185,9 @@ def _change(store: Store, identifier: str, config: Config) -> None:
 
 def pause(store: Store, word: str) -> str:
     """Stop all its processes where they are: the freezer of its control group."""
+    from mydocker.cgroups import freezer
+    from mydocker.engine.groups import group_of
+
     identifier = store.find(word)
     with store.lock(identifier):
         state = look_locked(store, identifier)
@@ -194,7 +197,7 @@ def pause(store: Store, word: str) -> str:
             raise Refused(f"Container {word} is restarting, wait until the container is running")
         if state.status != RUNNING:
             raise NotRunning(identifier)
-        _group(store, identifier, True)
+        freezer.freeze(group_of(store, identifier))
         config = store.config(identifier)
         store.write_state(config, replace(state, status=PAUSED))
     events.tell(store, config, "pause")
@@ -204,30 +207,22 @@ def pause(store: Store, word: str) -> str:
 def unpause(store: Store, word: str) -> str:
     """Let them go on."""
     identifier = store.find(word)
-    _freeze(store, identifier, False)
+    _thaw(store, identifier)
     return identifier
 
 
-def _freeze(store: Store, identifier: str, stop_them: bool) -> None:
+def _thaw(store: Store, identifier: str) -> None:
+    from mydocker.cgroups import freezer
+    from mydocker.engine.groups import group_of
+
     with store.lock(identifier):
         state = look_locked(store, identifier)
         if state.status != PAUSED:
             raise Refused(f"Container {identifier} is not paused")
-        _group(store, identifier, stop_them)
+        freezer.thaw(group_of(store, identifier))
         config = store.config(identifier)
         store.write_state(config, replace(state, status=RUNNING))
     events.tell(store, config, "unpause")
-
-
-def _group(store: Store, identifier: str, stop_them: bool) -> None:
-    from mydocker.cgroups import freezer
-    from mydocker.engine.groups import group_of
-
-    group = group_of(store, identifier)
-    if stop_them:
-        freezer.freeze(group)
-    else:
-        freezer.thaw(group)
 
 
 def wait(store: Store, word: str) -> int:
