@@ -18,7 +18,7 @@ def test_two_containers_reach_each_other_and_the_host(wires: Wires) -> None:
     _, two = wires.container()
     token = wires.serve(two, 7000)
     assert wires.address(one) != wires.address(two)
-    assert wires.ping(one, wires.address(two))
+    assert wires.ping(one, wires.address(two)), "no answer from one container to the other"
     assert wires.ask(one, wires.address(two), 7000) == token
     assert wires.ask(one, wires.address(two), 7000, "udp") == token
     assert wires.ask(HOST, wires.address(two), 7000) == token
@@ -28,7 +28,10 @@ def test_the_outside_is_reached_with_the_hosts_address(wires: Wires) -> None:
     outside = wires.outside()
     token = wires.serve(outside, 80)
     _, inside = wires.container()
-    assert wires.ask(inside, "203.0.113.9", 80) == token
+    before = wires.received(outside)
+    answer = wires.ask(inside, "203.0.113.9", 80)
+    came = wires.received(outside) - before
+    assert answer == token, f"no answer from outside, where {came} packets of the question came"
     assert wires.seen_as(inside, "203.0.113.9", 80) == "203.0.113.1"
 
 
@@ -37,16 +40,20 @@ def test_a_published_port_is_reached_from_everywhere(wires: Wires) -> None:
     _, server = wires.container("-p", "8080:80", "-p", "5300:53/udp")
     _, neighbour = wires.container()
     token = wires.serve(server, 80, 53)
-    for where, host in (
-        (outside, "203.0.113.1"),
-        (HOST, "203.0.113.1"),
-        (HOST, "127.0.0.1"),
-        (neighbour, "203.0.113.1"),
-        (server, "203.0.113.1"),
+    for name, where, host in (
+        ("another machine", outside, "203.0.113.1"),
+        ("the host", HOST, "203.0.113.1"),
+        ("the host", HOST, "127.0.0.1"),
+        ("a neighbour", neighbour, "203.0.113.1"),
+        ("the server itself", server, "203.0.113.1"),
     ):
-        assert wires.ask(where, host, 8080) == token, (where, host)
-    assert wires.ask(outside, "203.0.113.1", 5300, "udp") == token
-    assert wires.ask(HOST, "127.0.0.1", 5300, "udp") == token
+        assert wires.ask(where, host, 8080) == token, f"{name} asked {host}:8080"
+    assert wires.ask(outside, "203.0.113.1", 5300, "udp") == token, "another machine asked by udp"
+    assert wires.ask(HOST, "127.0.0.1", 5300, "udp") == token, "the host asked by udp"
+    other = wires.serve(outside, 8080)
+    for name, where in (("the host", HOST), ("a neighbour", neighbour)):
+        answer = wires.ask(where, "203.0.113.9", 8080)
+        assert answer == other, f"{name} asked another machine's port 8080"
     assert wires.ask(outside, "203.0.113.1", 80) == ""
     assert wires.ask(outside, "203.0.113.1", 5300) == ""
     assert wires.seen_as(outside, "203.0.113.1", 8080) == "203.0.113.9"
@@ -56,10 +63,10 @@ def test_a_port_for_one_address_is_reached_there_only(wires: Wires) -> None:
     outside = wires.outside()
     _, server = wires.container("-p", "127.0.0.1:8081:80", "-p", "203.0.113.1:8082:80")
     token = wires.serve(server, 80)
-    assert wires.ask(HOST, "127.0.0.1", 8081) == token
-    assert wires.ask(outside, "203.0.113.1", 8081) == ""
-    assert wires.ask(outside, "203.0.113.1", 8082) == token
-    assert wires.ask(HOST, "127.0.0.1", 8082) == ""
+    assert wires.ask(HOST, "127.0.0.1", 8081) == token, "127.0.0.1:8081 did not answer"
+    assert wires.ask(outside, "203.0.113.1", 8081) == "", "203.0.113.1:8081 answered"
+    assert wires.ask(outside, "203.0.113.1", 8082) == token, "203.0.113.1:8082 did not answer"
+    assert wires.ask(HOST, "127.0.0.1", 8082) == "", "127.0.0.1:8082 answered"
 
 
 def test_the_outside_reaches_127_0_0_1_by_no_trick(wires: Wires) -> None:
