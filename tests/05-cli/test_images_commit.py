@@ -33,7 +33,8 @@ def place(tmp_path: Path) -> Place:
 def base() -> Tar:
     tar = Tar().directory("bin").add("bin/sh", b"shell", mode=0o755).add("bin/ls", b"list")
     tar.directory("etc").add("etc/passwd", b"root").add("etc/group", b"root")
-    return tar.directory("var").directory("var/log").add("var/log/a", b"a").add("var/log/b", b"b")
+    tar.directory("var").directory("var/log").add("var/log/a", b"a").add("var/log/b", b"b")
+    return tar.add("old", b"old")
 
 
 def top_layer(place: Place, image: Image) -> list[tarfile.TarInfo]:
@@ -113,6 +114,7 @@ def test_a_layer_is_what_changed_in_the_words_of_the_specification(place: Place)
     config = place.container(place.imported(base()))
     with place.mounted(config) as root:
         (root / "bin/ls").unlink()
+        (root / "old").unlink()
         write_file(root / "new", b"new", 0o600, 1_600_000_000 * 10**9)
         os.link(root / "new", root / "same")
         os.symlink("../x", root / "link")
@@ -127,14 +129,15 @@ def test_a_layer_is_what_changed_in_the_words_of_the_specification(place: Place)
     image = commit(place.containers, config.id, "new:1")
     members = {member.name: member for member in top_layer(place, image)}
     # Each directory's files, then the directories in it, each with all that is in it.
-    names = "fifo link new null same bin bin/.wh.ls etc etc/.wh..wh..opq etc/hosts2 var var/fresh"
+    names = "fifo link new null .wh.old same"
+    names += " bin bin/.wh.ls etc etc/.wh..wh..opq etc/hosts2 var var/fresh"
     assert list(members) == names.split()
     assert members["same"].islnk() and members["same"].linkname == "new"
     assert members["link"].issym() and members["link"].linkname == "../x"
     assert members["null"].ischr() and members["null"].devmajor == 1
     assert members["fifo"].isfifo()
     assert (members["new"].mode, members["new"].mtime) == (0o600, 1_600_000_000)
-    for name in ("bin/.wh.ls", "etc/.wh..wh..opq"):
+    for name in (".wh.old", "bin/.wh.ls", "etc/.wh..wh..opq"):
         assert members[name].isreg() and members[name].size == 0
     assert all(m.uname == m.gname == "" for m in members.values())
 

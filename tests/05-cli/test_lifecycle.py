@@ -71,10 +71,11 @@ def test_its_files_are_kept_from_run_to_run(docker: Containers) -> None:
 
 
 def test_stop_asks_and_then_kills(docker: Containers) -> None:
-    trap = "trap 'exit 3' TERM; while :; do sleep 0.05; done"
+    trap = "trap 'exit 3' TERM; echo ready; while :; do sleep 0.05; done"
     docker.run("--name", "polite", "busybox", "sh", "-c", trap)
     docker.run("--name", "deaf", *SLEEP)  # PID 1 without a handler does not hear SIGTERM
-    assert docker("stop", "-t", "20", "polite").stdout == "polite\n"
+    eventually(lambda: docker("logs", "polite").stdout == "ready\n")
+    assert docker("stop", "-t", "-1", "polite").stdout == "polite\n"
     assert docker.get("polite", "{{.State.Status}} {{.State.ExitCode}}") == "exited 3"
     docker("stop", "-t", "0", "deaf")
     assert docker.get("deaf", "{{.State.Status}} {{.State.ExitCode}}") == "exited 137"
@@ -82,8 +83,10 @@ def test_stop_asks_and_then_kills(docker: Containers) -> None:
 
 
 def test_its_own_stop_signal_and_timeout(docker: Containers) -> None:
-    trap = "trap 'exit 5' USR1; while :; do sleep 0.05; done"
-    docker.run("--name", "one", "--stop-signal", "USR1", "busybox", "sh", "-c", trap)
+    trap = "trap 'exit 5' USR1; echo ready; while :; do sleep 0.05; done"
+    own = ["--stop-signal", "USR1", "--stop-timeout", "3000"]
+    docker.run("--name", "one", *own, "busybox", "sh", "-c", trap)
+    eventually(lambda: docker("logs", "one").stdout == "ready\n")
     docker("stop", "one")
     assert docker.get("one", "{{.State.ExitCode}} {{.Config.StopSignal}}") == "5 SIGUSR1"
     docker.run("--name", "two", "--stop-timeout", "0", *SLEEP)

@@ -71,11 +71,12 @@ def test_the_waits_double_until_it_has_run_for_a_while() -> None:
     always, waits = Restart("always"), [0.0]
     while len(waits) < 14:
         wait = next_start(always, State(), 1, 0.5, waits[-1])
-        assert wait is not None
+        assert wait is not None, "--restart always, and it is not started again"
         waits.append(wait)
-    assert waits[1:6] == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6])
+    assert [round(wait, 6) for wait in waits[1:6]] == [0.1, 0.2, 0.4, 0.8, 1.6]
     assert waits[-3:] == [60.0, 60.0, 60.0]
-    assert next_start(always, State(), 1, 11.0, 60.0) == 0.1
+    wait = next_start(always, State(), 1, 11.0, 60.0)
+    assert wait == 0.1, "the wait after a run of 11 seconds"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +101,9 @@ def test_which_end_is_the_last(
     from mydocker.engine.state import State
 
     state = State(stopped=stopped, restart_count=count)
-    assert (next_start(Restart(policy, retries), state, code, 1.0, 0.0) is not None) == again
+    wait = next_start(Restart(policy, retries), state, code, 1.0, 0.0)
+    asked = f"--restart {policy}:{retries}, exit code {code}, restarted {count} times"
+    assert (wait is not None) == again, f"{asked}{', stopped by its user' * stopped}: {wait}"
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,8 @@ def test_added_and_dropped(mydocker: Launcher, options: list[str], wanted: int) 
     if "--userns" not in options:  # in a user namespace of its own root has all, whatever we have
         wanted &= ours()
     found = sets(mydocker, *options)
-    assert found == {"Inh": 0, "Prm": wanted, "Eff": wanted, "Bnd": wanted, "Amb": 0}
+    masks = f"capsh --decode={found['Bnd']:x} is what it has, {wanted:x} what was asked for"
+    assert found == {"Inh": 0, "Prm": wanted, "Eff": wanted, "Bnd": wanted, "Amb": 0}, masks
 
 
 @pytest.mark.parametrize("option", ["--cap-add", "--cap-drop"])
