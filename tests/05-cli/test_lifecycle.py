@@ -72,11 +72,12 @@ def test_its_files_are_kept_from_run_to_run(docker: Containers) -> None:
 
 def test_stop_asks_and_then_kills(docker: Containers) -> None:
     trap = "trap 'exit 3' TERM; echo ready; while :; do sleep 0.05; done"
-    docker.run("--name", "polite", "busybox", "sh", "-c", trap)
     docker.run("--name", "deaf", *SLEEP)  # PID 1 without a handler does not hear SIGTERM
-    eventually(lambda: docker("logs", "polite").stdout == "ready\n")
-    assert docker("stop", "-t", "-1", "polite").stdout == "polite\n"
-    assert docker.get("polite", "{{.State.Status}} {{.State.ExitCode}}") == "exited 3"
+    for name, seconds in (("polite", "20"), ("patient", "-1")):
+        docker.run("--name", name, "busybox", "sh", "-c", trap)
+        eventually(lambda name=name: docker("logs", name).stdout == "ready\n")  # type: ignore[misc]
+        assert docker("stop", "-t", seconds, name).stdout == f"{name}\n"
+        assert docker.get(name, "{{.State.Status}} {{.State.ExitCode}}") == "exited 3", seconds
     docker("stop", "-t", "0", "deaf")
     assert docker.get("deaf", "{{.State.Status}} {{.State.ExitCode}}") == "exited 137"
     assert docker("stop", "deaf").stdout == "deaf\n"
@@ -84,8 +85,7 @@ def test_stop_asks_and_then_kills(docker: Containers) -> None:
 
 def test_its_own_stop_signal_and_timeout(docker: Containers) -> None:
     trap = "trap 'exit 5' USR1; echo ready; while :; do sleep 0.05; done"
-    own = ["--stop-signal", "USR1", "--stop-timeout", "3000"]
-    docker.run("--name", "one", *own, "busybox", "sh", "-c", trap)
+    docker.run("--name", "one", "--stop-signal", "USR1", "busybox", "sh", "-c", trap)
     eventually(lambda: docker("logs", "one").stdout == "ready\n")
     docker("stop", "one")
     assert docker.get("one", "{{.State.ExitCode}} {{.Config.StopSignal}}") == "5 SIGUSR1"
