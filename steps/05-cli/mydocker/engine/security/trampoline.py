@@ -24,6 +24,7 @@ import errno
 import os
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 
 from mydocker.container.channel import Channel
 from mydocker.kernel import syscalls
@@ -135,14 +136,15 @@ def become(
     if _leads_to_open_file(path):
         hint = "Name the command by its own path"
         raise Failure(f'exec: "{path}": leads through a link of /proc', hint, NOT_EXECUTABLE)
-    fd = _in_memory(answer)
-    if fd < 0:
-        return
-    os.dup2(channel.fileno(), _CHANNEL, inheritable=True)
     try:
+        fd = _in_memory(answer)
+        if fd < 0:
+            return
+        os.dup2(channel.fileno(), _CHANNEL, inheritable=True)
         syscalls.execve(path, arguments, environment, through=fd, why="become the command")
-    except KernelError:
-        os.set_inheritable(_CHANNEL, False)  # the command may not have it
+    except OSError:  # whichever of its calls the profile refuses
+        with suppress(OSError):
+            os.set_inheritable(_CHANNEL, False)  # the command may not have it
 
 
 def _leads_to_open_file(path: str) -> bool:
@@ -156,14 +158,11 @@ def _leads_to_open_file(path: str) -> bool:
 
 
 def _in_memory(answer: Answer) -> int:
-    """A descriptor of the tiny program, -1 if there cannot be one."""
+    """A descriptor of the tiny program; -1 on a machine that we have none for. Raises OSError."""
     machine = os.uname().machine
     if machine not in _MACHINES:
         return -1
-    try:
-        fd = os.memfd_create("command", os.MFD_CLOEXEC)
-    except OSError:
-        return -1
+    fd = os.memfd_create("command", os.MFD_CLOEXEC)
     if fd == _CHANNEL:
         fd = os.dup(fd)
     os.write(fd, program(machine, answer))
