@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from sandbox.launcher import Launcher
 from sandbox.machine import Sandbox
@@ -226,6 +227,14 @@ def test_the_command_itself_sees_the_moved_clocks(mydocker: Launcher) -> None:
     boot, monotonic = map(float, mydocker(1, *run, sys.executable, "-c", clocks).stdout.split())
     assert boot > here[0] + 4999999
     assert monotonic < here[1] + 4999999
+
+
+def test_an_init_is_in_the_moved_clocks_itself(mydocker: Launcher) -> None:
+    """execve(2) takes the command along on newer kernels; an init lives on without one."""
+    started = mydocker.start(1, "run", "--init", "--boottime", "1000000", "sleep", "60")
+    first = psutil.Process(mydocker.inside(started, "sleep")).ppid()
+    own, childrens = (os.readlink(f"/proc/{first}/ns/time{x}") for x in ("", "_for_children"))
+    assert own == childrens
 
 
 def time_of(clock: int) -> float:

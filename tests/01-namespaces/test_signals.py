@@ -185,6 +185,31 @@ def test_init_collects_orphans(mydocker: Launcher, sandbox: Sandbox, options: li
     assert started.wait(patience(20)) == 143
 
 
+THREE = "for n in 1 2 3; do " + ORPHAN.format(file="{file}").replace("; exec", "; done; exec")
+
+
+def test_one_sigchld_may_stand_for_several_deaths(mydocker: Launcher, sandbox: Sandbox) -> None:
+    """Signals are not counted: three die while PID 1 stands still, and it hears of it once."""
+    file = sandbox.directory / f"orphan-{os.urandom(4).hex()}"
+    started = mydocker.start(1, "run", "--init", "sh", "-c", THREE.format(file=file))
+    (init,) = eventually(lambda: psutil.Process(started.pid).children())
+    eventually(lambda: ["sleep", "60"] in [child.cmdline() for child in init.children()])
+    orphans = eventually(lambda: three_orphans(init))
+    init.suspend()
+    eventually(lambda: init.status() == psutil.STATUS_STOPPED)
+    file.touch()
+    eventually(lambda: {orphan.status() for orphan in orphans} == {psutil.STATUS_ZOMBIE})
+    init.resume()
+    eventually(lambda: not any(psutil.pid_exists(orphan.pid) for orphan in orphans))
+    started.terminate()
+    assert started.wait(patience(20)) == 143
+
+
+def three_orphans(first: psutil.Process) -> list[psutil.Process]:
+    found = [child for child in first.children() if child.name() == "sh"]
+    return found if len(found) == 3 else []
+
+
 def test_without_init_an_orphan_stays_a_zombie(mydocker: Launcher, sandbox: Sandbox) -> None:
     file = sandbox.directory / f"orphan-{os.urandom(4).hex()}"
     started = mydocker.start(1, "run", "sh", "-c", ORPHAN.format(file=file))

@@ -105,6 +105,20 @@ def test_kill_takes_all_also_in_groups_below(
     assert freezer.kill(group) == []
 
 
+def test_the_oom_killer_in_a_group_below_counts(group: Cgroup) -> None:
+    """A container may have made groups of its own; v1 counts for each apart."""
+    below = replace(group, path=f"{group.path}/below")
+    below.create(frozenset({"memory"}))
+    group.apply(settings.plan(Limits(memory=20 << 20), group.machine))
+    script = "read go; dd if=/dev/zero of=/dev/null bs=100M count=1 2>/dev/null"
+    process = subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE)
+    below.attach(process.pid)
+    process.communicate(b"go\n")
+    assert process.returncode == 137
+    assert oom.oom_kills(group) == 1
+    assert oom.report(group) == "killed: out of memory, limit 20 MiB"
+
+
 def test_kill_without_cgroup_kill(
     group: Cgroup, counter: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:

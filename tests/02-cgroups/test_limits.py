@@ -146,6 +146,19 @@ def test_both_worlds(limits: Limits, v1: list[tuple[str, str]], v2: list[tuple[s
     assert writes(limits, NEW) == v2
 
 
+def test_a_hybrid_machine_is_asked_for_each_controller() -> None:
+    mixed = (Hierarchy(V1, "/c/memory", "/", ("memory",)), Hierarchy(V2, "/c/2", "/", ("io",)))
+    found = [file for file, _ in writes(Limits(memory=MIB, read_bps=DISK), Machine(mixed, ()))]
+    assert found == ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "io.max"]
+
+
+def test_nobody_asked_for_the_default_of_swap() -> None:
+    """So a machine that does not count swap goes without."""
+    for machine in (OLD, NEW):
+        found = settings.plan(Limits(memory=MIB), machine)
+        assert [setting.option for setting in found] == ["-m", ""]
+
+
 def test_a_weight_without_bfq() -> None:
     (setting,) = settings.plan(Limits(blkio_weight=1000), NEW)
     assert setting.instead == (("io.weight", "10000"),)

@@ -296,8 +296,9 @@ def rewritten(data: bytes, old: str, new: str) -> bytes:
 
 @pytest.mark.parametrize("name", ["../x", "a/../../x", "/../x", "a/b/../../../x"])
 def test_leaving_the_root_is_refused_in_one_line(out: Path, archive: Path, name: str) -> None:
-    with pytest.raises(UnsafeArchive, match=r"outside of its root: '") as caught:
+    with pytest.raises(UnsafeArchive) as caught:
         unpacked(Tar().add(name).write(archive), out)
+    assert name in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

@@ -1,5 +1,6 @@
 """How tests call the programs of the book: as a reader does, from outside."""
 
+import inspect
 import os
 import subprocess
 import sys
@@ -127,5 +128,13 @@ def eventually(find: Callable[[], T | None], patience: float = 20, what: str = "
         except (OSError, psutil.Error):
             pass
         if time.monotonic() > end:
-            pytest.fail(f"did not come in {patience} s: {what or find}")
+            pytest.fail(f"did not come in {patience} s: {what or _source(find)}")
         time.sleep(0.01)
+
+
+def _source(find: Callable[[], object]) -> str:
+    """The first line of it: of a lambda the line that waits for it."""
+    try:
+        return inspect.getsource(find).strip().splitlines()[0]
+    except OSError:
+        return str(find)

@@ -46,13 +46,19 @@ def one_line(text: str) -> str:
 
 
 def place(error: BaseException) -> str:
-    """Where an exception came from: ``users.py, line 52``; for a fault in our own code."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
+    """Where an exception came from: ``users.py, line 52``; for a fault in our own code.
+
+    Not in the library or in the doors to the kernel: the fault is with whoever called them so.
+    """
+    found = trace = error.__traceback__
+    while trace is not None:
+        path = trace.tb_frame.f_code.co_filename
+        if "/mydocker/" in path and "/mydocker/kernel/" not in path:
+            found = trace
         trace = trace.tb_next
-    if trace is None:
+    if found is None:
         return "nowhere"
-    return f"{os.path.basename(trace.tb_frame.f_code.co_filename)}, line {trace.tb_lineno}"
+    return f"{os.path.basename(found.tb_frame.f_code.co_filename)}, line {found.tb_lineno}"
 
 
 class KernelError(Failure, OSError):

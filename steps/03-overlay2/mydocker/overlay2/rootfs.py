@@ -407,5 +407,5 @@ def pivot(directory: str) -> None:
     # Both names the same: the old root comes to lie on top of the new one, no directory is needed.
     syscalls.pivot_root(".", ".", why="the container's root is / now; the old one lies on it")
     syscalls.umount2(".", syscalls.MNT_DETACH, why="and away with the old: no way back to the host")
-    syscalls.chdir("/", why="out of the old root, where we still stand")
+    syscalls.chdir("/", why="every command begins in the new root")
     # end lab

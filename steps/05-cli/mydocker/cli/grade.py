@@ -27,8 +27,8 @@ _FORMS = {
 @click.option("--seed", default="", metavar="TEXT", help="Plant the same random values again.")
 @click.option("--accept-changes", "accept", is_flag=True,
               help="Do not refuse what was changed outside of the exercises.")  # fmt: skip
-@click.option("--limit", type=click.FloatRange(min=1), default=90.0, metavar="SECONDS",
-              help="How long one test may take. Default: 90.")  # fmt: skip
+@click.option("--limit", type=click.FloatRange(min=1), default=50.0, metavar="SECONDS",
+              help="How long one test may take. Default: 50.")  # fmt: skip
 def grade(
     directories: tuple[str, ...], step: int | None, seed: str, accept: bool, limit: float,
     **wanted: bool,

@@ -118,8 +118,8 @@ def start(step: int, directory: str | None) -> None:
 @_exercise
 @_copy_option
 @click.option("-w", "--watch", is_flag=True, help="Go on: check again whenever you save.")
-@click.option("--limit", type=click.FloatRange(min=1), default=90.0, metavar="SECONDS",
-              help="How long one test may take. Default: 90.")  # fmt: skip
+@click.option("--limit", type=click.FloatRange(min=1), default=50.0, metavar="SECONDS",
+              help="How long one test may take. Default: 50.")  # fmt: skip
 @click.pass_obj
 def check(directory: str, name: str, watch: bool, limit: float) -> int:
     """Check EXERCISE, or all of the lab: what passes, what was observed, and a hint.
@@ -202,6 +202,7 @@ def _show(verdict: "Verdict") -> None:
         return
     if verdict.test:
         _detail("test", words(verdict.test))
+        _detail("", f"in tests/{verdict.test.partition('::')[0]}")
     for number, line in enumerate(verdict.observed):
         _detail("" if number else "observed", _cut(line, 200))
     if verdict.hint:
@@ -424,12 +425,15 @@ def _first_left(copy: "Copy", course: "Course") -> "Exercise":
 
 
 def _show_task(copy: "Copy", exercise: "Exercise") -> None:
-    from mydocker.labs import copies
+    from mydocker.labs import copies, regions
 
     click.echo(f"{exercise.id} {click.style(exercise.title, bold=True)}")
     click.echo(_wrapped(exercise.goal, "  "))
-    for path, line, _ in copies.places(copy.directory, exercise):
-        click.echo(f"  {_relative(os.path.join(copy.directory, path))}:{line}")
+    places = copies.places(copy.directory, exercise)
+    left = [region for _, _, region in places if regions.is_unwritten(region.body)]
+    for path, line, region in places:
+        done = "  (written)" if left and region not in left else ""
+        click.echo(f"  {_relative(os.path.join(copy.directory, path))}:{line}{done}")
 
 
 def _program() -> str:

@@ -126,6 +126,7 @@ def _cut(
 
 def _readme(course: Course, repository: str, step: int, directory: str) -> str:
     about = course.step(step)
+    doors = "steps/01-namespaces/mydocker/kernel"
     lines = [
         f"# Lab {step:02d}",
         "",
@@ -133,6 +134,11 @@ def _readme(course: Course, repository: str, step: int, directory: str) -> str:
         "",
         f"The chapter is {repository}/{about.chapter}. In this copy of the steps some pieces are",
         "missing, each between `# lab` and `# end lab`: what you write there is what counts.",
+        "",
+        "The code around a piece and the docstrings say what it is given and what it returns. What",
+        "asks the kernel for something goes through the functions of the modules `syscalls`",
+        f"(mount, setns, …) and `files` (write, mkdir, …) in `{doors}`, each",
+        "with a `why` for `--explain`. What you need is imported already.",
         "",
         "```sh",
         "sudo ./mydocker lab check          # all exercises, or one: lab check "

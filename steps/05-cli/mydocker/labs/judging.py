@@ -35,7 +35,7 @@ _STEP = 0.05  # seconds between two looks at what the suite tells
 class Bounds:
     """What a student's code may take: seconds for one test, bytes of memory, processes."""
 
-    seconds: float = 90.0
+    seconds: float = 50.0
     memory: int = 1 << 30
     pids: int = 400
 

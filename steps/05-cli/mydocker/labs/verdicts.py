@@ -25,6 +25,9 @@ BAD = ("failed", "hung", "ended")
 _OURS = ("AssertionError", "Failed", "Failure", "KernelError", "")
 _LOOP = "Is there a loop, or a wait, for something that never comes?"
 _STOPPED = "The whole suite ended in the middle of this: is there a kill, or an exit, too many?"
+_NONE = (
+    "None came where a value was needed: does every way through your code `return` what it made?"
+)
 
 
 @record
@@ -158,20 +161,32 @@ def verdict(exercise: Exercise, seen: Iterable[Seen], log: str) -> Verdict:
     crashed = [(one, what) for one in bad if (what := _crash(one))]
     if crashed:
         one, what = crashed[0]
-        hint = _hint(exercise, [replace(one, text=what)])
         if f"NotImplementedError: exercise {exercise.id}:" in what:
             return Verdict(exercise, UNWRITTEN, one.test)
-        return Verdict(exercise, CRASH, one.test, (what,), hint)
-    hint = _hint(exercise, bad) or exercise.hints[0]
-    return Verdict(exercise, WRONG, bad[0].test, _observed(bad[0]), hint)
+        return Verdict(exercise, CRASH, one.test, (what,), _meaning(exercise, one.test, what))
+    one, hint = _telling(exercise, bad)
+    if not hint and one.error == "TimeoutExpired":
+        return Verdict(exercise, TIMEOUT, one.test, _observed(one), _LOOP)
+    return Verdict(exercise, WRONG, one.test, _observed(one), hint or exercise.hints[0])
 
 
-def _hint(exercise: Exercise, bad: Sequence[Seen]) -> str:
+def _telling(exercise: Exercise, bad: Sequence[Seen]) -> tuple[Seen, str]:
+    """Of the tests that failed the one that tells most, and the hint that fits it, or ""."""
     for observation in exercise.observed:
         for one in bad:
             if observation.when.search(f"{one.test}\n{one.text}"):
-                return observation.say
-    return ""
+                return one, observation.say
+    return bad[0], ""
+
+
+def _meaning(exercise: Exercise, test: str, crash: str) -> str:
+    """The hint for a crash, or "": it must be about the crash, and not only about the test."""
+    text = f"{test}\n{crash}"
+    for observation in exercise.observed:
+        found = observation.when.search(text)
+        if found and found.end() > len(test) + 1:
+            return observation.say
+    return _NONE if "NoneType" in crash else ""
 
 
 # As our programs tell it: "mydocker: internal error: TypeError: …", or from the container's side
@@ -179,6 +194,9 @@ _TOLD = re.compile(r"(?:internal error|in the container): (\w+(?:Error|Exception
 _STUB = re.compile(r"exercise (\d+\.\d+): .*not written yet")
 _HOW = "; MYDOCKER_TRACEBACK=1 shows how it came there"
 _PLACE = re.compile(r"^(\S+\.py):(\d+): in ", re.MULTILINE)
+_LATE = re.compile(r"^\S*TimeoutExpired: .* after ([\d.]+) seconds.*")
+# What pytest says of itself, and in which characters two texts differ that it has shown already
+_MORE = re.compile(r"^(Use -v|Omitting |.*use '?-vv?'? to show|Skipping |Differing items:|[-+?] )")
 
 
 def _crash(seen: Seen) -> str:
@@ -190,19 +208,23 @@ def _crash(seen: Seen) -> str:
         return told[1].partition(". Please report")[0].replace(_HOW, "").rstrip()
     if stub := _STUB.search(seen.text):
         return f"NotImplementedError: {stub[0]}"
-    places = _PLACE.findall(seen.text)
+    # The library's own places say nothing; and what a door could not take, its caller gave it.
+    places = [one for one in _PLACE.findall(seen.text) if "steps/" in one[0] or "tests/" in one[0]]
     if seen.error in _OURS or not places or "steps/" not in places[-1][0]:
         return ""
-    path = "steps/" + places[-1][0].rpartition("steps/")[2]
+    above = [one for one in places if "steps/" in one[0] and "/mydocker/kernel/" not in one[0]]
+    place, line = (above or places)[-1]
+    path = "steps/" + place.rpartition("steps/")[2]
     said = [line[1:].strip() for line in seen.text.splitlines() if line.startswith("E ")]
     what = next((line for line in said if line.startswith(seen.error)), seen.error)
-    return f"{what} ({path}, line {places[-1][1]})"
+    return f"{what} ({path}, line {line})"
 
 
 def _observed(seen: Seen) -> tuple[str, ...]:
     """The lines in which pytest says what was not as it should be."""
     said = [line[1:].strip() for line in seen.text.splitlines() if line.startswith("E ")]
-    said = [line for line in said if line and not line.startswith("+ ")]
+    said = [_LATE.sub(r"it did not end in \1 seconds", line) for line in said]
+    said = [line for line in said if line and not _MORE.match(line)]
     if said:
         said[0] = said[0].removeprefix("AssertionError: ").removeprefix("Failed: ")
     return tuple(said[:3])
