@@ -27,8 +27,9 @@ def machine(sandbox: Sandbox) -> Iterator[transcripts.Machine]:
 
 
 def compared(blocks: list[transcripts.Block], machine: transcripts.Machine) -> None:
-    drifts = transcripts.compare(blocks, machine)
+    drifts, left = transcripts.compare(blocks, machine)
     assert drifts == [], "\n".join(map(str, [*drifts, RENEW]))
+    assert left == set(), "made by hand, and not removed in the same section"
 
 
 @pytest.mark.root
@@ -70,7 +71,7 @@ def test_drift_is_noticed(tmp_path: Path, machine: transcripts.Machine) -> None:
     chapter.write_text(text)
     compared(transcripts.blocks(chapter), machine)
     chapter.write_text(text.replace("two\n$", "three\n$"))
-    (drift,) = transcripts.compare(transcripts.blocks(chapter), machine)
+    (drift,), _ = transcripts.compare(transcripts.blocks(chapter), machine)
     assert drift.printed == ["one", "two"]
     transcripts.rewrite([drift])
     assert chapter.read_text() == text
