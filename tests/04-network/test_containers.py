@@ -3,7 +3,8 @@
 import json
 import re
 import subprocess
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,18 @@ def test_nothing_but_published_ports_can_be_reached_from_outside(wires: Wires) -
     assert wires.ask_all((outside, address, 80, "tcp"), (outside, address, 81, "tcp")) == ["", ""]
 
 
+@contextmanager
+def foreign(rule: str) -> Iterator[None]:
+    """A rule of somebody else, for what comes to this machine."""
+    chain = "type nat hook prerouting priority -101"
+    table = f"table ip foreign {{\nchain x {{\n{chain}\n{rule}\n}}\n}}\n"
+    subprocess.run(["nft", "-f", "-"], input=table, text=True, check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["nft", "delete", "table", "ip", "foreign"], check=True)
+
+
 def test_who_may_send_to_whom(wires: Wires, network: Launcher) -> None:
     """By datagrams, counted where they arrive: nothing is waited for that may not come."""
     network(4, "network", "create", "blue")
@@ -114,6 +127,8 @@ def test_who_may_send_to_whom(wires: Wires, network: Launcher) -> None:
     before = {name: wires.unheard(pid) for name, pid in who.items()}
     refused = "outside>one:80 outside>blue:81 outside>cell:80 blue>one:80 one>blue:80 one>cell:80"
     refused += " one>host:8080 cell>one:80 cell>host:8080 cell>outside:80"
+    with foreign(f"udp dport 9000 dnat to {address['cell']}:80"):
+        wires.send(who["outside"], address["host"], 9000)
     for way in f"{refused} friend>one:80 outside>host:8080 blue>outside:80".split():
         sender, receiver, port = re.split("[>:]", way)
         wires.send(who[sender], address[receiver], int(port))
@@ -171,17 +186,10 @@ def test_an_internal_network_has_no_way_out_and_none_in(wires: Wires, network: L
     assert wires.ask(outside, "203.0.113.1", 8080) == ""
     wires.ip(outside, "route", "add", "10.0.0.0/8", "via", "203.0.113.1")
     assert not wires.ping(outside, wires.address(one))
-    # a rule of somebody else that leads in
-    rule = f"tcp dport 9000 dnat to {wires.address(one)}:80"
-    chain = "type nat hook prerouting priority -101"
-    foreign = f"table ip foreign {{\nchain x {{\n{chain}\n{rule}\n}}\n}}\n"
-    subprocess.run(["nft", "-f", "-"], input=foreign, text=True, check=True)
     received = wires.received(one)
-    try:
+    with foreign(f"tcp dport 9000 dnat to {wires.address(one)}:80"):
         assert wires.ask(outside, "203.0.113.1", 9000) == ""
         assert wires.received(one) == received
-    finally:
-        subprocess.run(["nft", "delete", "table", "ip", "foreign"], check=True)
     assert token
 
 
