@@ -22,7 +22,7 @@ _PORTS = "inet_proto . inet_service : {value} . inet_service"
 
 
 def _publishing() -> str:
-    """Where a packet for a published port is given its new destination."""
+    """Chains, written as _GUARD: a packet for a published port gets its new destination."""
     # lab 4.4: a port of the host leads to a container
     return """\
   # Published ports: the destination becomes the container's. Those for one address go first.
@@ -49,7 +49,7 @@ def _publishing() -> str:
 
 
 def _leaving() -> str:
-    """Where a packet that leaves is given its new source."""
+    """A chain, written as _GUARD: a packet that leaves gets its new source."""
     # lab 4.3: out with the host's address
     return """\
   # Who leaves the bridges goes out with the host's address, as nobody outside knows a way back.

@@ -46,6 +46,7 @@ def pair(
 ) -> str:
     """A veth pair: one end on the network's bridge, the other in the namespace of ``pid``.
 
+    ``ipv6``: the kernel has it, and must be told that the host's end gets no address of its own.
     ``hairpin`` lets the bridge send a frame back to where it came from.
     """
     # lab 4.1: a cable into the namespace

@@ -104,6 +104,7 @@ class Log:
         return data[:start] + self._notice + data[end:]
 
     def _rotate(self) -> None:
+        """The file is full: its name is made free for the next one."""
         os.close(self._fd)
         self._fd = -1
         # lab 5.4: a full log makes room
