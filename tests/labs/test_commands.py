@@ -211,7 +211,12 @@ def test_a_class_is_graded(copy: Path) -> None:
     (top / "tests/tests/01-namespaces/test_run.py").write_text("def test_it():\n    pass\n")
     other = top / "beside" / FILE
     other.write_text(other.read_text().replace("V2 = 2", "V2 = 1 + 1"))
-    folders = [str(top / student) for student in bodies]
+    (top / "nothing").mkdir()
+    older = copy.parent / "class/older"
+    shutil.copytree(top / "beside", older, symlinks=True)
+    record = json.loads((older / "lab.json").read_text())
+    (older / "lab.json").write_text(json.dumps(record | {"version": "another"}))
+    folders = [str(top / student) for student in ("nothing", *bodies, "older")]
 
     done = lab("grade", *folders, "--json", "--seed", "spring", cwd=copy.parent, code=1)
     told = json.loads(done.stdout)
@@ -222,14 +227,18 @@ def test_a_class_is_graded(copy: Path) -> None:
         for name, one in by_student.items()
     }
     assert outcomes == {
-        "right": "passed", "wrong": "wrong", "crash": "crash", "tests": None, "beside": None,
+        "nothing": None, "right": "passed", "wrong": "wrong", "crash": "crash",
+        "tests": None, "beside": None, "older": None,
     }  # fmt: skip
     assert {name: one["points"] for name, one in by_student.items()} == {
-        "right": 10, "wrong": 0, "crash": 0, "tests": 0, "beside": 0,
+        "nothing": 0, "right": 10, "wrong": 0, "crash": 0, "tests": 0, "beside": 0, "older": 0,
     }  # fmt: skip
     assert by_student["tests"]["refused"] == ["tests/01-namespaces/test_run.py: was changed"]
     assert by_student["beside"]["refused"] == [f"{FILE}: was changed outside of the exercises"]
-    assert len({one["seed"] for one in by_student.values()}) == len(bodies)
+    assert "has no steps/" in by_student["nothing"]["refused"][0]
+    assert by_student["nothing"]["max_points"] == by_student["right"]["max_points"]
+    assert "cut from another version" in by_student["older"]["refused"][-1]
+    assert len({one["seed"] for one in by_student.values()}) == len(folders)
     crash = next(one for one in by_student["crash"]["exercises"] if one["id"] == EASY)
     assert "AttributeError" in crash["observed"][0] and "hierarchy.py, line" in crash["observed"][0]
 

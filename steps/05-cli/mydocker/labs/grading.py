@@ -17,6 +17,11 @@ from mydocker.labs.manifest import Course, Exercise
 from mydocker.labs.regions import bodies, marked
 from mydocker.labs.verdicts import Judge, Verdict
 
+_CUT = (
+    "it was cut from another version of this repository, so some of that may be no change of the"
+    " student's: grade with the version that was handed out"
+)
+
 
 @record
 class Grade:
@@ -55,14 +60,31 @@ def grade(
     """The grade of each submission, as soon as it is known.
 
     ``step`` says which lab it is, else the record in the submission does. ``seed``: from it and the
-    student's name come the random values that are planted. ``accept``: do not refuse.
-    Raises Failure if a directory is no submission.
+    student's name come the random values that are planted. ``accept``: do not refuse what was
+    changed. One that cannot be read is refused, and the others are graded.
+    Raises Failure if none is a submission.
     """
-    for directory in directories:
-        place = _place(directory)
+    found = [(directory, _found(directory, step)) for directory in directories]
+    labs = [one[1] for _, one in found if not isinstance(one, Failure)]
+    for directory, one in found:
         student = os.path.basename(os.path.abspath(directory))
-        number = _lab(place, step)
-        yield _grade(course, suite, student, place, number, own_seed(seed, student), accept)
+        own = own_seed(seed, student)
+        if not isinstance(one, Failure):
+            yield _grade(course, suite, student, *one, own, accept)
+        elif labs:
+            exercises = course.of_step(labs[0])
+            yield Grade(student, directory, labs[0], exercises, (), (str(one),), own, 0.0)
+        else:
+            raise one
+
+
+def _found(directory: str, step: int | None) -> tuple[str, int] | Failure:
+    """Where a submission's steps are, and for which lab it is; or why it is none."""
+    try:
+        place = _place(directory)
+        return place, _lab(place, step)
+    except Failure as error:
+        return error
 
 
 def _lab(place: str, step: int | None) -> int:
@@ -73,6 +95,14 @@ def _lab(place: str, step: int | None) -> int:
     if step not in (None, own):
         raise Failure(f"{place} is a copy for lab {own:02d}", f"Grade it by --lab {own:02d}")
     return own
+
+
+def _other_version(place: str, repository: str) -> bool:
+    """True if the copy was cut from other sources than those it is compared with."""
+    if not os.path.exists(os.path.join(place, copies.RECORD)):
+        return False
+    cut = copies.read(place).version
+    return bool(cut) and cut != copies.version(repository)
 
 
 def own_seed(seed: str, student: str) -> str:
@@ -98,8 +128,13 @@ def _grade(
     exercises = course.of_step(step)
     refused = () if accept else tuple(copies.changes(place, suite.repository))
     found: Sequence[Verdict] = ()
+    try:
+        theirs = {} if refused else bodies(marked(os.path.join(place, "steps")))
+    except Failure as error:  # its exercises cannot be told from the rest
+        refused = (str(error),)
+    if refused and _other_version(place, suite.repository):
+        refused = (*refused, _CUT)
     if not refused:
-        theirs = bodies(marked(os.path.join(place, "steps")))
         found = Judge(replace(suite, seed=seed)).judge(exercises, theirs)
     seconds = time.monotonic() - began
     return Grade(student, place, step, exercises, tuple(found), refused, seed, round(seconds, 1))

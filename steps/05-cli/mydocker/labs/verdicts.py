@@ -81,7 +81,7 @@ class Judge:
             try:
                 ast.parse(text, path)
             except (SyntaxError, ValueError) as error:
-                where = f"{path}, line {getattr(error, 'lineno', '?')}"
+                where = f"steps/{path}, line {getattr(error, 'lineno', '?')}"
                 message = getattr(error, "msg", str(error))
                 told = f"{type(error).__name__}: {message} ({where})"
                 return Verdict(exercise, CRASH, observed=(told,))
@@ -195,6 +195,8 @@ _STUB = re.compile(r"exercise (\d+\.\d+): .*not written yet")
 _HOW = "; MYDOCKER_TRACEBACK=1 shows how it came there"
 _PLACE = re.compile(r"^(\S+\.py):(\d+): in ", re.MULTILINE)
 _LATE = re.compile(r"^\S*TimeoutExpired: .* after ([\d.]+) seconds.*")
+_BARE = re.compile(r"^assert (not )?(None|True|False|\d+ == \d+)$")  # says nothing by itself
+_FUNCTION = re.compile(r"<(?:built-in )?(?:function|method) (\S+)[^>]*>")
 # What pytest says of itself, and in which characters two texts differ that it has shown already
 _MORE = re.compile(r"^(Use -v|Omitting |.*use '?-vv?'? to show|Skipping |Differing items:|[-+?] )")
 
@@ -224,10 +226,14 @@ def _observed(seen: Seen) -> tuple[str, ...]:
     """The lines in which pytest says what was not as it should be."""
     said = [line[1:].strip() for line in seen.text.splitlines() if line.startswith("E ")]
     said = [_LATE.sub(r"it did not end in \1 seconds", line) for line in said]
+    where = [_FUNCTION.sub(r"\1", line[2:].strip()) for line in said if line.startswith("+ ")]
     said = [line for line in said if line and not _MORE.match(line)]
     if said:
         said[0] = said[0].removeprefix("AssertionError: ").removeprefix("Failed: ")
-    return tuple(said[:3])
+        if _BARE.match(said[0]):
+            said[1:1] = where[:1]
+    told = said[:4]
+    return tuple(told[:-1] if len(told) > 1 and told[-1].endswith(":") else told)
 
 
 def words(test: str) -> str:
