@@ -156,7 +156,8 @@ def test_those_inside_cannot_trace_who_comes_in(target: int, sandbox: Sandbox) -
     command = [sys.executable, "-c", GET_DUMPABLE, str(target)]
     environment = {**os.environ, "PYTHONPATH": path}
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    assert set(done.stdout.split()) == {"0"}, "(when it joins, and at the end)"
+    told = f"dumpable when it joins, and at the end: {done.stdout.split()}"
+    assert set(done.stdout.split()) == {"0"}, told
 
 
 # ---------------------------------------------------------------- without root

@@ -29,6 +29,7 @@ _NAMESPACES = (
     | syscalls.CLONE_NEWUTS
 )
 _STEP = 0.05  # seconds between two looks at what the suite tells
+_LATE = 2  # so many tests may wait in vain for a program to end, before all stops
 
 
 @record
@@ -83,8 +84,8 @@ class Suite:
             for path, text in files.items():
                 _write(f"{directory}/tmp/changed/{path}", text)
             container.start()
-            hung = self._watch(container, f"{directory}/tmp/told")
-            return _read(directory, hung)
+            stopped = self._watch(container, f"{directory}/tmp/told")
+            return _read(directory, stopped)
         finally:
             container.kill()
             container.release()
@@ -129,8 +130,9 @@ class Suite:
             )
         return venv
 
-    def _watch(self, container: Container, told: str) -> bool:
-        """Wait for its end; True if it had to be ended because nothing new was told for long."""
+    def _watch(self, container: Container, told: str) -> str:
+        """Wait for its end. "hung" if it had to be ended because nothing new was told for long;
+        "slow" if tests were tired of waiting for a program, and so would be the next ones."""
         poll = select.poll()
         poll.register(container.pidfd, select.POLLIN)
         size, since = -1, time.monotonic()
@@ -138,11 +140,18 @@ class Suite:
             now = _size(told)
             if now != size:
                 size, since = now, time.monotonic()
+                if _count_late(told) >= _LATE:
+                    container.kill()
+                    return "slow"
             if time.monotonic() - since > self.bounds.seconds:
                 container.kill()
-                return True
+                return "hung"
         container.wait()
-        return False
+        return ""
+
+
+def _count_late(path: str) -> int:
+    return sum(told.get("error") == "TimeoutExpired" for told in _lines(path))
 
 
 def _size(path: str) -> int:
@@ -164,7 +173,7 @@ def _write(path: str, text: str) -> None:
     os.utime(path, (0, 0))  # never the time of what Python has compiled from ours
 
 
-def _read(directory: str, hung: bool) -> Run:
+def _read(directory: str, stopped: str) -> Run:
     try:
         with open(f"{directory}/tmp/log", encoding="utf-8", errors="replace") as file:
             log = file.read()
@@ -184,8 +193,8 @@ def _read(directory: str, hung: bool) -> Run:
             # The first failure says what is wrong: what follows, at the end of a test, follows.
             outcome = "failed" if what == "uncollected" else what
             seen[test] = Seen(test, outcome, told.get("text", ""), told.get("error", ""))
-    if begun and begun not in seen:
-        seen[begun] = Seen(begun, "hung" if hung else "ended", log[-2000:])
+    if begun and begun not in seen and stopped != "slow":
+        seen[begun] = Seen(begun, "hung" if stopped else "ended", log[-2000:])
     return Run(tuple(seen.values()), log, finished)
 
 
