@@ -216,6 +216,9 @@ def test_a_class_is_graded(copy: Path) -> None:
     shutil.copytree(top / "beside", older, symlinks=True)
     record = json.loads((older / "lab.json").read_text())
     (older / "lab.json").write_text(json.dumps(record | {"version": "another"}))
+    way = {"passed": "", "checks": 3, "hints": 2, "solution_seen": True}
+    record["exercises"] = {EASY: way}
+    (top / "right/lab.json").write_text(json.dumps(record))
     folders = [str(top / student) for student in ("nothing", *bodies, "older")]
 
     done = lab("grade", *folders, "--json", "--seed", "spring", cwd=copy.parent, code=1)
@@ -239,6 +242,10 @@ def test_a_class_is_graded(copy: Path) -> None:
     assert by_student["nothing"]["max_points"] == by_student["right"]["max_points"]
     assert "cut from another version" in by_student["older"]["refused"][-1]
     assert len({one["seed"] for one in by_student.values()}) == len(folders)
+    right = next(one for one in by_student["right"]["exercises"] if one["id"] == EASY)
+    assert {name: right[name] for name in ("checks", "hints", "solution_seen")} == {
+        "checks": 3, "hints": 2, "solution_seen": True,
+    }  # fmt: skip
     crash = next(one for one in by_student["crash"]["exercises"] if one["id"] == EASY)
     assert "AttributeError" in crash["observed"][0] and "hierarchy.py, line" in crash["observed"][0]
 

@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from mydocker.labs.copies import Progress
 from mydocker.labs.grading import Grade
 from mydocker.labs.verdicts import CRASH, SKIPPED, TIMEOUT, UNWRITTEN, Verdict
 
@@ -58,8 +59,12 @@ def _plain(grade: Grade) -> dict[str, Any]:
                 "observed": list(verdict.observed),
                 "hint": verdict.hint,
                 "remark": verdict.remark,
+                "checks": way.checks,
+                "hints": way.hints,
+                "solution_seen": way.solution_seen,
             }
             for verdict in grade.verdicts
+            for way in [grade.progress.get(verdict.exercise.id, Progress())]
         ],
     }
 

@@ -7,11 +7,12 @@ is not passed over in silence either: the submission is refused, unless the teac
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from mydocker.kernel.errors import Failure
-from mydocker.kernel.records import record, replace
+from mydocker.kernel.records import field, record, replace
 from mydocker.labs import copies, verdicts
+from mydocker.labs.copies import Progress
 from mydocker.labs.judging import Suite
 from mydocker.labs.manifest import Course, Exercise
 from mydocker.labs.regions import bodies, marked
@@ -26,7 +27,8 @@ _CUT = (
 @record
 class Grade:
     """Of one submission. ``refused`` says what was changed that may not be; ``seed`` gives the same
-    random values again; ``seconds`` is how long it took."""
+    random values again; ``seconds`` is how long it took; ``progress`` is what the copy has noted
+    of the student's way, as far as it can be believed."""
 
     student: str
     directory: str
@@ -36,6 +38,7 @@ class Grade:
     refused: tuple[str, ...]
     seed: str
     seconds: float
+    progress: Mapping[str, Progress] = field(default_factory=dict)
 
     @property
     def points(self) -> int:
@@ -97,14 +100,6 @@ def _lab(place: str, step: int | None) -> int:
     return own
 
 
-def _other_version(place: str, repository: str) -> bool:
-    """True if the copy was cut from other sources than those it is compared with."""
-    if not os.path.exists(os.path.join(place, copies.RECORD)):
-        return False
-    cut = copies.read(place).version
-    return bool(cut) and cut != copies.version(repository)
-
-
 def own_seed(seed: str, student: str) -> str:
     """A student's seed: nobody has the values of another."""
     return hashlib.sha256(f"{seed}:{student}".encode()).hexdigest()[:16]
@@ -132,9 +127,13 @@ def _grade(
         theirs = {} if refused else bodies(marked(os.path.join(place, "steps")))
     except Failure as error:  # its exercises cannot be told from the rest
         refused = (str(error),)
-    if refused and _other_version(place, suite.repository):
+    copy = copies.read(place) if os.path.exists(os.path.join(place, copies.RECORD)) else None
+    if refused and copy and copy.version != copies.version(suite.repository):
         refused = (*refused, _CUT)
     if not refused:
         found = Judge(replace(suite, seed=seed)).judge(exercises, theirs)
     seconds = time.monotonic() - began
-    return Grade(student, place, step, exercises, tuple(found), refused, seed, round(seconds, 1))
+    progress = copy.progress if copy else {}
+    return Grade(
+        student, place, step, exercises, tuple(found), refused, seed, round(seconds, 1), progress
+    )
