@@ -108,7 +108,9 @@ def start(step: int, directory: str | None) -> None:
     click.echo(f"  its chapter   {_relative(os.path.join(repository, course.step(step).chapter))}")
     click.echo(f"  exercises     {len(exercises)}, {sum(e.points for e in exercises)} points\n")
     _show_task(copy, exercises[0])
-    click.echo(f"\nCheck it: sudo {_program()} lab check")
+    here = _program() == "./mydocker" and _is_found(copy)
+    there = "" if here else f"cd {_relative(copy.directory)}; "
+    click.echo(f"\nCheck it: {there}sudo ./mydocker lab check")
 
 
 # ---------------------------------------------------------------- check
@@ -304,7 +306,7 @@ def hint(directory: str, name: str) -> None:
         label = f"hint {number} of {len(exercise.hints)}"
         click.echo(_wrapped(f"{label}: {text}", "  ", "    "))
     if reached.hints == len(exercise.hints):
-        click.echo("\nThat were all. The chapter builds it piece by piece, and so do man pages.")
+        click.echo("\nThese are all. The chapter builds it piece by piece, and man pages say more.")
 
 
 @lab.command()
@@ -419,6 +421,16 @@ def _found(directory: str, name: str) -> tuple["Copy", "Course"]:
         hint = f"Start its lab, or name its copy with -C: {_program()} lab start {head.zfill(2)}"
         raise Failure(f"{copy.directory} is the copy for lab {copy.step:02d}", hint)
     return copy, course
+
+
+def _is_found(copy: "Copy") -> bool:
+    """Is it the one that the commands here mean, if nothing is said?"""
+    from mydocker.labs import copies
+
+    try:
+        return copies.find().directory == copy.directory
+    except Failure:
+        return False
 
 
 def _first_left(copy: "Copy", course: "Course") -> "Exercise":
