@@ -268,6 +268,9 @@ def test_another_containers_network(wires: Wires) -> None:
 
 def test_what_was_asked_for_is_what_there_is(wires: Wires, network: Launcher) -> None:
     network(4, "network", "create", "--subnet", "10.77.0.0/24", "-o", "mtu=1300", "blue")
+    # as on most machines, the name is taken on the host
+    wires.ip(HOST, "link", "add", "eth0", "type", "veth", "peer", "eth0-far")
+    wires._links.append("eth0")
     _, inside = wires.container(
         "--net", "blue", "--ip", "10.77.0.200", "--mac-address", "02:00:00:12:34:56"
     )

@@ -24,7 +24,10 @@ SKIPPED = "skipped"
 BAD = ("failed", "hung", "ended")
 _OURS = ("AssertionError", "Failed", "Failure", "KernelError", "")
 _LOOP = "Is there a loop, or a wait, for something that never comes?"
-_STOPPED = "The whole suite ended in the middle of this: is there a kill, or an exit, too many?"
+_STOPPED = (
+    "The whole suite ended in the middle of this: is there a kill, or an exit, too many, or more in"
+    " memory than fits?"
+)
 _NONE = (
     "None came where a value was needed: does every way through your code `return` what it made?"
 )
