@@ -144,7 +144,7 @@ def _bandwidth(limits: Limits) -> tuple[int | None, int | None, str]:
 
 
 def weight_of_shares(shares: int) -> int:
-    """v2's ``cpu.weight``, 1 to 10000, for v1's ``cpu.shares``, 2 to 262144; as runc before 1.3.2."""
+    """v2's ``cpu.weight``, 1 to 10000, for v1's shares, 2 to 262144; as runc before 1.3.2."""
     return 1 + (shares - 2) * 9999 // 262142
 
 
