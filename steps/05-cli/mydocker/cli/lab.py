@@ -316,7 +316,8 @@ def status(directory: str) -> None:
     """Show how far you are: what was passed and when, how many checks and hints it took."""
     copy, course = _found(directory, "")
     click.secho(f"Lab {copy.step:02d}  {course.step(copy.step).title}", bold=True)
-    click.echo(f"{_relative(copy.directory)}, begun {copy.started}\n")
+    place = _relative(copy.directory)
+    click.echo(f"{'' if place == '.' else f'{place}, '}begun {copy.started}\n")
     exercises = course.of_step(copy.step)
     passed = [exercise for exercise in exercises if copy.of(exercise).passed]
     for exercise in exercises:
