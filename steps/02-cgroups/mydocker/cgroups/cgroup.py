@@ -139,6 +139,7 @@ class Cgroup:
                     raise
 
     def _descend(self, hierarchy: Hierarchy, needed: frozenset[str]) -> None:
+        """Make it in one hierarchy, from the mount point down; what is there already stays."""
         # lab 2.5: from the root down
         above = hierarchy.mountpoint
         for name in self.path.split("/"):

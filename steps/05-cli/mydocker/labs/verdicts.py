@@ -6,7 +6,7 @@ many ways to be right.
 
 import ast
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from mydocker.kernel.records import record, replace
 from mydocker.labs import regions
@@ -85,9 +85,9 @@ class Judge:
                 ast.parse(text, path)
             except (SyntaxError, ValueError) as error:
                 where = f"steps/{path}, line {getattr(error, 'lineno', '?')}"
-                message = getattr(error, "msg", str(error))
+                message = re.sub(r" on line \d+", "", getattr(error, "msg", str(error)))
                 told = f"{type(error).__name__}: {message} ({where})"
-                return Verdict(exercise, CRASH, observed=(told,))
+                return _placed(Verdict(exercise, CRASH, observed=(told,)), {path: text})
         return None
 
     def _files(self, exercises: Iterable[Exercise], theirs: Bodies) -> dict[str, str]:
@@ -113,7 +113,7 @@ class Judge:
             if len(left) == len(waiting):
                 break  # nothing at all was run: the log has to tell
             waiting = left
-        return [verdict(one, seen, log) for one in exercises]
+        return [_placed(verdict(one, seen, log), files) for one in exercises]
 
     def _alone(self, before: Verdict, theirs: Bodies) -> Verdict:
         """When several fail, one may be the reason of the others: each is tried among ours."""
@@ -182,6 +182,32 @@ def _telling(exercise: Exercise, bad: Sequence[Seen]) -> tuple[Seen, str]:
     return bad[0], ""
 
 
+def _placed(verdict: Verdict, files: Mapping[str, str]) -> Verdict:
+    """The verdict with places of ``files``, which were tried, as the student knows them."""
+    if verdict.outcome != CRASH:
+        return verdict
+
+    def told(found: re.Match[str]) -> str:
+        return _in_words(found[1], int(found[2]), verdict.exercise, files) or found[0]
+
+    return replace(verdict, observed=tuple(_WHERE.sub(told, one) for one in verdict.observed))
+
+
+def _in_words(place: str, number: int, exercise: Exercise, files: Mapping[str, str]) -> str:
+    """Lines are counted from the exercise on: above it, in the student's file, there may be more or
+    fewer, for what is written in other exercises is not what was tried. "" for another file."""
+    end = "/" + place.removeprefix("steps/")
+    text = next((text for path, text in files.items() if f"/{path}".endswith(end)), "")
+    lines = text.splitlines()
+    if not 0 < number <= len(lines):
+        return ""
+    code = lines[number - 1].strip()
+    for region in regions.find(text, place):
+        if region.exercise == exercise.id and region.first < number <= region.last:
+            return f"{place}, line {number - region.first} of yours: {code}"
+    return f"{place}, not in your lines: {code}"
+
+
 def _meaning(exercise: Exercise, test: str, crash: str) -> str:
     """The hint for a crash, or "": it must be about the crash, and not only about the test."""
     text = f"{test}\n{crash}"
@@ -196,6 +222,7 @@ def _meaning(exercise: Exercise, test: str, crash: str) -> str:
 _TOLD = re.compile(r"(?:internal error|in the container): (\w+(?:Error|Exception|Exit)\b.*)")
 _STUB = re.compile(r"exercise (\d+\.\d+): .*not written yet")
 _HOW = "; MYDOCKER_TRACEBACK=1 shows how it came there"
+_WHERE = re.compile(r"([\w./-]+\.py), line (\d+)")
 _PLACE = re.compile(r"^(\S+\.py):(\d+): in ", re.MULTILINE)
 _LATE = re.compile(r"^\S*TimeoutExpired: .* after ([\d.]+) seconds.*")
 _BARE = re.compile(r"^assert (not )?(None|True|False|\d+ == \d+)$")  # says nothing by itself
