@@ -72,8 +72,10 @@ def test_a_student_s_way(copy: Path) -> None:
     refused = lab("solution", EASY, cwd=copy, code=125)
     assert refused.stderr.count("\n") == 1 and "has not passed yet" in refused.stderr
 
-    write(copy, '    return dict(line.split(":")[1:] for line in text.splitlines())\n')
+    body = '    return dict(line.split(":")[1:] for line in text.splitlines())\n'
+    write(copy, f"    print('I see', text.count('0::'), 'of v2')\n{body}")
     wrong = lab("check", EASY, cwd=copy, code=1).stdout
+    assert "printed  I see 1 of v2" in wrong
     assert "✗ 2.2" in wrong and "observed" in wrong and "hint" in wrong
     assert "0 of 1 exercise passed, 0 of 10 points" in wrong
 

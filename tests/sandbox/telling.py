@@ -41,6 +41,7 @@ class Teller:
                 during=call.when,
                 error=error,
                 text=report.longreprtext,
+                printed=report.capstdout[-2000:],
             )
         elif report.when == "call":
             what = "passed" if report.passed else "skipped"

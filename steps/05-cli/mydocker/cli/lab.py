@@ -209,6 +209,8 @@ def _show(verdict: "Verdict") -> None:
         _detail("", f"in tests/{verdict.test.partition('::')[0]}")
     for number, line in enumerate(verdict.observed):
         _detail("" if number else "observed", _cut(line, 200))
+    for number, line in enumerate(verdict.printed):
+        _detail("" if number else "printed", _cut(line, 200))
     if verdict.hint:
         _detail("hint", verdict.hint, bold=True)
     if verdict.remark:

@@ -138,7 +138,8 @@ def _readme(course: Course, repository: str, step: int, directory: str) -> str:
         "The code around a piece and the docstrings say what it is given and what it returns. What",
         "asks the kernel for something goes through the functions of the modules `syscalls`",
         f"(mount, setns, …) and `files` (write, mkdir, …) in `{doors}`, each",
-        "with a `why` for `--explain`. What you need is imported already.",
+        "with a `why` for `--explain`. What you need is imported already. What your code prints is",
+        "shown where a check fails.",
         "",
         "```sh",
         "sudo ./mydocker lab check          # all exercises, or one: lab check "

@@ -44,12 +44,13 @@ class Bounds:
 @record
 class Seen:
     """One test. ``outcome``: passed, failed, skipped; ``hung`` if it had to be ended, ``ended`` if
-    the whole suite ended in the middle of it."""
+    the whole suite ended in the middle of it. ``printed``: what was written to its output."""
 
     test: str
     outcome: str
     text: str = ""
     error: str = ""
+    printed: str = ""
 
 
 @record
@@ -192,7 +193,8 @@ def _read(directory: str, stopped: str) -> Run:
         elif test not in seen or seen[test].outcome == "passed":
             # The first failure says what is wrong: what follows, at the end of a test, follows.
             outcome = "failed" if what == "uncollected" else what
-            seen[test] = Seen(test, outcome, told.get("text", ""), told.get("error", ""))
+            words = (told.get(name, "") for name in ("text", "error", "printed"))
+            seen[test] = Seen(test, outcome, *words)
     if begun and begun not in seen and stopped != "slow":
         seen[begun] = Seen(begun, "hung" if stopped else "ended", log[-2000:])
     return Run(tuple(seen.values()), log, finished)

@@ -24,6 +24,7 @@ SKIPPED = "skipped"
 BAD = ("failed", "hung", "ended")
 _OURS = ("AssertionError", "Failed", "Failure", "KernelError", "")
 _LOOP = "Is there a loop, or a wait, for something that never comes?"
+_PRINTED = 5  # lines
 _STOPPED = (
     "The whole suite ended in the middle of this: is there a kill, or an exit, too many, or more in"
     " memory than fits?"
@@ -36,7 +37,8 @@ _NONE = (
 @record
 class Verdict:
     """Of one exercise. ``observed`` is what a test saw, in its own words; ``hint`` what that
-    usually means; ``remark`` what else is to be said."""
+    usually means; ``printed`` the end of what the student's code printed there; ``remark`` what
+    else is to be said."""
 
     exercise: Exercise
     outcome: str
@@ -44,6 +46,7 @@ class Verdict:
     observed: tuple[str, ...] = ()
     hint: str = ""
     remark: str = ""
+    printed: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -166,11 +169,13 @@ def verdict(exercise: Exercise, seen: Iterable[Seen], log: str) -> Verdict:
         one, what = crashed[0]
         if f"NotImplementedError: exercise {exercise.id}:" in what:
             return Verdict(exercise, UNWRITTEN, one.test)
-        return Verdict(exercise, CRASH, one.test, (what,), _meaning(exercise, one.test, what))
+        hint = _meaning(exercise, one.test, what)
+        return Verdict(exercise, CRASH, one.test, (what,), hint, printed=_printed(one))
     one, hint = _telling(exercise, bad)
     if not hint and one.error == "TimeoutExpired":
         return Verdict(exercise, TIMEOUT, one.test, _observed(one), _LOOP)
-    return Verdict(exercise, WRONG, one.test, _observed(one), hint or exercise.hints[0])
+    hint = hint or exercise.hints[0]
+    return Verdict(exercise, WRONG, one.test, _observed(one), hint, printed=_printed(one))
 
 
 def _telling(exercise: Exercise, bad: Sequence[Seen]) -> tuple[Seen, str]:
@@ -264,6 +269,10 @@ def _observed(seen: Seen) -> tuple[str, ...]:
             said[1:1] = where[:1]
     told = said[:4]
     return tuple(told[:-1] if len(told) > 1 and told[-1].endswith(":") else told)
+
+
+def _printed(seen: Seen) -> tuple[str, ...]:
+    return tuple(seen.printed.splitlines()[-_PRINTED:])
 
 
 def words(test: str) -> str:
