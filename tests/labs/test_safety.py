@@ -7,6 +7,7 @@ The code that is tried here is bad on purpose. Each piece does its harm only whe
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -154,6 +155,22 @@ def test_what_is_no_python_is_told_with_its_line() -> None:
 
 def test_a_check_that_was_killed_is_cleaned_up(tmp_path: Path, mydocker: Launcher) -> None:
     """Its container goes with it, and ``system prune`` takes away what is left on the disk."""
+    checking = begun(tmp_path)
+    checking.kill()
+    checking.wait()
+    mydocker(5, "system", "prune", "-f")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_check_that_is_asked_to_end_leaves_nothing(tmp_path: Path) -> None:
+    checking = begun(tmp_path)
+    checking.terminate()
+    assert checking.wait() == 128 + signal.SIGTERM
+    assert list(tmp_path.iterdir()) == []
+
+
+def begun(tmp_path: Path) -> "subprocess.Popen[str]":
+    """A check of what never ends, as soon as its suite runs."""
     told = {"body": f"{ONLY_THERE}    while True: pass\n", "exercises": ["2.2"], "seconds": 60}
     checking = subprocess.Popen(
         [sys.executable, "-ESsc", JUDGE, str(ROOT / "steps")],
@@ -165,7 +182,4 @@ def test_a_check_that_was_killed_is_cleaned_up(tmp_path: Path, mydocker: Launche
     checking.stdin.write(json.dumps(told))
     checking.stdin.close()
     eventually(lambda: [path for path in tmp_path.glob("*/tmp/told") if path.stat().st_size])
-    checking.kill()
-    checking.wait()
-    mydocker(5, "system", "prune", "-f")
-    assert list(tmp_path.iterdir()) == []
+    return checking

@@ -8,8 +8,11 @@ that a test which hangs is known by its name.
 import json
 import os
 import select
+import signal
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
 
 from mydocker.cgroups.limits import Limits
 from mydocker.cgroups.part import cgroup_part
@@ -81,15 +84,16 @@ class Suite:
         place = os.environ.get("TMPDIR") or "/var/tmp"  # on a disk, as layers usually are
         directory = f"{os.path.abspath(place)}/{PREFIX}{identifier[:12]}"
         container = self._container(identifier, directory, files, list(tests))
-        try:
-            for path, text in files.items():
-                _write(f"{directory}/tmp/changed/{path}", text)
-            container.start()
-            stopped = self._watch(container, f"{directory}/tmp/told")
-            return _read(directory, stopped)
-        finally:
-            container.kill()
-            container.release()
+        with _asked_to_end():
+            try:
+                for path, text in files.items():
+                    _write(f"{directory}/tmp/changed/{path}", text)
+                container.start()
+                stopped = self._watch(container, f"{directory}/tmp/told")
+                return _read(directory, stopped)
+            finally:
+                container.kill()
+                container.release()
 
     def _container(
         self, identifier: str, directory: str, changed: Iterable[str], tests: list[str]
@@ -153,6 +157,21 @@ class Suite:
 
 def _count_late(path: str) -> int:
     return sum(told.get("error") == "TimeoutExpired" for told in _lines(path))
+
+
+@contextmanager
+def _asked_to_end() -> Iterator[None]:
+    """Meanwhile, whoever asks us to end gets what Ctrl-C gets: all that was made is removed."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _size(path: str) -> int:
