@@ -62,7 +62,10 @@ def test_as_lsns_shows_them(mydocker: Launcher, container: tuple[int, list[int]]
 def shown_by_lsns(keys: list[tuple[str, int]]) -> dict[tuple[str, int], tuple[int, int, str]]:
     """What lsns tells of these; nothing if it stopped at a process that just ended, as it does."""
     columns = "--output=NS,TYPE,NPROCS,PID,COMMAND"
-    shown = subprocess.run(["lsns", "--json", columns], capture_output=True, text=True)
+    # --list: else what a parent with a higher pid has started is put into its row, as "children",
+    # and it has a higher one when the machine has counted to its last pid and begun anew
+    command = ["lsns", "--json", "--list", columns]
+    shown = subprocess.run(command, capture_output=True, text=True)
     if shown.returncode:
         return {}
     found = {
