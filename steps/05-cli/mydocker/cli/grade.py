@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mydocker.cli.lab import _progress, _ready, limit_option
 from mydocker.container.commandline import default_run
 from mydocker.kernel.errors import Failure
 
@@ -27,8 +28,7 @@ _FORMS = {
 @click.option("--seed", default="", metavar="TEXT", help="Plant the same random values again.")
 @click.option("--accept-changes", "accept", is_flag=True,
               help="Do not refuse what was changed outside of the exercises.")  # fmt: skip
-@click.option("--limit", type=click.FloatRange(min=1), default=50.0, metavar="SECONDS",
-              help="How long one test may take. Default: 50.")  # fmt: skip
+@limit_option
 def grade(
     directories: tuple[str, ...], step: int | None, seed: str, accept: bool, limit: float,
     **wanted: bool,
@@ -41,7 +41,6 @@ def grade(
 
     The exit code is 0 if all submissions have all points, 1 if not.
     """
-    from mydocker.cli.lab import _progress, _ready
     from mydocker.labs import forms, grading, manifest
     from mydocker.labs.judging import Bounds, Suite
 

@@ -48,6 +48,12 @@ def lab(context: click.Context, directory: str) -> None:
     context.obj = directory
 
 
+limit_option = click.option(
+    "--limit", type=click.FloatRange(min=1), default=50.0, metavar="SECONDS",
+    help="How long one test may take. Default: 50.",
+)  # fmt: skip
+
+
 def _copy_option(command: Callable[..., Any]) -> Callable[..., Any]:
     def remember(context: click.Context, option: click.Parameter, value: str) -> None:
         context.obj = value or context.obj
@@ -120,8 +126,7 @@ def start(step: int, directory: str | None) -> None:
 @_exercise
 @_copy_option
 @click.option("-w", "--watch", is_flag=True, help="Go on: check again whenever you save.")
-@click.option("--limit", type=click.FloatRange(min=1), default=50.0, metavar="SECONDS",
-              help="How long one test may take. Default: 50.")  # fmt: skip
+@limit_option
 @click.pass_obj
 def check(directory: str, name: str, watch: bool, limit: float) -> int:
     """Check EXERCISE, or all of the lab: what passes, what was observed, and a hint.

@@ -252,15 +252,18 @@ def _crash(seen: Seen) -> str:
     above = [one for one in places if "steps/" in one[0] and "/mydocker/kernel/" not in one[0]]
     place, line = (above or places)[-1]
     path = "steps/" + place.rpartition("steps/")[2]
-    said = [line[1:].strip() for line in seen.text.splitlines() if line.startswith("E ")]
-    what = next((line for line in said if line.startswith(seen.error)), seen.error)
+    what = next((line for line in _said(seen) if line.startswith(seen.error)), seen.error)
     return f"{what} ({path}, line {line})"
+
+
+def _said(seen: Seen) -> list[str]:
+    """The lines of pytest's report that tell the error."""
+    return [line[1:].strip() for line in seen.text.splitlines() if line.startswith("E ")]
 
 
 def _observed(seen: Seen) -> tuple[str, ...]:
     """The lines in which pytest says what was not as it should be."""
-    said = [line[1:].strip() for line in seen.text.splitlines() if line.startswith("E ")]
-    said = [_LATE.sub(r"it did not end in \1 seconds", line) for line in said]
+    said = [_LATE.sub(r"it did not end in \1 seconds", line) for line in _said(seen)]
     where = [_FUNCTION.sub(r"\1", line[2:].strip()) for line in said if line.startswith("+ ")]
     said = [line for line in said if line and not _MORE.match(line)]
     if said:
