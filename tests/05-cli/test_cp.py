@@ -41,6 +41,7 @@ def test_a_tree_there_and_back(
     for name, facts in tree(files).items():
         assert kept[name][0] == facts[0], name
         assert kept[name][2:5] == facts[2:5], name
+    assert (tmp_path / "back/second").samefile(tmp_path / "back/below/file")
     if not running:
         docker("start", "one")
     assert docker("exec", "one", "cat", "/srv/below/file").stdout == "text\n"

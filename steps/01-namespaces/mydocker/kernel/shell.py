@@ -97,6 +97,12 @@ def _umount2(target: str, flags: int) -> str:
     return f"umount {lazy}{word(target)}"
 
 
+def _move_mount(source: str | int, target: str) -> str:
+    if isinstance(source, str):  # picked up by open_tree(2) just before, in order to be put here
+        return f"mount --rbind {word(source)} {word(target)}"
+    return "# no shell command makes this request: move_mount(2)"
+
+
 def _mount_setattr(path: str, _flags: int, attributes: int) -> str:
     if attributes == syscalls.MOUNT_ATTR_RDONLY:
         # Of one mount only: mount(8) learned ro=recursive after Debian 12, and busybox's never did
@@ -201,6 +207,8 @@ _TRANSLATORS: dict[str, Callable[..., str]] = {
     "pidfd_send_signal": _signal,
     "mount": _mount,
     "umount2": _umount2,
+    "open_tree": lambda *_: "# open_tree(2) picks it up: no command of its own, see the next",
+    "move_mount": _move_mount,
     "mount_setattr": _mount_setattr,
     "pivot_root": lambda new, old: f"pivot_root {word(new)} {word(old)}",
     "chdir": lambda path: f"cd {word(path)}",

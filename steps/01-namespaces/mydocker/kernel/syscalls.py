@@ -59,7 +59,14 @@ FSCONFIG_SET_FLAG = 0
 FSCONFIG_SET_STRING = 1
 FSCONFIG_CMD_CREATE = 6
 MOVE_MOUNT_F_EMPTY_PATH = 4
+MOVE_MOUNT_T_EMPTY_PATH = 0x40
 MOUNT_ATTR_RDONLY = 1
+
+# <linux/magic.h>: what fstatfs(2) calls the kernel's own filesystems
+PROC_SUPER_MAGIC = 0x9FA0
+SYSFS_MAGIC = 0x62656572
+CGROUP_SUPER_MAGIC = 0x27E0EB
+CGROUP2_SUPER_MAGIC = 0x63677270
 
 # <linux/openat2.h>: how far a path may lead
 RESOLVE_NO_MAGICLINKS = 0x02
@@ -177,6 +184,7 @@ _prctl = _prototype("prctl", c_int, c_ulong, c_ulong, c_ulong, c_ulong)
 _capget = _prototype("capget", c_void_p, c_void_p)
 _capset = _prototype("capset", c_void_p, c_void_p)
 _setrlimit = _prototype("setrlimit", c_int, c_void_p)
+_fstatfs = _prototype("fstatfs", c_int, c_void_p)
 _syscall = _prototype("syscall", restype=c_long)  # variadic: callers wrap each argument
 _number = c_long
 
@@ -467,23 +475,31 @@ def mount(
     *,
     why: str = "",
     shown: str = "",
+    source_shown: str = "",
 ) -> None:
     """Attach a filesystem, bind a directory, or change how it is mounted (mount(2)).
 
-    ``shown`` replaces ``target`` in events: the path behind a ``/proc/self/fd/N``.
+    ``shown`` replaces ``target`` in events, ``source_shown`` ``source``: the paths behind a
+    ``/proc/self/fd/N``.
     """
-    told = (source, shown or target, filesystemtype or "", mountflags, data or "")
+    kind, told_data = filesystemtype or "", data or ""
+    told = (source_shown or source, shown or target, kind, mountflags, told_data)
     raw = (_bytes(source), _bytes(target), _bytes(filesystemtype), mountflags, _bytes(data))
     _make("mount", told, why, _mount, *raw)
 
 
-def mount_setattr(path: str, flags: int, attr_set: int, *, why: str = "", shown: str = "") -> None:
+def mount_setattr(
+    path: str | int, flags: int, attr_set: int, *, why: str = "", shown: str = ""
+) -> None:
     """Add MOUNT_ATTR_* to the mount at ``path``, with AT_RECURSIVE to those below it as well.
 
-    mount_setattr(2), Linux 5.12. ``shown`` replaces ``path`` in events.
+    mount_setattr(2), Linux 5.12. ``path`` may be a descriptor, of open_tree(2) for example.
+    ``shown`` replaces ``path`` in events.
     """
     attributes = mount_attr(attr_set=attr_set)
-    raw = (c_int(AT_FDCWD), c_char_p(_bytes(path)), c_uint(flags), ctypes.byref(attributes))
+    place, name = (AT_FDCWD, _bytes(path)) if isinstance(path, str) else (path, b"")
+    actual = flags if name else flags | AT_EMPTY_PATH
+    raw = (c_int(place), c_char_p(name), c_uint(actual), ctypes.byref(attributes))
     size = c_size_t(ctypes.sizeof(attributes))
     told = (shown or path, flags, attr_set)
     _make("mount_setattr", told, why, _syscall, _number(SYS_mount_setattr), *raw, size)
@@ -539,17 +555,43 @@ def fsmount(fd: int, *, why: str = "") -> int:
     return _make("fsmount", (fd,), why, _syscall, *raw)
 
 
-def open_tree(path: str, flags: int, *, why: str = "") -> int:
-    """A descriptor for a mount, with OPEN_TREE_CLONE for a detached copy of it (open_tree(2))."""
-    raw = (_number(SYS_open_tree), c_int(AT_FDCWD), c_char_p(_bytes(path)), c_uint(flags))
-    return _make("open_tree", (path, flags), why, _syscall, *raw)
+def open_tree(path: str | int, flags: int, *, why: str = "", shown: str = "") -> int:
+    """A descriptor for a mount, with OPEN_TREE_CLONE for a detached copy of it (open_tree(2)).
+
+    ``path`` may be a descriptor (O_PATH) of what the mount shall show. ``shown`` replaces it in
+    events.
+    """
+    place, name = (AT_FDCWD, _bytes(path)) if isinstance(path, str) else (path, b"")
+    actual = flags if name else flags | AT_EMPTY_PATH
+    raw = (_number(SYS_open_tree), c_int(place), c_char_p(name), c_uint(actual))
+    return _make("open_tree", (shown or path, flags), why, _syscall, *raw)
 
 
-def move_mount(fd: int, target: str, *, target_fd: int = AT_FDCWD, why: str = "") -> None:
-    """Attach the mount behind ``fd`` at ``target`` (move_mount(2), Linux 5.2)."""
-    raw = (c_int(fd), c_char_p(b""), c_int(target_fd), c_char_p(_bytes(target)))
-    flags = c_uint(MOVE_MOUNT_F_EMPTY_PATH)
-    _make("move_mount", (fd, target), why, _syscall, _number(SYS_move_mount), *raw, flags)
+def move_mount(
+    fd: int, target: str | int, *, why: str = "", shown: str = "", source_shown: str = ""
+) -> None:
+    """Attach the mount behind ``fd`` at ``target`` (move_mount(2), Linux 5.2).
+
+    ``target`` may be a descriptor. In events ``shown`` replaces it, and ``source_shown`` ``fd``.
+    """
+    place, name = (AT_FDCWD, _bytes(target)) if isinstance(target, str) else (target, b"")
+    raw = (c_int(fd), c_char_p(b""), c_int(place), c_char_p(name))
+    flags = c_uint(MOVE_MOUNT_F_EMPTY_PATH | (0 if name else MOVE_MOUNT_T_EMPTY_PATH))
+    told = (source_shown or fd, shown or target)
+    _make("move_mount", told, why, _syscall, _number(SYS_move_mount), *raw, flags)
+
+
+def fstatfs(fd: int) -> int:
+    """The magic number of the filesystem that ``fd`` is on, as PROC_SUPER_MAGIC (fstatfs(2)).
+
+    Changes nothing: no event.
+    """
+    told = (c_ulong * 32)()  # struct statfs: 120 bytes, of which the first word is f_type
+    try:
+        _fstatfs(fd, told)
+    except OSError as error:
+        raise KernelError("fstatfs", (fd,), error.errno or 0) from None
+    return told[0]
 
 
 # ---------------------------------------------------------------- eBPF

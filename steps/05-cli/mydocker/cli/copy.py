@@ -45,7 +45,7 @@ def cp(source: str, target: str, archive: bool, follow_link: bool) -> None:
             if found.status is None:
                 raise Refused(f"No such container:path: {here}:{path}")
             if target == "-":
-                copying.pack(found, sys.stdout.buffer)
+                copying.pack(found, sys.stdout.buffer.write)
                 return
             into = copying.find(host, _absolute(target), target, follow=True)
             copying.copy(found, into, owner=archive)

@@ -4,13 +4,12 @@ The three files of /etc that the engine mounts in every container need something
 where the image has none, an empty file in the container's own layer.
 """
 
-import os
-import stat
-
 from mydocker.engine.store import Store
 from mydocker.network.etc import NAMES
+from mydocker.overlay2 import lookup
 from mydocker.overlay2.diff import ADDED, CHANGED, Change, changes
 from mydocker.overlay2.layers import LayerStore
+from mydocker.overlay2.lookup import Sighting
 
 
 def changed(store: Store, word: str) -> list[Change]:
@@ -19,27 +18,25 @@ def changed(store: Store, word: str) -> list[Change]:
     if not layers.exists(identifier):
         return []  # never started
     top, *below = (layer.diff for layer in layers.stack(identifier))
-    places = {f"/etc/{name}" for name in NAMES if _is_place(f"{top}/etc/{name}")}
+    upper, *lower = lookup.roots([top, *below])
+    places = {f"/etc/{name}" for name in NAMES if _is_place(f"{upper.path}/etc/{name}")}
     found = changes(top, below)
     kept = [one for one in found if one.kind != ADDED or one.path not in places]
     if len(kept) < len(found) and not any(one.path.startswith("/etc/") for one in kept):
-        kept = [one for one in kept if one != Change("/etc", CHANGED) or _differs(top, below)]
+        kept = [one for one in kept if one != Change("/etc", CHANGED) or _differs(upper, lower)]
     return kept
 
 
 def _is_place(path: str) -> bool:
     """An empty file: a program that writes to ``/etc/hosts`` writes to what is mounted there."""
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return False
-    return stat.S_ISREG(status.st_mode) and status.st_size == 0
+    there = lookup.look(path, 0)
+    return there is not None and there.kind == lookup.FILE and there.size == 0
 
 
-def _differs(top: str, below: list[str]) -> bool:
+def _differs(upper: Sighting, lower: list[Sighting]) -> bool:
     """Was /etc itself changed too, its owner or its mode?"""
-    before = next((f"{one}/etc" for one in below if os.path.isdir(f"{one}/etc")), "")
-    if not before:
+    now = lookup.look(f"{upper.path}/etc", 0)
+    before = lookup.visible(lookup.step(lower, "etc", lower))
+    if now is None or before is None or before.kind != lookup.DIRECTORY:
         return False
-    one, other = os.lstat(f"{top}/etc"), os.lstat(before)
-    return (one.st_mode, one.st_uid, one.st_gid) != (other.st_mode, other.st_uid, other.st_gid)
+    return now.access != before.access

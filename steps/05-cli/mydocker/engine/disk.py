@@ -3,6 +3,8 @@
 import os
 import stat
 
+from mydocker.kernel import beneath
+
 
 def disk_use(path: str) -> int:
     """The bytes that a directory takes on its disk; what is mounted in it does not count.
@@ -10,29 +12,38 @@ def disk_use(path: str) -> int:
     A file with two names in it counts once. What vanishes meanwhile, or cannot be read, counts 0.
     """
     try:
-        device = os.lstat(path).st_dev
+        top = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return 0
-    seen: set[int] = set()
-    waiting, blocks = [path], 0
-    while waiting:
-        directory = waiting.pop()
-        for name in _readable(directory):
-            try:
-                status = os.lstat(f"{directory}/{name}")
-            except OSError:
-                continue
-            if status.st_dev != device or status.st_ino in seen:
-                continue
-            seen.add(status.st_ino)
-            blocks += status.st_blocks
-            if stat.S_ISDIR(status.st_mode):
-                waiting.append(f"{directory}/{name}")
-    return blocks * 512
-
-
-def _readable(directory: str) -> list[str]:
     try:
-        return os.listdir(directory)
-    except OSError:
-        return []
+        return _blocks(top) * 512
+    finally:
+        os.close(top)
+
+
+def _blocks(top: int) -> int:
+    """By the descriptor of each directory: a container may exchange one for a link meanwhile."""
+    device = os.fstat(top).st_dev
+    seen: set[int] = set()
+    waiting, blocks = [b""], 0
+    while waiting:
+        path = waiting.pop()
+        try:
+            fd = beneath.descend(top, path)
+        except OSError:
+            continue
+        try:
+            for name in map(os.fsencode, os.listdir(fd)):
+                try:
+                    status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                except OSError:
+                    continue
+                if status.st_dev != device or status.st_ino in seen:
+                    continue
+                seen.add(status.st_ino)
+                blocks += status.st_blocks
+                if stat.S_ISDIR(status.st_mode):
+                    waiting.append(os.path.join(path, name))
+        finally:
+            os.close(fd)
+    return blocks

@@ -10,7 +10,7 @@ specification, "Whiteouts"): a character device 0/0 called ``x`` becomes ``.wh.x
 ``trusted.overlay.opaque`` gets a file ``.wh..wh..opq``.
 
 The tree may belong to a running container, so whatever is opened is opened below the root's
-descriptor and through no symbolic link (openat2(2)).
+descriptor and through no symbolic link, and no device is (see ``kernel.beneath``).
 """
 
 import errno
@@ -19,8 +19,9 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 
 from mydocker.engine.images import tarheader
-from mydocker.kernel import syscalls
+from mydocker.kernel import beneath
 from mydocker.kernel.errors import Failure, KernelError
+from mydocker.overlay2 import holes
 from mydocker.overlay2.archive import OPAQUE, WHITEOUT
 from mydocker.overlay2.tarformat import (
     BLOCK_DEVICE,
@@ -34,15 +35,16 @@ from mydocker.overlay2.tarformat import (
 )
 
 PIECE = 1 << 20
-_NOTES = ("trusted.overlay.", "user.overlay.")  # overlayfs's own attributes
+_NOTE = "trusted.overlay."  # overlayfs's own attributes
+# Not believed, as overlayfs does not: anybody in the container may set it. It stays here, though:
+# another machine may mount the layer so that it is believed (the option userxattr).
+_NOTES = (_NOTE, "user.overlay.")
 _OF_THE_MACHINE = ("security.selinux", "security.ima", "security.evm")
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_STAY = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_SYMLINKS
+_PATH = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _USUAL = (0o755, 0, 0)  # mode and owner that everybody gives a root directory
 # What a container gets to mount on, if its image does not have it (see ``rootfs``, and ``etc``)
 _MOUNT_POINTS = {b"etc", b"etc/hosts", b"etc/hostname", b"etc/resolv.conf", b"dev", b"proc", b"sys"}
-_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE)
 _KINDS = {
     stat.S_IFREG: FILE,
     stat.S_IFLNK: SYMLINK,
@@ -71,12 +73,26 @@ def pack_layer(upper: int, lower: Sequence[str], merged: Callable[[], int]) -> I
     return _Packing(upper, lower=lower, merged=merged).pieces()
 
 
+def pack_named(parent: int, name: str, top: str) -> Iterator[bytes]:
+    """What is called ``name`` in the directory ``parent``, file or tree, as ``top``: for ``cp``."""
+    status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    if not stat.S_ISDIR(status.st_mode):
+        yield from _Packing(parent).piece(name, status)
+        return
+    fd = beneath.open_directory(parent, name)
+    try:
+        yield from _Packing(fd, top=os.fsencode(top)).pieces()
+    finally:
+        os.close(fd)
+
+
 class _Packing:
     def __init__(
         self,
         root: int,
         *,
         sparse: bool = False,
+        top: bytes = b"",
         lower: Sequence[str] | None = None,
         merged: Callable[[], int] | None = None,
     ) -> None:
@@ -84,12 +100,29 @@ class _Packing:
         self._sparse = sparse
         self._lower = lower  # None: a plain tree, in which a device 0/0 is nothing special
         self._merged = merged
+        self._top = top  # what the root is called, and all in it begins with
+        self._below: list[int] = []  # descriptors of the lower directories
         self._first: dict[tuple[int, int], bytes] = {}  # of files with several names: inode, name
         self._waiting: list[bytes] = []
         self._size = 0
 
     def pieces(self) -> Iterator[bytes]:
-        yield from self._entries()
+        try:
+            for lower in self._lower or ():
+                self._below.append(os.open(lower, _PATH))
+            yield from self._entries()
+        finally:
+            for fd in self._below:
+                os.close(fd)
+        yield from self._end()
+
+    def piece(self, name: str, status: os.stat_result) -> Iterator[bytes]:
+        """An archive of what is called ``name`` in the root, and is no directory."""
+        encoded = os.fsencode(name)
+        yield from self._other(self._root, self._root, encoded, encoded, status)
+        yield from self._end()
+
+    def _end(self) -> Iterator[bytes]:
         self._waiting.append(tarheader.END)
         yield b"".join(self._waiting)
 
@@ -135,27 +168,53 @@ class _Packing:
         """
         if self._lower is None or full not in _MOUNT_POINTS:
             return False
+        name = full.rpartition(b"/")[2]
         if full == b"etc":
-            names = os.listdir(f"/proc/self/fd/{fd}/etc") if stat.S_ISDIR(status.st_mode) else [""]
-            inside = [b"etc/" + os.fsencode(name) for name in names]
-            return self._same_below(full, status) and all(
-                path in _MOUNT_POINTS
-                and self._for_mounting_only(fd, path, os.lstat(path, dir_fd=fd))
-                for path in inside
-            )
+            return self._same_below(full, status) and self._holds_mount_points_only(fd, name)
         if self._covers(full):
             return False
         if stat.S_ISDIR(status.st_mode):
-            return not os.listdir(f"/proc/self/fd/{fd}/{os.fsdecode(full)}")
+            below = self._inside(fd, name)
+            if below is None:
+                return False
+            try:
+                return not os.listdir(below)
+            finally:
+                os.close(below)
         return stat.S_ISREG(status.st_mode) and status.st_size == 0
+
+    def _holds_mount_points_only(self, fd: int, name: bytes) -> bool:
+        below = self._inside(fd, name)
+        if below is None:
+            return False
+        try:
+            for inside in map(os.fsencode, os.listdir(below)):
+                path = name + b"/" + inside
+                if path not in _MOUNT_POINTS or not self._for_mounting_only(
+                    below, path, os.lstat(inside, dir_fd=below)
+                ):
+                    return False
+            return True
+        except FileNotFoundError:
+            return False
+        finally:
+            os.close(below)
+
+    def _inside(self, fd: int, name: bytes) -> int | None:
+        """A descriptor of the directory ``name`` in ``fd``; None if it is none."""
+        try:
+            return beneath.open_directory(fd, name)
+        except OSError as error:
+            if error.errno in _GONE:
+                return None
+            raise
 
     def _same_below(self, path: bytes, status: os.stat_result) -> bool:
         """True if the nearest layer that has the directory says the same about it."""
-        for top in self._lower or ():
-            try:
-                return _access(os.lstat(os.fsencode(top) + b"/" + path)) == _access(status)
-            except FileNotFoundError:
-                continue
+        for top in self._below:
+            there = beneath.look(top, path)
+            if there is not None:
+                return _access(there) == _access(status)
         return False
 
     def _reopened(self, root: int, path: bytes) -> int:
@@ -166,13 +225,17 @@ class _Packing:
 
     def _open(self, root: int, path: bytes) -> int | None:
         try:
-            return syscalls.openat2(root, path or b".", _DIRECTORY, _STAY)
+            return beneath.descend(root, path)
         except KernelError as error:
             if error.errno in _GONE and path:
                 return None
             raise Failure(f"{os.fsdecode(path)!r} cannot be read: {error.strerror}") from None
 
     def _header(self, entry: Entry) -> None:
+        if self._top:
+            entry.name = b"%s/%s" % (self._top, entry.name) if entry.name else self._top
+            if entry.kind == HARD_LINK:
+                entry.linkname = b"%s/%s" % (self._top, entry.linkname)
         self._put(tarheader.encode(entry))
 
     def _put(self, data: bytes) -> None:
@@ -199,7 +262,7 @@ class _Packing:
     def _directory(self, root: int, fd: int, path: bytes) -> int:
         """One directory's own entry; the root below which its content is to be read."""
         status, attributes = os.fstat(fd), self._attributes(fd, follow=True)
-        if path:
+        if path or self._top:
             self._header(self._entry(path, DIRECTORY, status, attributes))
         elif attributes or _access(status) != _USUAL:
             self._header(self._entry(b".", DIRECTORY, status, attributes))
@@ -220,7 +283,7 @@ class _Packing:
     def _covers(self, path: bytes) -> bool:
         """True if a lower layer has anything there. overlayfs marks every new directory, to save
         itself the question."""
-        return any(os.path.lexists(os.fsencode(top) + b"/" + path) for top in self._lower or ())
+        return any(beneath.look(top, path) is not None for top in self._below)
 
     def _other(
         self, root: int, fd: int, full: bytes, name: bytes, status: os.stat_result
@@ -249,11 +312,15 @@ class _Packing:
             if status.st_nlink > 1:
                 self._first[inode] = full
         else:
-            path = f"/proc/self/fd/{fd}/{os.fsdecode(name)}"
-            entry = self._entry(full, kind, status, self._attributes(path))
+            entry = self._entry(full, kind, status, self._attributes(beneath.path(fd, name)))
             if kind == SYMLINK:
                 entry.mode = 0o777
-                entry.linkname = os.readlink(name, dir_fd=fd)
+                try:
+                    entry.linkname = os.readlink(name, dir_fd=fd)
+                except OSError as error:
+                    if error.errno in (errno.EINVAL, *_GONE):
+                        return  # replaced meanwhile
+                    raise
             self._header(entry)
             if status.st_nlink > 1:
                 self._first[inode] = full
@@ -277,19 +344,17 @@ class _Packing:
 
     def _file(self, root: int, fd: int, full: bytes, name: bytes) -> Iterator[bytes]:
         try:
-            file = os.open(name, _FILE, dir_fd=fd)
+            file = beneath.open_file(fd, name)
         except OSError as error:
             if error.errno in _GONE:
                 return
             raise Failure(f"{os.fsdecode(full)!r} cannot be read: {error.strerror}") from None
         try:
             attributes = self._attributes(file, follow=True)
-            if self._lower is not None and root == self._root and self._below(file):
+            if self._lower is not None and root == self._root and self._data_lies_below(file):
                 yield from self._data_below(full)
                 return
             status = os.fstat(file)
-            if not stat.S_ISREG(status.st_mode):
-                return  # replaced meanwhile
             entry = self._entry(full, FILE, status, attributes)
             entry.size = entry.stored = status.st_size
             holes = 0 < status.st_blocks * 512 < status.st_size or (
@@ -304,7 +369,7 @@ class _Packing:
         finally:
             os.close(file)
 
-    def _below(self, file: int) -> bool:
+    def _data_lies_below(self, file: int) -> bool:
         return _note(file, "metacopy") is not None
 
     def _data_below(self, full: bytes) -> Iterator[bytes]:
@@ -329,7 +394,7 @@ class _Packing:
 
     def _holey(self, file: int, entry: Entry) -> Iterator[bytes]:
         """Holes are not read; they are written as zeros, or, if ``sparse``, as a map."""
-        pieces = list(_islands(file, entry.size))
+        pieces = list(holes.islands(file, entry.size))
         if self._sparse:
             ends_in_hole = not pieces or sum(pieces[-1]) < entry.size
             entry.holes_between = [*pieces, *([(entry.size, 0)] if ends_in_hole else [])]
@@ -373,31 +438,14 @@ def _access(status: os.stat_result) -> tuple[int, int, int]:
 
 def _note(file: int | str, name: str) -> bytes | None:
     """One of overlayfs's attributes; None if it is not there."""
-    for prefix in _NOTES:
-        try:
-            if isinstance(file, int):
-                return os.getxattr(file, prefix + name)
-            return os.getxattr(file, prefix + name, follow_symlinks=False)
-        except OSError:
-            continue
-    return None
+    try:
+        if isinstance(file, int):
+            return os.getxattr(file, _NOTE + name)
+        return os.getxattr(file, _NOTE + name, follow_symlinks=False)
+    except OSError:
+        return None
 
 
 def _mark(name: bytes) -> Entry:
     """An empty file whose name is all that counts."""
     return Entry(name, FILE, 0, 0, 0, 0, 0, b"", (0, 0))
-
-
-def _islands(file: int, size: int) -> Iterator[tuple[int, int]]:
-    """``(offset, length)`` of what is not a hole (lseek(2), SEEK_DATA)."""
-    end = 0
-    while end < size:
-        try:
-            start = os.lseek(file, end, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno != errno.ENXIO:
-                raise
-            return  # nothing but a hole from here on
-        end = min(os.lseek(file, start, os.SEEK_HOLE), size)
-        if end > start:
-            yield start, end - start

@@ -9,7 +9,7 @@ import stat
 
 from mydocker.engine.images.layertar import pack_tree
 from mydocker.engine.images.view import stack_root
-from mydocker.kernel import syscalls
+from mydocker.kernel import beneath
 from mydocker.kernel.errors import KernelError
 from mydocker.overlay2.archive import unpack
 from mydocker.overlay2.images import Image, ImageStore
@@ -31,7 +31,7 @@ def copy_up(root: str, image: Image, path: str, directory: str) -> None:
     top = stack_root(root, layers)
     try:
         try:
-            fd = syscalls.openat2(top, path, _DIRECTORY, syscalls.RESOLVE_IN_ROOT)
+            fd = beneath.find(top, path, _DIRECTORY)
         except KernelError:
             return
     finally:
@@ -40,8 +40,12 @@ def copy_up(root: str, image: Image, path: str, directory: str) -> None:
         status = os.fstat(fd)
         if os.listdir(fd):
             _copy(root, fd, directory)
-        os.chown(directory, status.st_uid, status.st_gid)
-        os.chmod(directory, stat.S_IMODE(status.st_mode))
+        into = os.open(directory, _DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            os.fchown(into, status.st_uid, status.st_gid)
+            os.fchmod(into, stat.S_IMODE(status.st_mode))
+        finally:
+            os.close(into)
     finally:
         os.close(fd)
 
