@@ -10,6 +10,7 @@ import shutil
 import stat
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -31,10 +32,12 @@ from mydocker.overlay2.volumes import BIND, Volume
 
 pytestmark = pytest.mark.root
 
+MANY = 5 * ROUNDS  # where one is short
 SECRET = "of the host alone"
 FIFOS = [f"fifo{number}" for number in range(12)]
 LINKS = [f"link{number}" for number in range(4)]
 DIRECTORIES = [f"below{number}" for number in range(4)]
+IMPLIED = ["implied0", "implied1"]
 FILES = [f"file{number}" for number in range(4)]
 
 
@@ -44,6 +47,8 @@ def host(tmp_path: Path) -> Iterator[Path]:
     outside = tmp_path / "outside"
     (outside / "hosts-directory").mkdir(parents=True)
     (outside / "hosts-directory/big").write_bytes(bytes(1 << 20))
+    (outside / "deep/hosts-directory").mkdir(parents=True)
+    outside.chmod(0o751)
     (outside / "secret").write_text(SECRET)
     (outside / "secret").chmod(0o600)
     os.utime(outside / "secret", ns=(10**18, 10**18))
@@ -81,10 +86,27 @@ def source(tmp_path: Path) -> Path:
     return top
 
 
-def lures(host: Path) -> dict[str, Path | str]:
+def lures(host: Path, names: list[str]) -> dict[str, Path | str]:
     """Names, and the link that each of them becomes once it is made."""
-    found: dict[str, Path | str] = dict.fromkeys([*FIFOS, *LINKS, *FILES], host / "secret")
-    return found | dict.fromkeys(DIRECTORIES, host)
+    return {name: host if name in (*DIRECTORIES, *IMPLIED) else host / "secret" for name in names}
+
+
+# Two names at a time: so few that the racer comes by more often than we get from one call to the
+# next.
+ATTACKS = {
+    "FIFOs": ("lure", FIFOS[:2]),
+    "links": ("lure", LINKS[:2]),
+    "files": ("lure", FILES[:2]),
+    "directories": ("lure", DIRECTORIES[:2]),
+    "directories that are implied": ("lure", IMPLIED),
+    "names that are free": ("plant", [FILES[0], DIRECTORIES[0]]),
+}
+attacks = pytest.mark.parametrize("attack", [name for name in ATTACKS if "implied" not in name])
+
+
+def attacking(attack: str, host: Path, directory: Path) -> AbstractContextManager[None]:
+    how, names = ATTACKS[attack]
+    return luring(directory, how, **lures(host, names))
 
 
 def clear(directory: Path) -> None:
@@ -109,7 +131,8 @@ def attempt(work: Callable[[], object]) -> None:
 # ---------------------------------------------------------------- into a container
 
 
-def test_copying_in(host: Path, container: Path, source: Path) -> None:
+@attacks
+def test_copying_in(host: Path, container: Path, source: Path, attack: str) -> None:
     root = os.open(container, os.O_PATH)
     slash = os.open("/", os.O_PATH)
 
@@ -122,7 +145,7 @@ def test_copying_in(host: Path, container: Path, source: Path) -> None:
             os.close(found.parent)
             os.close(into.parent)
 
-    with luring(container / "d", **lures(host)):
+    with attacking(attack, host, container / "d"):
         for _ in range(ROUNDS):
             attempt(copy)
             clear(container / "d")
@@ -140,6 +163,7 @@ def packed(source: Path, tmp_path: Path) -> Path:
         extra.add(f"{name}", type=tarfile.CHRTYPE, devmajor=1, devminor=3, mode=0o777)
     for name in DIRECTORIES:
         extra.add(f"{name}/.wh..wh..opq")
+    extra.add(f"{IMPLIED[0]}/x").add(f"{IMPLIED[1]}/deep/x")  # the archive has no directory for x
     with open(path, "r+b") as file:
         file.seek(-tarfile.RECORDSIZE, os.SEEK_END)
         rest = file.read().rstrip(b"\0")
@@ -150,7 +174,8 @@ def packed(source: Path, tmp_path: Path) -> Path:
     return path
 
 
-def test_unpacking(host: Path, container: Path, source: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_unpacking(host: Path, container: Path, source: Path, tmp_path: Path, attack: str) -> None:
     """``cp - CONTAINER:PATH``, and what an image has into a volume that others have mounted."""
     path = packed(source, tmp_path)
     size = path.stat().st_size
@@ -165,21 +190,22 @@ def test_unpacking(host: Path, container: Path, source: Path, tmp_path: Path) ->
     unpack()  # it is a whole archive
     assert (container / "d/again").samefile(container / "d" / FILES[0])
     clear(container / "d")
-    with luring(container / "d", **lures(host)):
+    with attacking(attack, host, container / "d"):
         for _ in range(ROUNDS):
             attempt(unpack)
             clear(container / "d")
 
 
+@pytest.mark.parametrize("attack", ["FIFOs", "directories"])
 def test_copying_up_into_a_shared_volume(
-    host: Path, container: Path, source: Path, tmp_path: Path
+    host: Path, container: Path, source: Path, tmp_path: Path, attack: str
 ) -> None:
     with tarfile.open(tmp_path / "image.tar", "w") as tar:
         tar.add(source, "data")
     place = Place(tmp_path)
     image = place.imported((tmp_path / "image.tar").read_bytes())
     store = str(tmp_path / "root")
-    with luring(container / "d", **lures(host)):
+    with attacking(attack, host, container / "d"):
         for _ in range(ROUNDS):
             attempt(lambda: copy_up(store, image, "/data", str(container / "d")))
             clear(container / "d")
@@ -259,14 +285,14 @@ def test_packing(changing: Path, tmp_path: Path, how: str) -> None:
             pieces = pack_layer(root, [str(lower)], lambda: root)
         check(b"".join(pieces))
 
-    for _ in range(ROUNDS):
+    for _ in range(MANY):
         attempt(pack)
     os.close(root)
 
 
 def test_what_changed(changing: Path, tmp_path: Path) -> None:
     (tmp_path / "lower/d").mkdir(parents=True)
-    for _ in range(ROUNDS):
+    for _ in range(MANY):
         attempt(
             lambda: check(
                 "\n".join(map(str, changes(str(changing), [str(tmp_path / "lower")]))).encode()
@@ -389,7 +415,8 @@ def test_with_a_container_that_runs(
     docker.run("--name", "one", *options)
     inside = Path(f"/proc/{docker.pid('one')}/root/srv")
     inside.mkdir()
-    with luring(shared, **lures(host)), luring(inside, **lures(host)):
+    names = lures(host, [*FIFOS[:2], *LINKS[:2], *FILES[:2], *DIRECTORIES[:2]])
+    with luring(shared, **names), luring(inside, **names):
         for number in range(max(1, ROUNDS // 10)):
             for place in ("/shared", "/srv"):
                 docker("cp", "-a", f"{source}/.", f"one:{place}", code=None)

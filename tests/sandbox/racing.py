@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 # How often a test of this kind tries; a long run says more.
-ROUNDS = int(os.environ.get("MYDOCKER_TEST_ROUNDS", "20"))
+ROUNDS = int(os.environ.get("MYDOCKER_TEST_ROUNDS", "10"))
 
 _PROGRAM = """
 import ctypes, os, signal, sys
@@ -38,11 +38,23 @@ def luring(pairs):
         for name, target in pairs:
             lure = b"lure." + name
             if exchange(name, lure):
-                if not os.path.islink(lure):
+                if not os.path.islink(lure) or os.readlink(lure) != target:
                     count += 1
                     os.rename(lure, b"caught.%d" % (count % 50)) if not os.path.isdir(lure) \\
                         else os.rename(lure, b"caught.directory.%d" % count)
                     os.symlink(target, lure)
+
+def planting(pairs):
+    # Whenever NAME is free, a link takes it.
+    global count
+    print("ready", flush=True)
+    while not ended:
+        for name, target in pairs:
+            try:
+                os.symlink(target, name)
+                count += 1
+            except FileExistsError:
+                pass
 
 def swapping(pairs):
     global count
@@ -54,15 +66,18 @@ def swapping(pairs):
 signal.signal(signal.SIGTERM, end)
 words = [os.fsencode(word) for word in sys.argv[3:]]
 pairs = list(zip(words[::2], words[1::2]))
-luring(pairs) if sys.argv[2] == "lure" else swapping(pairs)
+{"lure": luring, "plant": planting, "swap": swapping}[sys.argv[2]](pairs)
 print(count, flush=True)
 """
 
 
 @contextmanager
-def luring(directory: Path, **names: Path | str) -> Iterator[None]:
-    """Whatever appears under one of the names is exchanged at once for a link to its path."""
-    with _racing("lure", directory, names):
+def luring(directory: Path, how: str = "lure", **names: Path | str) -> Iterator[None]:
+    """Whatever appears under one of the names is exchanged at once for a link to its path.
+
+    ``how`` "plant": whenever one of the names is free, a link to its path takes it.
+    """
+    with _racing(how, directory, names):
         yield
 
 
