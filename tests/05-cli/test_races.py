@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from sandbox.archives import Tar, tree
 from sandbox.containers import Containers
-from sandbox.racing import ROUNDS, luring, swapping
+from sandbox.racing import ROUNDS, Racer, luring, swapping
 from sandbox.trees import Place
 
 from mydocker.engine import copying
@@ -104,7 +104,7 @@ ATTACKS = {
 attacks = pytest.mark.parametrize("attack", [name for name in ATTACKS if "implied" not in name])
 
 
-def attacking(attack: str, host: Path, directory: Path) -> AbstractContextManager[None]:
+def attacking(attack: str, host: Path, directory: Path) -> AbstractContextManager[Racer]:
     how, names = ATTACKS[attack]
     return luring(directory, how, **lures(host, names))
 
@@ -145,8 +145,8 @@ def test_copying_in(host: Path, container: Path, source: Path, attack: str) -> N
             os.close(found.parent)
             os.close(into.parent)
 
-    with attacking(attack, host, container / "d"):
-        for _ in range(ROUNDS):
+    with attacking(attack, host, container / "d") as race:
+        for _ in race.rounds():
             attempt(copy)
             clear(container / "d")
     os.close(root)
@@ -190,8 +190,8 @@ def test_unpacking(host: Path, container: Path, source: Path, tmp_path: Path, at
     unpack()  # it is a whole archive
     assert (container / "d/again").samefile(container / "d" / FILES[0])
     clear(container / "d")
-    with attacking(attack, host, container / "d"):
-        for _ in range(ROUNDS):
+    with attacking(attack, host, container / "d") as race:
+        for _ in race.rounds():
             attempt(unpack)
             clear(container / "d")
 
@@ -205,8 +205,8 @@ def test_copying_up_into_a_shared_volume(
     place = Place(tmp_path)
     image = place.imported((tmp_path / "image.tar").read_bytes())
     store = str(tmp_path / "root")
-    with attacking(attack, host, container / "d"):
-        for _ in range(ROUNDS):
+    with attacking(attack, host, container / "d") as race:
+        for _ in race.rounds():
             attempt(lambda: copy_up(store, image, "/data", str(container / "d")))
             clear(container / "d")
 
@@ -215,7 +215,7 @@ def test_copying_up_into_a_shared_volume(
 
 
 @pytest.fixture
-def changing(host: Path, container: Path) -> Iterator[Path]:
+def changing(host: Path, container: Path) -> Iterator[Racer]:
     """A container whose files are others from one moment to the next."""
     names: dict[str, Path | str] = {}
     top = container / "d"
@@ -233,8 +233,8 @@ def changing(host: Path, container: Path) -> Iterator[Path]:
     (top / "to-device").write_text("inside")
     os.mknod(top / "evil-device", 0o666 | stat.S_IFCHR, os.makedev(240, 77))  # which is nothing
     names |= {"to-fifo": "evil-fifo", "to-device": "evil-device"}
-    with swapping(top, **names):
-        yield container
+    with swapping(top, **names) as race:
+        yield race
 
 
 def check(told: bytes) -> None:
@@ -243,8 +243,8 @@ def check(told: bytes) -> None:
     assert b"hosts-directory" not in told
 
 
-def test_copying_out(changing: Path, tmp_path: Path) -> None:
-    root, slash = os.open(changing, os.O_PATH), os.open("/", os.O_PATH)
+def test_copying_out(changing: Racer, container: Path, tmp_path: Path) -> None:
+    root, slash = os.open(container, os.O_PATH), os.open("/", os.O_PATH)
     out = tmp_path / "out"
 
     def copy() -> None:
@@ -256,7 +256,7 @@ def test_copying_out(changing: Path, tmp_path: Path) -> None:
             os.close(found.parent)
             os.close(into.parent)
 
-    for _ in range(ROUNDS):
+    for _ in changing.rounds():
         attempt(copy)
         for directory, below, names in os.walk(out):
             assert "hosts-directory" not in below
@@ -270,11 +270,11 @@ def test_copying_out(changing: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["cp", "export", "commit"])
-def test_packing(changing: Path, tmp_path: Path, how: str) -> None:
+def test_packing(changing: Racer, container: Path, tmp_path: Path, how: str) -> None:
     lower = tmp_path / "lower"
     (lower / "d/sub").mkdir(parents=True)
     (lower / "d/tree0").symlink_to("/etc")  # and in a layer below a link leads nowhere either
-    root = os.open(changing, os.O_RDONLY)
+    root = os.open(container, os.O_RDONLY)
 
     def pack() -> None:
         if how == "cp":
@@ -285,23 +285,23 @@ def test_packing(changing: Path, tmp_path: Path, how: str) -> None:
             pieces = pack_layer(root, [str(lower)], lambda: root)
         check(b"".join(pieces))
 
-    for _ in range(MANY):
+    for _ in changing.rounds(MANY):
         attempt(pack)
     os.close(root)
 
 
-def test_what_changed(changing: Path, tmp_path: Path) -> None:
+def test_what_changed(changing: Racer, container: Path, tmp_path: Path) -> None:
     (tmp_path / "lower/d").mkdir(parents=True)
-    for _ in range(MANY):
+    for _ in changing.rounds(MANY):
         attempt(
             lambda: check(
-                "\n".join(map(str, changes(str(changing), [str(tmp_path / "lower")]))).encode()
+                "\n".join(map(str, changes(str(container), [str(tmp_path / "lower")]))).encode()
             )
         )
 
 
-def test_how_much_there_is(changing: Path) -> None:
-    assert max(disk_use(str(changing)) for _ in range(ROUNDS)) < 1 << 20
+def test_how_much_there_is(changing: Racer, container: Path) -> None:
+    assert max(disk_use(str(container)) for _ in changing.rounds(MANY)) < 1 << 20
 
 
 # ---------------------------------------------------------------- mounts
@@ -350,8 +350,8 @@ def test_what_is_made_read_only_is_what_was_found(host: Path, container: Path) -
                 assert str(host) not in shows, "the host's directory is in the container"
                 assert "ro" in options
 
-    with swapping(container / "d", bus="evil"):
-        for _ in range(ROUNDS):
+    with swapping(container / "d", bus="evil") as race:
+        for _ in race.rounds():
             in_child(work)
 
 
@@ -377,8 +377,8 @@ def test_a_read_only_volume_is_read_only(host: Path, container: Path, tmp_path: 
                 assert shows.endswith(str(data)) and "ro" in options
         assert others() == before
 
-    with swapping(container / "d", a="b", b="evil"):
-        for _ in range(ROUNDS):
+    with swapping(container / "d", a="b", b="evil") as race:
+        for _ in race.rounds():
             in_child(work)
 
 
@@ -396,8 +396,8 @@ def test_a_working_directory_is_made_inside(host: Path, container: Path) -> None
             attempt(WorkingDirectoryPart(path).enter)
             shutil.rmtree(path, ignore_errors=True)
 
-    with swapping(container / "d", a="evil"):
-        for _ in range(ROUNDS):
+    with swapping(container / "d", a="evil") as race:
+        for _ in race.rounds():
             in_child(work)
     os.close(kept)
 

@@ -5,101 +5,120 @@ may do without any privilege: renameat2(2) with RENAME_EXCHANGE, symlink(2), unl
 """
 
 import os
+import select
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
+
+import pytest
+from sandbox.patience import patience
 
 # How often a test of this kind tries; a long run says more.
 ROUNDS = int(os.environ.get("MYDOCKER_TEST_ROUNDS", "10"))
 
 _PROGRAM = """
-import ctypes, os, signal, sys
+import ctypes, os, sys
 libc = ctypes.CDLL(None)
 here = os.open(sys.argv[1], os.O_RDONLY)
 os.chdir(sys.argv[1])
-count, ended = 0, False
+count = 0
 
-def end(*_):
-    global ended
-    ended = True
+def told():
+    # That there is a race, once.
+    global count
+    count += 1
+    if count == 1:
+        print("exchanged", flush=True)
 
 def exchange(one, other):
     return libc.renameat2(here, one, here, other, 2) == 0
 
 def luring(pairs):
     # As soon as somebody makes NAME, a link has its place; and the next link is ready.
-    global count
     for name, target in pairs:
         os.symlink(target, b"lure." + name)
     print("ready", flush=True)
-    while not ended:
+    while True:
         for name, target in pairs:
             lure = b"lure." + name
             if exchange(name, lure):
                 if not os.path.islink(lure) or os.readlink(lure) != target:
-                    count += 1
+                    told()
                     os.rename(lure, b"caught.%d" % (count % 50)) if not os.path.isdir(lure) \\
                         else os.rename(lure, b"caught.directory.%d" % count)
                     os.symlink(target, lure)
 
 def planting(pairs):
     # Whenever NAME is free, a link takes it.
-    global count
     print("ready", flush=True)
-    while not ended:
+    while True:
         for name, target in pairs:
             try:
                 os.symlink(target, name)
-                count += 1
+                told()
             except FileExistsError:
                 pass
 
 def swapping(pairs):
-    global count
     print("ready", flush=True)
-    while not ended:
+    while True:
         for one, other in pairs:
-            count += exchange(one, other)
+            if exchange(one, other):
+                told()
 
-signal.signal(signal.SIGTERM, end)
 words = [os.fsencode(word) for word in sys.argv[3:]]
 pairs = list(zip(words[::2], words[1::2]))
 {"lure": luring, "plant": planting, "swap": swapping}[sys.argv[2]](pairs)
-print(count, flush=True)
 """
 
 
+class Racer:
+    """The other side of a race, at work."""
+
+    def __init__(self, told: IO[str]) -> None:
+        self._told = told
+
+    def rounds(self, number: int = ROUNDS) -> Iterator[int]:
+        """So many rounds; and more, if it had no turn on the processor until then."""
+        yield from range(number)
+        end = time.monotonic() + patience(20)
+        while not select.select([self._told], [], [], 0)[0]:
+            if time.monotonic() > end:
+                pytest.fail("nothing was ever exchanged: this was no race")
+            yield number
+
+
 @contextmanager
-def luring(directory: Path, how: str = "lure", **names: Path | str) -> Iterator[None]:
+def luring(directory: Path, how: str = "lure", **names: Path | str) -> Iterator[Racer]:
     """Whatever appears under one of the names is exchanged at once for a link to its path.
 
     ``how`` "plant": whenever one of the names is free, a link to its path takes it.
     """
-    with _racing(how, directory, names):
-        yield
+    with _racing(how, directory, names) as racer:
+        yield racer
 
 
 @contextmanager
-def swapping(directory: Path, **names: Path | str) -> Iterator[None]:
+def swapping(directory: Path, **names: Path | str) -> Iterator[Racer]:
     """Each name and the other one, which are both there, are exchanged all the time."""
-    with _racing("swap", directory, names):
-        yield
+    with _racing("swap", directory, names) as racer:
+        yield racer
 
 
 @contextmanager
-def _racing(how: str, directory: Path, names: dict[str, Path | str]) -> Iterator[None]:
+def _racing(how: str, directory: Path, names: dict[str, Path | str]) -> Iterator[Racer]:
     words = [str(word) for pair in names.items() for word in pair]
     command = [sys.executable, "-ISc", _PROGRAM, str(directory), how, *words]
-    racer = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert racer.stdout
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, bufsize=1)
+    assert process.stdout
     try:
-        assert racer.stdout.readline() == "ready\n"
-        yield
-        racer.terminate()
-        assert int(racer.stdout.readline()) > 0, "nothing was exchanged: this was no race"
+        assert process.stdout.readline() == "ready\n"
+        yield Racer(process.stdout)
     finally:
-        racer.kill()
-        racer.wait()
-        racer.stdout.close()
+        process.kill()
+        process.wait()
+        process.stdout.close()
