@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from sandbox.archives import Tar, tree
 from sandbox.containers import Containers
-from sandbox.racing import ROUNDS, Racer, luring, swapping
+from sandbox.racing import ROUNDS, Racer, luring, restless, swapping
 from sandbox.trees import Place
 
 from mydocker.engine import copying
@@ -94,12 +94,12 @@ def lures(host: Path, names: list[str]) -> dict[str, Path | str]:
 # Two names at a time: so few that the racer comes by more often than we get from one call to the
 # next.
 ATTACKS = {
-    "FIFOs": ("lure", FIFOS[:2]),
-    "links": ("lure", LINKS[:2]),
-    "files": ("lure", FILES[:2]),
-    "directories": ("lure", DIRECTORIES[:2]),
-    "directories that are implied": ("lure", IMPLIED),
-    "names that are free": ("plant", [FILES[0], DIRECTORIES[0]]),
+    "FIFOs": ("luring", FIFOS[:2]),
+    "links": ("luring", LINKS[:2]),
+    "files": ("luring", FILES[:2]),
+    "directories": ("luring", DIRECTORIES[:2]),
+    "directories that are implied": ("luring", IMPLIED),
+    "names that are free": ("planting", [FILES[0], DIRECTORIES[0]]),
 }
 attacks = pytest.mark.parametrize("attack", [name for name in ATTACKS if "implied" not in name])
 
@@ -265,6 +265,48 @@ def test_copying_out(changing: Racer, container: Path, tmp_path: Path) -> None:
                 if path.is_file() and not path.is_symlink():
                     check(path.read_bytes())
         shutil.rmtree(out, ignore_errors=True)
+    os.close(root)
+    os.close(slash)
+
+
+@pytest.mark.parametrize("how", ["copy", "cp", "export", "commit"])
+def test_what_vanishes_and_shrinks(container: Path, tmp_path: Path, how: str) -> None:
+    """Directories go and come back, files are cut to nothing and grow: it is told as it was at some
+    moment, or refused in one line."""
+    names: dict[str, Path | str] = {}
+    for number in range(4):
+        (container / f"d/tree{number}/deep").mkdir(parents=True)
+        (container / f"d/tree{number}/deep/file").write_bytes(bytes(300_000))
+        (container / f"d/file{number}").write_bytes(b"x" * 300_000)
+        names |= {f"tree{number}": "directory", f"file{number}": "file"}
+    root, slash = os.open(container, os.O_RDONLY), os.open("/", os.O_PATH)
+    (tmp_path / "lower").mkdir()
+
+    def once() -> None:
+        if how == "copy":
+            found, into = (
+                copying.find(root, "/d", "one:/d"),
+                copying.find(slash, str(tmp_path / "out"), "out"),
+            )
+            try:
+                copying.copy(found, into, owner=False)
+            finally:
+                os.close(found.parent)
+                os.close(into.parent)
+            return
+        pieces = {
+            "cp": lambda: pack_named(root, "d", "d"),
+            "export": lambda: pack_tree(root),
+            "commit": lambda: pack_layer(root, [str(tmp_path / "lower")], lambda: root),
+        }[how]()
+        (tmp_path / "x.tar").write_bytes(b"".join(pieces))
+        with tarfile.open(tmp_path / "x.tar") as tar:  # whole, whatever happened meanwhile
+            assert "d" in tar.getnames()
+
+    with restless(container / "d", **names) as race:
+        for _ in race.rounds():
+            attempt(once)
+            shutil.rmtree(tmp_path / "out", ignore_errors=True)
     os.close(root)
     os.close(slash)
 

@@ -70,16 +70,30 @@ def swapping(pairs):
             if exchange(one, other):
                 told()
 
+def restless(pairs):
+    print("ready", flush=True)
+    while True:
+        for name, kind in pairs:
+            if kind == b"file":
+                os.truncate(name, 0)
+                os.truncate(name, 300000)
+            else:
+                os.rename(name + b"/deep", name + b".deep")
+                os.rename(name, name + b".away")
+                os.rename(name + b".away", name)
+                os.rename(name + b".deep", name + b"/deep")
+            told()
+
 words = [os.fsencode(word) for word in sys.argv[3:]]
 pairs = list(zip(words[::2], words[1::2]))
-{"lure": luring, "plant": planting, "swap": swapping}[sys.argv[2]](pairs)
+globals()[sys.argv[2]](pairs)
 """
 
 
 class Racer:
     """The other side of a race, at work."""
 
-    def __init__(self, told: IO[str]) -> None:
+    def __init__(self, told: IO[bytes]) -> None:
         self._told = told
 
     def rounds(self, number: int = ROUNDS) -> Iterator[int]:
@@ -93,10 +107,10 @@ class Racer:
 
 
 @contextmanager
-def luring(directory: Path, how: str = "lure", **names: Path | str) -> Iterator[Racer]:
+def luring(directory: Path, how: str = "luring", **names: Path | str) -> Iterator[Racer]:
     """Whatever appears under one of the names is exchanged at once for a link to its path.
 
-    ``how`` "plant": whenever one of the names is free, a link to its path takes it.
+    ``how`` "planting": whenever one of the names is free, a link to its path takes it.
     """
     with _racing(how, directory, names) as racer:
         yield racer
@@ -105,7 +119,14 @@ def luring(directory: Path, how: str = "lure", **names: Path | str) -> Iterator[
 @contextmanager
 def swapping(directory: Path, **names: Path | str) -> Iterator[Racer]:
     """Each name and the other one, which are both there, are exchanged all the time."""
-    with _racing("swap", directory, names) as racer:
+    with _racing("swapping", directory, names) as racer:
+        yield racer
+
+
+@contextmanager
+def restless(directory: Path, **names: Path | str) -> Iterator[Racer]:
+    """Each name that is a "file" is cut and grows, each "directory" goes away and comes back."""
+    with _racing("restless", directory, names) as racer:
         yield racer
 
 
@@ -113,10 +134,10 @@ def swapping(directory: Path, **names: Path | str) -> Iterator[Racer]:
 def _racing(how: str, directory: Path, names: dict[str, Path | str]) -> Iterator[Racer]:
     words = [str(word) for pair in names.items() for word in pair]
     command = [sys.executable, "-ISc", _PROGRAM, str(directory), how, *words]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, bufsize=1)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=0)
     assert process.stdout
     try:
-        assert process.stdout.readline() == "ready\n"
+        assert process.stdout.readline() == b"ready\n"
         yield Racer(process.stdout)
     finally:
         process.kill()

@@ -20,7 +20,13 @@ import sys
 from typing import Any, NoReturn
 
 from mydocker.container import state as records
-from mydocker.container.channel import error_message, error_of, event_message, event_of
+from mydocker.container.channel import (
+    encoded,
+    error_message,
+    error_of,
+    event_message,
+    event_of,
+)
 from mydocker.container.parts import Part, rebuilt
 from mydocker.container.processes import identify, myself
 from mydocker.container.running import Container, Ended, release_all
@@ -123,7 +129,7 @@ def _waited(supervisor: Supervisor) -> int:
 def say(socket: _socket.socket, message: dict[str, Any]) -> None:
     """Tell who started us something, a monitor's words before ``started``."""
     try:
-        socket.send(json.dumps(message).encode()[:_MESSAGE], _socket.MSG_NOSIGNAL)
+        socket.send(encoded(message, _MESSAGE), _socket.MSG_NOSIGNAL)
     except OSError:
         return  # who started us has gone; the container starts all the same
 
