@@ -176,6 +176,24 @@ def test_a_hard_link_to_itself_loses_nothing(out: Path, archive: Path) -> None:
     assert (out / "a").read_text() == "kept"
 
 
+def test_a_capability_that_cannot_be_kept_is_told(out: Path, archive: Path, tmp_path: Path) -> None:
+    """On a filesystem without attributes: a program that lost its powers would fail much later.
+    What is only a note goes without a word."""
+    capability = {"SCHILY.xattr.security.capability": CAPABILITY.decode("latin-1")}
+    out.mkdir()
+    subprocess.run(["mount", "-t", "ramfs", "none", out], check=True)
+    try:
+        tar = Tar().add("noted", b"x", pax_headers={"SCHILY.xattr.trusted.note": "1"})
+        unpacked(tar.write(archive), out)
+        assert (out / "noted").read_text() == "x"
+        data = Tar().add("able", b"x", pax_headers=capability).bytes()
+        archive.write_bytes(data.replace(CAPABILITY.decode("latin-1").encode(), CAPABILITY))
+        with pytest.raises(Failure, match="cannot unpack 'able': Operation not supported"):
+            unpacked(archive, out)
+    finally:
+        subprocess.run(["umount", out], check=True)
+
+
 # ---------------------------------------------------------------- whiteouts
 
 

@@ -457,7 +457,9 @@ def test_with_a_container_that_runs(
     docker.run("--name", "one", *options)
     inside = Path(f"/proc/{docker.pid('one')}/root/srv")
     inside.mkdir()
-    names = lures(host, [*FIFOS[:2], *LINKS[:2], *FILES[:2], *DIRECTORIES[:2]])
+    names: dict[str, Path | str] = lures(
+        host, [*FIFOS[:2], *LINKS[:2], *FILES[:2], *DIRECTORIES[:2]]
+    )
     with luring(shared, **names), luring(inside, **names):
         for number in range(max(1, ROUNDS // 10)):
             for place in ("/shared", "/srv"):

@@ -58,6 +58,9 @@ class UnsafeArchive(Failure):
     """An archive that wants to write outside of its directory."""
 
 
+_DAMAGED = "The archive is damaged: make it again, or fetch it again"
+
+
 def unpack(reader: Reader, directory: str, progress: Callable[[int], None] | None = None) -> int:
     """Unpack all entries below the existing ``directory``; the sum of the files' sizes in bytes.
 
@@ -137,6 +140,9 @@ class _Unpacking:
                 self._make[entry.kind](entry, parent, parts[-1])
         except OSError as error:
             raise self._failure(entry, error) from None
+        except (OverflowError, ValueError):  # of Python's own, before the kernel is asked
+            what = "an owner, device or name in its header is none"
+            raise Failure(f"cannot unpack {os.fsdecode(entry.name)!r}: {what}", _DAMAGED) from None
 
     def _failure(self, entry: Entry, error: OSError) -> Failure:
         name, number = os.fsdecode(entry.name), error.errno or 0
