@@ -156,7 +156,8 @@ def test_the_last_byte_of_the_page(place: str, length: int, fits: bool) -> None:
     for name in ("base", "upper", "work", "merged"):
         os.mkdir(f"{place}/{name}")
     fixed = len(OverlayMount(place, ("",), "upper", "work", "merged").options)
-    rest, lower = length - fixed, []
+    lower: list[str] = []
+    rest = length - fixed
     while rest > 102:  # so many layers of 100 letters, and one for the rest of the page
         lower.append(f"{len(lower):0100}")
         rest -= 101

@@ -86,7 +86,7 @@ def source(tmp_path: Path) -> Path:
     return top
 
 
-def lures(host: Path, names: list[str]) -> dict[str, Path | str]:
+def lures(host: Path, names: list[str]) -> dict[str, Path]:
     """Names, and the link that each of them becomes once it is made."""
     return {name: host if name in (*DIRECTORIES, *IMPLIED) else host / "secret" for name in names}
 
@@ -217,7 +217,7 @@ def test_copying_up_into_a_shared_volume(
 @pytest.fixture
 def changing(host: Path, container: Path) -> Iterator[Racer]:
     """A container whose files are others from one moment to the next."""
-    names: dict[str, Path | str] = {}
+    names: dict[str, str] = {}
     top = container / "d"
     (top / "sub").mkdir()
     for number in range(6):
@@ -273,7 +273,7 @@ def test_copying_out(changing: Racer, container: Path, tmp_path: Path) -> None:
 def test_what_vanishes_and_shrinks(container: Path, tmp_path: Path, how: str) -> None:
     """Directories go and come back, files are cut to nothing and grow: it is told as it was at some
     moment, or refused in one line."""
-    names: dict[str, Path | str] = {}
+    names: dict[str, str] = {}
     for number in range(4):
         (container / f"d/tree{number}/deep").mkdir(parents=True)
         (container / f"d/tree{number}/deep/file").write_bytes(bytes(300_000))
@@ -457,9 +457,7 @@ def test_with_a_container_that_runs(
     docker.run("--name", "one", *options)
     inside = Path(f"/proc/{docker.pid('one')}/root/srv")
     inside.mkdir()
-    names: dict[str, Path | str] = lures(
-        host, [*FIFOS[:2], *LINKS[:2], *FILES[:2], *DIRECTORIES[:2]]
-    )
+    names = lures(host, [*FIFOS[:2], *LINKS[:2], *FILES[:2], *DIRECTORIES[:2]])
     with luring(shared, **names), luring(inside, **names):
         for number in range(max(1, ROUNDS // 10)):
             for place in ("/shared", "/srv"):

@@ -107,31 +107,31 @@ class Racer:
 
 
 @contextmanager
-def luring(directory: Path, how: str = "luring", **names: Path | str) -> Iterator[Racer]:
+def luring(directory: Path, how: object = "luring", **names: object) -> Iterator[Racer]:
     """Whatever appears under one of the names is exchanged at once for a link to its path.
 
     ``how`` "planting": whenever one of the names is free, a link to its path takes it.
     """
-    with _racing(how, directory, names) as racer:
+    with _racing(str(how), directory, names) as racer:
         yield racer
 
 
 @contextmanager
-def swapping(directory: Path, **names: Path | str) -> Iterator[Racer]:
+def swapping(directory: Path, **names: object) -> Iterator[Racer]:
     """Each name and the other one, which are both there, are exchanged all the time."""
     with _racing("swapping", directory, names) as racer:
         yield racer
 
 
 @contextmanager
-def restless(directory: Path, **names: Path | str) -> Iterator[Racer]:
+def restless(directory: Path, **names: object) -> Iterator[Racer]:
     """Each name that is a "file" is cut and grows, each "directory" goes away and comes back."""
     with _racing("restless", directory, names) as racer:
         yield racer
 
 
 @contextmanager
-def _racing(how: str, directory: Path, names: dict[str, Path | str]) -> Iterator[Racer]:
+def _racing(how: str, directory: Path, names: dict[str, object]) -> Iterator[Racer]:
     words = [str(word) for pair in names.items() for word in pair]
     command = [sys.executable, "-ISc", _PROGRAM, str(directory), how, *words]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=0)
