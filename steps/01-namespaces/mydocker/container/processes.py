@@ -6,6 +6,7 @@ from typing import Any
 from mydocker.kernel.records import record
 
 _SIGCONT = 18
+_PF_SIGNALED = 0x400
 
 
 @record
@@ -27,6 +28,12 @@ class Identity:
     def stopped(self) -> bool:
         """True while this process runs and does nothing: by SIGSTOP, or in a debugger's hands."""
         return self.state() in ("T", "t")
+
+    def doomed(self) -> bool:
+        """Was it killed by a signal, so that it will do nothing more, though a debugger may keep it
+        from being gone? PF_SIGNALED in field 9 of its stat file (linux/sched.h)."""
+        fields = _fields(self.pid) if self.alive() else []
+        return bool(fields) and bool(int(fields[6]) & _PF_SIGNALED)
 
     def awake(self) -> bool:
         """True while this process runs and may do something. One that somebody stopped is told to

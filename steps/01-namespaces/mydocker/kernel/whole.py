@@ -8,6 +8,7 @@ And whoever reads must bear any file: empty, half, binary, nested ten thousand d
 are one error, :class:`Damaged`, which says which file it is.
 """
 
+import errno
 import json
 import os
 from typing import Any
@@ -21,8 +22,8 @@ DRAFT = ".new"
 class Damaged(Failure):
     """A file does not hold what was written there."""
 
-    def __init__(self, path: str, hint: str = "") -> None:
-        super().__init__(f"{path}: not what was written there", hint)
+    def __init__(self, path: str, hint: str = "", why: str = "") -> None:
+        super().__init__(f"{path}: {why or 'not what was written there'}", hint)
         self.path = path
 
 
@@ -96,7 +97,9 @@ def read_json(path: str, hint: str = "") -> dict[str, Any] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise Damaged(f"{path}: {os.strerror(error.errno or 0)}", hint) from None
+        if error.errno == errno.EACCES:
+            hint = "It belongs to root: use sudo"
+        raise Damaged(path, hint, os.strerror(error.errno or 0)) from None
     return parse(data, path, hint)
 
 

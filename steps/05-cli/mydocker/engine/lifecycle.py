@@ -7,7 +7,7 @@ They raise NoSuchContainer, NotRunning, or another Failure.
 import _socket
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import Any
 
@@ -22,6 +22,7 @@ from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import replace
 
 _PATIENCE = 60.0  # seconds for what follows a SIGKILL: the parts are released
+_SILENCES = 3  # of who is attached, from a monitor that does nothing
 _IDLE = 300  # looks at a monitor that does nothing, one in 10 ms
 
 
@@ -144,7 +145,7 @@ def _by_force(store: Store, identifier: str) -> bool:
         return False
     state.monitor.signal(signal.SIGKILL, why="it does not clean up: others will")
     until = time.monotonic() + _PATIENCE
-    while state.monitor.alive() and time.monotonic() < until:
+    while state.monitor.alive() and not state.monitor.doomed() and time.monotonic() < until:
         time.sleep(0.01)
     return not _active(store, identifier)
 
@@ -183,6 +184,8 @@ def kill(store: Store, word: str, number: int = signal.SIGKILL) -> str:
     if number == signal.SIGKILL and (socket := connection.connect(store, identifier)):
         with closing(socket):
             connection.wait_end(socket, _PATIENCE)
+        if _stuck(store, identifier):
+            _by_force(store, identifier)
     return identifier
 
 
@@ -270,7 +273,28 @@ def wait(store: Store, word: str) -> int:
         with closing(socket):
             if ended := connection.wait_end(socket):
                 return ended.exit_code
+        if _stuck(store, identifier):
+            _by_force(store, identifier)
     return look(store, identifier).exit_code
+
+
+def attended(store: Store, identifier: str) -> Callable[[], bool]:
+    """A question for who is attached and hears nothing: False if nobody will say anything more.
+
+    Asking wakes a monitor that somebody has stopped.
+    """
+    silences = 0
+
+    def ask() -> bool:
+        nonlocal silences
+        try:
+            look(store, identifier)
+        except Failure:
+            return True  # gone: its last words are on their way
+        silences = silences + 1 if _stuck(store, identifier) else 0
+        return silences < _SILENCES
+
+    return ask
 
 
 def rename(store: Store, word: str, name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from mydocker.container.processes import Identity
 from mydocker.engine.times import NEVER, number
-from mydocker.kernel.records import asdict, fields, record
+from mydocker.kernel.records import alike, asdict, record
 
 CREATED = "created"
 RUNNING = "running"
@@ -62,8 +62,7 @@ class State:
         for name in ("process", "monitor", "pauser"):
             told[name] = Identity.load(told[name]) if name in told else NOBODY
         state, usual = cls(**told), cls()
-        kinds = [type(getattr(state, name)) is type(getattr(usual, name)) for name in fields(cls)]
-        if "status" not in told or state.status not in STATUSES or not all(kinds):
+        if "status" not in told or state.status not in STATUSES or not alike(state, usual):
             raise ValueError(told)
         number(state.started), number(state.finished)
         return state

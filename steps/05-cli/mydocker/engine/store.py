@@ -291,7 +291,7 @@ def listed(directory: str) -> list[str]:
     """The names in a directory; none if it is not there (any more)."""
     try:
         return os.listdir(directory)
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return []
 
 

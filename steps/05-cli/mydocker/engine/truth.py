@@ -80,7 +80,8 @@ def watched(state: State) -> bool:
 
     One that was stopped goes on from now: it may have to see to an end.
     """
-    running = state.monitor.awake() or state.monitor.alive()
+    monitor = state.monitor
+    running = monitor.awake() or (monitor.alive() and not monitor.doomed())
     return running and (not state.boot or state.boot == boot_id())
 
 
