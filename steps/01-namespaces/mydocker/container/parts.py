@@ -72,15 +72,19 @@ def _saved(part: Part) -> dict[str, Any]:
 
 
 def rebuilt(states: list[dict[str, Any]]) -> list[Part]:
-    """The parts that :func:`saved` wrote, able to release. Raises Failure for an unknown kind."""
+    """The parts that :func:`saved` wrote, able to release. Raises Failure for anything else."""
     return [_rebuilt(state) for state in states]
 
 
 def _rebuilt(state: dict[str, Any]) -> Part:
-    module, _, name = state["part"].partition(":")
+    name = str(state.get("part"))
+    module, _, kind = name.partition(":")
     if not module.startswith("mydocker."):  # the file is ours, but it will not load just anything
-        raise Failure(f"saved part {state['part']}: not one of mydocker's")
-    part = getattr(import_module(module), name)(**state["fields"])
+        raise Failure(f"saved part {name}: not one of mydocker's")
+    try:
+        part = getattr(import_module(module), kind)(**state["fields"])
+    except (ImportError, AttributeError, KeyError, TypeError, ValueError):
+        raise Failure(f"saved part {name}: not what was written there") from None
     if not isinstance(part, Part):
-        raise Failure(f"saved part {state['part']}: not a part")
+        raise Failure(f"saved part {name}: not a part")
     return part

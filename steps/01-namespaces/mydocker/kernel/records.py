@@ -110,6 +110,12 @@ def replace(one: T, **changes: Any) -> T:
     return type(one)(**{**{name: old.__dict__[name] for name in old._fields}, **changes})
 
 
+def alike(one: object, usual: object) -> bool:
+    """Do two records have the same kinds of values? For one that was read from a file."""
+    values, others = one.__dict__, usual.__dict__
+    return all(type(values[name]) is type(others[name]) for name in fields(usual))
+
+
 def asdict(one: object) -> dict[str, Any]:
     """A record as a dictionary, and so the records in it: what can be written as JSON."""
     held: Any = one

@@ -10,14 +10,25 @@ small files.
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from mydocker.kernel import files
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import record, replace
+from mydocker.kernel.whole import Damaged
 from mydocker.overlay2 import digest as digests
 from mydocker.overlay2 import workspace
-from mydocker.overlay2.content import CONFIG, LAYER, MANIFEST, ContentStore, Json, Named, encode
+from mydocker.overlay2.content import (
+    CONFIG,
+    DAMAGED,
+    LAYER,
+    MANIFEST,
+    ContentStore,
+    Json,
+    Named,
+    encode,
+)
 from mydocker.overlay2.layerdb import LayerDB, Registered
 from mydocker.overlay2.layers import LayerStore
 
@@ -124,6 +135,10 @@ class NewLayer:
     blob_size: int
 
 
+def _names_of(manifest: str, index: Iterable[Named]) -> tuple[str, ...]:
+    return tuple(entry.name for entry in index if entry.digest == manifest and entry.name)
+
+
 def _nobody(image_id: str) -> "Sequence[Use]":
     return ()
 
@@ -176,7 +191,10 @@ class ImageStore:
         if not digests.is_hex(digits) or len(digits) > 64:
             return None
         manifests = dict.fromkeys(entry.digest for entry in index)
-        ids = {self.content.read(manifest)["config"]["digest"]: manifest for manifest in manifests}
+        ids = {}
+        for manifest in manifests:
+            with suppress(Damaged):
+                ids[self.content.manifest(manifest).configuration] = manifest
         found = [image_id for image_id in ids if image_id.startswith(digests.ALGORITHM + digits)]
         if len(found) > 1:
             raise Failure(f"{text}: more than one image's id begins so", "Write more of its digits")
@@ -185,23 +203,30 @@ class ImageStore:
         return self._image(ids[found[0]], index) if found else None
 
     def _image(self, manifest: str, index: list[Named]) -> Image:
-        image_id = self.content.read(manifest)["config"]["digest"]
-        document = self.content.read(image_id)
-        return Image(
-            image_id,
-            manifest,
-            tuple(entry.name for entry in index if entry.digest == manifest and entry.name),
-            document,
-            ImageConfig.from_json(document.get("config") or {}),
-            tuple(document["rootfs"]["diff_ids"]),
-        )
+        image_id = self.content.manifest(manifest).configuration
+        document = self.content.document(image_id)
+        try:
+            config = ImageConfig.from_json(document.get("config") or {})
+        except (AttributeError, TypeError, ValueError):
+            raise Damaged(self.content.blob(image_id), DAMAGED) from None
+        names, diff_ids = _names_of(manifest, index), tuple(document["rootfs"]["diff_ids"])
+        return Image(image_id, manifest, names, document, config, diff_ids)
 
     def all(self) -> list[Image]:
-        """All images, the youngest first."""
+        """All images that can be used, the youngest first; see also :meth:`listed`."""
+        return self.listed()[0]
+
+    def listed(self) -> tuple[list[Image], list[tuple[Image, Damaged]]]:
+        """:meth:`all`, and those that are no more than a name, each with what is wrong with it."""
         index = self.content.index()
-        manifests = dict.fromkeys(entry.digest for entry in index)
-        images = [self._image(manifest, index) for manifest in manifests]
-        return sorted(images, key=lambda image: image.created, reverse=True)
+        images, damaged = [], []
+        for manifest in dict.fromkeys(entry.digest for entry in index):
+            try:
+                images.append(self._image(manifest, index))
+            except Damaged as damage:
+                names = _names_of(manifest, index)
+                damaged.append((Image("<damaged>", manifest, names, {}, ImageConfig(), ()), damage))
+        return sorted(images, key=lambda image: image.created, reverse=True), damaged
 
     def layers(self, image: Image) -> list[str]:
         """The ids of the image's layer directories, top first, as overlayfs wants them.
@@ -336,7 +361,10 @@ class ImageStore:
         it stays itself, without a name.
         """
         with workspace.workspace(self.root) as work, self.content.lock():
-            image = self.resolve(name)
+            try:
+                image = self.resolve(name)
+            except Damaged:
+                return self._remove_damaged(name, work)
             removed = self._names_to_remove(image, name)
             last = set(removed) == set(image.names)
             uses = used_by(image.id) if last else ()
@@ -357,6 +385,22 @@ class ImageStore:
                 said.append(f"Deleted: {image.id}")
                 said += [f"Deleted: {chain_id}" for chain_id in self._sweep(work).layers]
             return said
+
+    def _remove_damaged(self, name: str, work: str) -> list[str]:
+        """Take all its names from an image that cannot be read: what it was made of goes as well.
+
+        Raises Damaged for what is no name of one.
+        """
+        from mydocker.overlay2.reference import parse
+
+        wanted = parse(name).name
+        found = [image for image, _ in self.listed()[1] if wanted in image.names]
+        if not found:
+            self.resolve(name)
+        gone = {image.manifest for image in found}
+        self.content.write_index([one for one in self.content.index() if one.digest not in gone])
+        self._sweep(work)
+        return [f"Untagged: {tag}" for image in found for tag in image.names]
 
     def _is_name_of(self, image: Image, name: str) -> bool:
         from mydocker.overlay2.reference import InvalidReference, parse
@@ -432,12 +476,14 @@ class ImageStore:
         """What no image needs, upper layers before lower ones."""
         blobs: set[str] = set()
         chains: set[str] = set()
-        for manifest in {entry.digest for entry in self.content.index()}:
-            value = self.content.read(manifest)
-            document = self.content.read(value["config"]["digest"])
-            blobs |= {manifest, value["config"]["digest"]}
-            blobs |= {layer["digest"] for layer in value["layers"]}
-            chains |= set(digests.chain_ids(document["rootfs"]["diff_ids"]))
+        try:
+            for digest in {entry.digest for entry in self.content.index(strict=True)}:
+                manifest = self.content.manifest(digest)
+                document = self.content.document(manifest.configuration)
+                blobs |= {digest, manifest.configuration, *manifest.layers}
+                chains |= set(digests.chain_ids(document["rootfs"]["diff_ids"]))
+        except Damaged:  # nobody knows what that one needs
+            return Garbage([], [])
         idle = [self.layerdb.get(c) for c in self.layerdb.chain_ids() if c not in chains]
         idle = self._not_stood_upon(idle)
         return Garbage(

@@ -138,6 +138,19 @@ class LayerStore:
         if os.path.lexists(layer.path):
             files.remove_tree(layer.path, why="the layer goes")
 
+    def remove_unfinished(self, layer_id: str) -> None:
+        """Remove half a layer, whose maker was killed: not a file is in it yet.
+
+        Raises Failure if there is one: then somebody has lost the layer's notes, and not the files.
+        """
+        layer = self.layer(layer_id)
+        if os.path.isdir(layer.diff) and os.listdir(layer.diff):
+            raise Failure(
+                f"{layer.path}: a layer without its notes, and with files in it",
+                f"Save what you need of {layer.diff}, and remove the container",
+            )
+        self.remove(layer_id)
+
     def retire(self, layer_id: str, place: str) -> None:
         """As :meth:`remove`, at once however large it is: the layer moves into the directory
         ``place`` on the same filesystem, to be removed there. Nothing there is no error."""

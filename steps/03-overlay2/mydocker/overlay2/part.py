@@ -33,6 +33,7 @@ class LayersPart(Part):
         store = LayerStore(self.root)
         if not store.exists(self.id):
             with hints({errno.EACCES: "The data belongs to root: use sudo"}):
+                store.remove_unfinished(self.id)
                 store.create(self.parents, self.id)
         layer = store.layer(self.id)
         if not layer.lower:

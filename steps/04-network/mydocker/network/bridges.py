@@ -79,7 +79,7 @@ def bring_up(store: Store, network: Network) -> None:
 def heal(store: Store) -> None:
     """Bring up again what of the networks that are up has been removed by somebody else."""
     for network in store.up():
-        if not network.default or store.endpoints(network):
+        if not network.damaged and (not network.default or store.endpoints(network)):
             bring_up(store, network)
 
 

@@ -173,11 +173,15 @@ def to_join(store: Store, word: str) -> Network:
     Called with the store's lock held. Raises Failure if there is no such network.
     """
     if word not in (DEFAULT, "default"):
-        return store.find(word)
+        return store.usable(word)
     network = store.named(DEFAULT)
-    if network and (store.is_up(network) or not _overlapped(network)):
+    if network and network.damaged and store.endpoints(network):
+        return store.usable(DEFAULT)  # which says what to do
+    if network and not network.damaged and (store.is_up(network) or not _overlapped(network)):
         return network
-    if network:  # made on another day: meanwhile the machine uses its subnet itself
+    if network:  # damaged, or of another day: meanwhile the machine uses its subnet itself
+        if store.is_up(network):
+            bridges.take_down(store, network)
         store.remove(network)
     subnet = addresses.choose([*store.taken(), *host.taken()])
     network = Network(
@@ -210,7 +214,7 @@ def inspect(store: Store, network: Network) -> dict[str, Any]:
         "Id": network.id,
         "Created": network.created,
         "Scope": "local",
-        "Driver": "bridge",
+        "Driver": "<damaged>" if network.damaged else "bridge",
         "EnableIPv4": True,
         "EnableIPv6": bool(network.subnet6),
         "IPAM": {"Driver": "default", "Options": None, "Config": config},
@@ -235,7 +239,7 @@ def _shown(network: Network, endpoint: Endpoint) -> dict[str, str]:
         "Name": endpoint.name,
         "EndpointID": endpoint_id(endpoint),
         "MacAddress": endpoint.mac,
-        "IPv4Address": f"{endpoint.address}/{prefixes[0]}",
+        "IPv4Address": f"{endpoint.address}/{prefixes[0]}" if prefixes else endpoint.address,
         "IPv6Address": f"{endpoint.address6}/{prefixes[1]}" if endpoint.address6 else "",
     }
 

@@ -124,5 +124,6 @@ class NetworkPart(Part):
         aside = bool(self._plan) and not trace.observed()
         with self.store.lock():
             leave_all(self.store, self.container, aside=aside)
+            self.store.drop_all(self.container)
             for network in self.store.up():
                 ipam.free_all(self.store.state(network.id, "addresses"), self.container)

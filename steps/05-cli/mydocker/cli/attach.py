@@ -34,7 +34,7 @@ def attach(container: str, no_stdin: bool, detach_keys: str, sig_proxy: bool) ->
     if socket is None:
         raise Refused("You cannot attach to a stopped container, start it first")
     greet(socket, manner)
-    ended = Attachment(socket, manner).run()
+    ended = Attachment(socket, manner, lifecycle.attended(store, identifier)).run()
     if ended is None:
         click.echo("read escape sequence", err=True)
         return

@@ -163,6 +163,7 @@ def prune(force: bool, written: tuple[str, ...]) -> None:
 @click.command()
 @click.argument("container", shell_complete=container_names)
 @click.argument("name", metavar="NEW_NAME")
+@explain_option
 def rename(container: str, name: str) -> None:
     """Give a container another name."""
     from mydocker.engine import lifecycle

@@ -168,6 +168,6 @@ def attach_from_start(store: Store, config: Config, manner: Manner) -> None:
         raise
     if socket is None:
         return
-    ended = Attachment(socket, manner).run()
+    ended = Attachment(socket, manner, lifecycle.attended(store, config.id)).run()
     if ended is not None:
         finish(Ended(ended.exit_code, ended.remarks))

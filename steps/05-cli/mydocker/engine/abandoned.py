@@ -14,14 +14,15 @@ from mydocker.engine.disk import disk_use
 from mydocker.engine.errors import NoSuchContainer
 from mydocker.engine.leftover import Leftover, Place, is_id
 from mydocker.engine.state import DEAD, EXITED, REMOVING
-from mydocker.engine.store import Store
+from mydocker.engine.store import Store, listed
 from mydocker.kernel import files
-from mydocker.kernel.errors import KernelError
+from mydocker.kernel.errors import Failure, KernelError
+from mydocker.kernel.whole import Damaged
 from mydocker.overlay2.layers import LayerStore
 
 
 def unwatched(place: Place) -> Iterator[Leftover]:
-    """Containers that should run, and whose monitor is dead."""
+    """Containers that should run, or were about to, and whose monitor is dead."""
     store = Store(place.root, place.run)
     for identifier in sorted(store.ids()):
         if _unwatched(store, identifier):
@@ -30,15 +31,31 @@ def unwatched(place: Place) -> Iterator[Leftover]:
 
 def _unwatched(store: Store, identifier: str) -> bool:
     try:
-        state = store.state(identifier)
+        state = store.written(identifier)
     except NoSuchContainer:
         return False
-    return state.active and not state.monitor.alive()
+    except Damaged:
+        state = None
+    if state is None or not state.active:  # a killed start, or a file that cannot be read
+        return store.traces(identifier) and not _owned(store, identifier)
+    return not truth.watched(state)
+
+
+def _owned(store: Store, identifier: str) -> bool:
+    """Somebody starts it, or watches it."""
+    from mydocker.engine import evidence
+
+    record = evidence.record_of(store, identifier)
+    if record is not None and record.owner.alive():
+        return True
+    return evidence.monitor_of(store, identifier).alive()
 
 
 def _mend(store: Store, identifier: str) -> None:
     try:
-        truth.look(store, identifier)
+        with truth.changing(store, identifier) as (_, state):
+            if state.status == DEAD and state.error and store.traces(identifier):
+                raise Failure(f"container {identifier[:12]}: {state.error}")
     except NoSuchContainer:
         return  # somebody was faster, and removed it
 
@@ -48,7 +65,7 @@ def ended(place: Place) -> Iterator[Leftover]:
     store, layers = Store(place.root, place.run), LayerStore(place.root)
     for identifier in sorted(store.ids()):
         try:
-            status, auto = store.state(identifier).status, store.config(identifier).auto_remove
+            status, auto = store.state(identifier).status, store.known(identifier).auto_remove
         except NoSuchContainer:
             continue
         if status == REMOVING or (auto and status in (EXITED, DEAD)):
@@ -68,12 +85,13 @@ def drafts(place: Place) -> Iterator[Leftover]:
     store = Store(place.root, place.run)
     if not os.path.isdir(f"{store.path}/names"):
         return
-    for name in sorted(os.listdir(store.path)):
+    for name in sorted(listed(store.path)):
         if name.endswith((".new", ".gone")):
             yield Leftover("directory", name, partial(_discard, store, name))
-    for name in sorted(os.listdir(f"{store.path}/names")):
-        if _nameless(store, name):
-            yield Leftover("name", name, partial(_free, store, name))
+    with store.names_lock():
+        astray = [name for name in sorted(listed(f"{store.path}/names")) if store.astray(name)]
+    for name in astray:
+        yield Leftover("name", name, partial(_free, store, name))
 
 
 def _discard(store: Store, name: str) -> None:
@@ -106,37 +124,24 @@ def _remove_unlocked(fd: int, path: str) -> None:
             raise
 
 
-def _nameless(store: Store, name: str) -> bool:
-    try:
-        identifier = os.readlink(f"{store.path}/names/{name}")
-    except OSError:
-        return False
-    return not os.path.isdir(store.directory(identifier))
-
-
 def _free(store: Store, name: str) -> None:
     with store.names_lock():
-        if _nameless(store, name):
+        if store.astray(name):
             files.unlink(f"{store.path}/names/{name}", why="a name of no container")
 
 
 def sockets(place: Place) -> Iterator[Leftover]:
     """Sockets of monitors that are dead."""
     store = Store(place.root, place.run)
-    try:
-        names = sorted(os.listdir(store.monitors))
-    except FileNotFoundError:
-        return
-    for name in names:
+    for name in sorted(listed(store.monitors)):
         if is_id(name) and not _watched(store, name):
             yield Leftover("socket", name, partial(_close, store, name))
 
 
 def _watched(store: Store, identifier: str) -> bool:
-    try:
-        return store.state(identifier).active
-    except NoSuchContainer:
-        return False
+    from mydocker.engine import evidence
+
+    return evidence.monitor_of(store, identifier).alive()
 
 
 def _close(store: Store, identifier: str) -> None:

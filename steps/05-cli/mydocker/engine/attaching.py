@@ -9,7 +9,7 @@ import signal
 import struct
 import termios
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -22,6 +22,7 @@ from mydocker.kernel import trace
 from mydocker.kernel.records import record
 
 _CHUNK = 32 << 10
+_SILENCE = 2000  # milliseconds
 DETACH_KEYS = "ctrl-p,ctrl-q"
 
 
@@ -66,9 +67,13 @@ def check_input(input_: bool, terminal: bool) -> None:
 class Attachment:
     """One reader at one container."""
 
-    def __init__(self, socket: _socket.socket, manner: Manner) -> None:
+    def __init__(
+        self, socket: _socket.socket, manner: Manner, alive: Callable[[], bool] = lambda: True
+    ) -> None:
+        """``alive``: is there somebody who would speak? Asked when the other end is silent."""
         self.socket = socket
         self.manner = manner
+        self.alive = alive
         self._typed = b""  # the beginning of the detach keys
         self._poll = select.poll()
 
@@ -81,7 +86,9 @@ class Attachment:
             if self.manner.terminal:
                 self._resize()
             while True:
-                ready = dict(self._poll.poll())
+                ready = dict(self._poll.poll(_SILENCE))
+                if not ready and not self.alive():
+                    return End(137, ("the monitor of the container does not answer",))
                 if self.socket.fileno() in ready:
                     data = self.socket.recv(_CHUNK + 1)
                     if not data:

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from mydocker.engine.errors import Refused
 from mydocker.engine.state import State
 from mydocker.engine.store import Store
-from mydocker.engine.truth import look
+from mydocker.engine.truth import changing, look
 from mydocker.kernel import beneath
 from mydocker.kernel.errors import Failure, KernelError
 from mydocker.kernel.records import field, mutable_record, record
@@ -39,13 +39,17 @@ def root_of(store: Store, identifier: str, *, write: bool = False) -> Iterator[i
     with ExitStack() as stack:
         fd = _running(state) if state.up else -1
         if fd < 0:
+            from mydocker.engine.creation import need_layer, need_layer_locked
             from mydocker.engine.images import view
 
             if write:
-                stack.enter_context(store.lock(identifier))
-                _make_layer(store, identifier)
+                _, state = stack.enter_context(changing(store, identifier))
+                if state.active:
+                    raise Refused(f"Container {identifier[:12]} was started just now", "Try again")
+                need_layer_locked(store, identifier)
                 fd = view.writable_root(store.root, identifier)
             else:
+                need_layer(store, identifier)
                 fd = view.container_root(store.root, identifier)
         stack.callback(os.close, fd)
         yield fd
@@ -61,14 +65,6 @@ def _running(state: State) -> int:
         os.close(fd)
         return -1
     return fd
-
-
-def _make_layer(store: Store, identifier: str) -> None:
-    """A container that could not be started may have no layer yet."""
-    from mydocker.engine.creation import make_layer
-
-    if not LayerStore(store.root).exists(identifier):
-        make_layer(store, store.config(identifier))
 
 
 @record

@@ -103,12 +103,30 @@ def make_layer(store: Store, config: Config) -> None:
     from mydocker.overlay2.images import ImageStore
 
     layers = LayerStore(store.root)
-    layers.remove(config.id)  # half of one, if a former attempt was killed
+    layers.remove_unfinished(config.id)
     layer = layers.create(ImageStore(store.root).layers(image_of(config))[::-1], config.id)
     if size := size_limit(config.options):
         from mydocker.overlay2.size_limit import limit
 
         limit(layers.path, layer, size)
+
+
+def need_layer(store: Store, identifier: str) -> None:
+    """See to it that the container has its layer: whoever made the container may have been killed.
+
+    Do not call it with the container's lock held.
+    """
+    if not LayerStore(store.root).exists(identifier):
+        from mydocker.engine.truth import changing
+
+        with changing(store, identifier):
+            need_layer_locked(store, identifier)
+
+
+def need_layer_locked(store: Store, identifier: str) -> None:
+    """As :func:`need_layer`, for whoever holds the lock."""
+    if not LayerStore(store.root).exists(identifier):
+        make_layer(store, store.config(identifier))
 
 
 def _add(store: Store, config: Config, name: str) -> Config:

@@ -1,21 +1,25 @@
 """What happened to containers: ``<root>/events.json``, one line of JSON for each event.
 
 Lines are only ever appended, each in one write(2), so that readers need no lock. A full file is
-renamed to ``events.json.1``, and a new one begun.
+renamed to ``events.json.1``, and a new one begun: once, by whoever holds the file's lock.
 """
 
 import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from contextlib import ExitStack, suppress
+from typing import Any, BinaryIO
 
 from mydocker.engine.config import Config
 from mydocker.engine.filters import Filters, any_of, has_labels
 from mydocker.engine.store import Store
 from mydocker.engine.times import text
+from mydocker.kernel import whole
+from mydocker.kernel.whole import Damaged
 
 _FULL = 4 << 20  # bytes
+_TRIES = 500  # to get the lock, 2 ms apart
 
 
 def path(store: Store) -> str:
@@ -39,17 +43,46 @@ def tell(store: Store, config: Config, action: str, **attributes: str) -> None:
         "timeNano": now,
     }
     line = json.dumps(event, separators=(",", ":")).encode() + b"\n"
-    file = path(store)
-    try:
-        fd = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with suppress(OSError):  # a full disk shall not stop a container from ending
+        _append(path(store), line)
+
+
+def _append(file: str, line: bytes) -> None:
+    while True:
+        fd = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            if os.fstat(fd).st_size > _FULL:
+            locked = _lock(fd)
+            if os.fstat(fd).st_ino != _inode(file):
+                continue  # it was full, and another has begun a new one: our line belongs there
+            size = os.fstat(fd).st_size
+            if size > _FULL and locked:
                 os.rename(file, f"{file}.1")
-            os.write(fd, line)
+                continue
+            if os.write(fd, line) < len(line) and locked:
+                os.ftruncate(fd, size)  # the disk is full: half a line would spoil the next
+            return
         finally:
             os.close(fd)
-    except OSError:
-        return  # a full disk shall not stop a container from ending
+
+
+def _lock(fd: int) -> bool:
+    """One writer at a time; but who was stopped while it wrote does not keep all others waiting."""
+    from fcntl import LOCK_EX, LOCK_NB, flock
+
+    for _ in range(_TRIES):
+        try:
+            flock(fd, LOCK_EX | LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(0.002)
+    return False
+
+
+def _inode(file: str) -> int:
+    try:
+        return os.stat(file).st_ino
+    except FileNotFoundError:
+        return 0
 
 
 def read(
@@ -58,7 +91,7 @@ def read(
     """The events between two moments (nanoseconds), the old ones and those to come until then."""
     file = path(store)
     for name in (f"{file}.1", file):
-        if os.path.exists(name) and os.stat(name).st_mtime_ns >= since:
+        if _inode(name) and os.stat(name).st_mtime_ns >= since:
             yield from _between(_lines(name), since, until)
     if until > time.time_ns():
         yield from _between(_coming(file, until, stop), since, until)
@@ -71,38 +104,38 @@ def _lines(name: str) -> Iterator[bytes]:
 
 def _coming(file: str, until: int, stop: Callable[[], bool]) -> Iterator[bytes]:
     """Lines that are appended from now on."""
-    position = os.path.getsize(file) if os.path.exists(file) else 0
-    inode = os.stat(file).st_ino if os.path.exists(file) else 0
-    rest = b""
-    while time.time_ns() < until and not stop():
-        if os.path.exists(file):
-            if inode and os.stat(file).st_ino != inode:  # a new file was begun
-                yield from _lines_from(f"{file}.1", position)
-                position = 0
-            inode = os.stat(file).st_ino
-            with open(file, "rb") as opened:
-                opened.seek(position)
-                data = rest + opened.read()
-                position = opened.tell()
-            *whole, rest = data.split(b"\n")
-            yield from whole
-        time.sleep(0.05)
+    with ExitStack() as stack:
+        opened = _opened(file, stack)
+        if opened is not None:
+            opened.seek(0, os.SEEK_END)
+        rest = b""
+        while time.time_ns() < until and not stop():
+            # First the question and then the end of the old file: nobody writes to it any more.
+            follows = opened is None or os.fstat(opened.fileno()).st_ino != _inode(file)
+            if opened is not None:
+                *whole_lines, rest = (rest + opened.read()).split(b"\n")
+                yield from whole_lines
+            if follows and (fresh := _opened(file, stack)) is not None:
+                opened = fresh
+                continue
+            time.sleep(0.05)
 
 
-def _lines_from(name: str, position: int) -> Iterator[bytes]:
-    with open(name, "rb") as file:
-        file.seek(position)
-        yield from file
+def _opened(file: str, stack: ExitStack) -> BinaryIO | None:
+    try:
+        return stack.enter_context(open(file, "rb"))
+    except FileNotFoundError:
+        return None
 
 
 def _between(lines: Iterator[bytes], since: int, until: int) -> Iterator[dict[str, Any]]:
     for line in lines:
         try:
-            event = json.loads(line)
-        except ValueError:
+            event = whole.parse(line, "events")
+            if since <= event["timeNano"] <= until and event["Actor"]["Attributes"]["name"]:
+                yield event
+        except (Damaged, KeyError, TypeError):
             continue  # the last line before a power cut
-        if since <= event["timeNano"] <= until:
-            yield event
 
 
 def passes(event: dict[str, Any], filters: Filters) -> bool:

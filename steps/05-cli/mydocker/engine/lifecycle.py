@@ -5,24 +5,25 @@ They raise NoSuchContainer, NotRunning, or another Failure.
 """
 
 import _socket
-import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import Any
 
+from mydocker.container.processes import Identity
 from mydocker.engine import connection, events, names
 from mydocker.engine.config import Config, Restart
 from mydocker.engine.errors import NoSuchContainer, NotRunning, Refused
-from mydocker.engine.state import DEAD, PAUSED, RESTARTING, RUNNING, State
+from mydocker.engine.state import DEAD, NOBODY, PAUSED, RESTARTING, RUNNING, State
 from mydocker.engine.store import Store
-from mydocker.engine.truth import look, look_locked
-from mydocker.kernel import syscalls
+from mydocker.engine.truth import changing, look
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import replace
 
 _PATIENCE = 60.0  # seconds for what follows a SIGKILL: the parts are released
+_SILENCES = 3  # of who is attached, from a monitor that does nothing
+_IDLE = 300  # looks at a monitor that does nothing, one in 10 ms
 
 
 def start(
@@ -34,8 +35,7 @@ def start(
     """
     from mydocker.engine import monitor
 
-    with store.lock(identifier) as lock:
-        state = look_locked(store, identifier)
+    with changing(store, identifier) as (lock, state):
         if state.status == PAUSED:
             raise Refused("cannot start a paused container, try unpause instead")
         if state.active:
@@ -55,11 +55,10 @@ def start(
 
 def _mark_stopped(store: Store, identifier: str) -> State:
     """From now on no restart policy starts it again."""
-    with store.lock(identifier):
-        state = look_locked(store, identifier)
+    with changing(store, identifier) as (_, state):
         if state.active and not state.stopped:
             state = replace(state, stopped=True)
-            store.write_state(store.config(identifier), state)
+            store.note_state(store.known(identifier), state)
         return state
 
 
@@ -68,7 +67,7 @@ def stop(
 ) -> str:
     """Ask it to end by its stop signal; after ``timeout`` seconds (-1: never) kill it."""
     identifier = store.find(word)
-    config = store.config(identifier)
+    config = store.known(identifier)
     seconds = config.stop_timeout if timeout is None else timeout
     if not look(store, identifier).active:
         return identifier
@@ -83,7 +82,7 @@ def end(store: Store, identifier: str, number: int = signal.SIGKILL, seconds: fl
     state = _mark_stopped(store, identifier)
     socket = connection.connect(store, identifier)
     if socket is None:
-        _wait_gone(store, identifier)
+        _end_without_door(store, identifier, state, number, seconds)
         return
     with closing(socket):
         try:
@@ -98,18 +97,57 @@ def end(store: Store, identifier: str, number: int = signal.SIGKILL, seconds: fl
             _signal(store, identifier, store.state(identifier), signal.SIGKILL)
             connection.wait_end(socket, _PATIENCE)
         # end lab
-    if _active(store, identifier):
+    if _active(store, identifier) and not _by_force(store, identifier):
         raise Failure(
             f"tried to kill container {identifier[:12]}, but did not receive an exit event",
             "A process of it may wait for a disk or another machine (state D in ps)",
         )
 
 
-def _wait_gone(store: Store, identifier: str) -> None:
-    """Its monitor has closed its door: it is about to write down the end."""
-    until = time.monotonic() + _PATIENCE
-    while _active(store, identifier) and time.monotonic() < until:
+def _end_without_door(
+    store: Store, identifier: str, state: State, number: int, seconds: float
+) -> None:
+    """Its monitor cannot be spoken with: it writes the end down just now, or its socket is lost."""
+    _signal(store, identifier, state, number)
+    patience = _PATIENCE if number == signal.SIGKILL else seconds
+    if not _gone(store, identifier, patience):
+        _signal(store, identifier, store.state(identifier), signal.SIGKILL)
+        if not _gone(store, identifier, _PATIENCE):
+            _by_force(store, identifier)
+
+
+def _gone(store: Store, identifier: str, seconds: float) -> bool:
+    """Wait until it is not active; False if ``seconds`` (negative: for ever) were not enough, or
+    nothing is left that its monitor could be busy with."""
+    until, idle = time.monotonic() + seconds, 0
+    while _active(store, identifier):
+        if (seconds >= 0 and time.monotonic() > until) or idle > _IDLE:
+            return False
+        idle = idle + 1 if _stuck(store, identifier) else 0
         time.sleep(0.01)
+    return True
+
+
+def _stuck(store: Store, identifier: str) -> bool:
+    """Does its monitor do nothing, though its process has ended?"""
+    state = store.state(identifier)
+    return state.active and not state.process.alive() and state.monitor.stopped()
+
+
+def _by_force(store: Store, identifier: str) -> bool:
+    """Its process has ended, and its monitor does not clean up: somebody holds it, or it hangs.
+
+    Without it the container is one whose monitor was killed, and whoever looks cleans up. False if
+    that did not help, or if its process lives.
+    """
+    state = store.state(identifier)
+    if state.process.alive():
+        return False
+    state.monitor.signal(signal.SIGKILL, why="it does not clean up: others will")
+    until = time.monotonic() + _PATIENCE
+    while state.monitor.alive() and not state.monitor.doomed() and time.monotonic() < until:
+        time.sleep(0.01)
+    return not _active(store, identifier)
 
 
 def _active(store: Store, identifier: str) -> bool:
@@ -122,24 +160,11 @@ def _active(store: Store, identifier: str) -> bool:
 
 def _signal(store: Store, identifier: str, state: State, number: int) -> None:
     """Send a signal to its first process, if there is one; what is paused must go on to get it."""
-    if not state.process.alive():
-        return
-    try:
-        pidfd = syscalls.pidfd_open(state.process.pid)
-    except Failure:
-        return
-    try:
-        if not state.process.alive():  # the pidfd is of another who got the pid
-            return
-        why = "a signal for the container's first process"
-        syscalls.pidfd_send_signal(pidfd, number, pid=state.process.pid, why=why)
-    except Failure:
-        return  # it ended just now
-    finally:
-        os.close(pidfd)
-    config = store.config(identifier)
+    if not state.process.signal(number, why="a signal for the container's first process"):
+        return  # it ended just now, or waits for its next start
+    config = store.known(identifier)
     events.tell(store, config, "kill", signal=str(int(number)))
-    if state.status == PAUSED:
+    if state.status == PAUSED or number == signal.SIGKILL:
         _thaw(store, identifier)
 
 
@@ -152,13 +177,15 @@ def kill(store: Store, word: str, number: int = signal.SIGKILL) -> str:
             raise NotRunning(identifier)
     except Failure as failure:
         raise Refused(f"Cannot kill container: {word}: {failure.message}") from None
-    config = store.config(identifier)
+    config = store.known(identifier)
     if number in (signal.SIGKILL, config.stop_signal):
         state = _mark_stopped(store, identifier)
     _signal(store, identifier, state, number)
     if number == signal.SIGKILL and (socket := connection.connect(store, identifier)):
         with closing(socket):
             connection.wait_end(socket, _PATIENCE)
+        if _stuck(store, identifier):
+            _by_force(store, identifier)
     return identifier
 
 
@@ -179,27 +206,34 @@ def restart(store: Store, word: str, timeout: int | None = None) -> str:
 
 
 def _change(store: Store, identifier: str, config: Config) -> None:
-    with store.lock(identifier):
+    with changing(store, identifier):
         store.write_config(config)
 
 
-def pause(store: Store, word: str) -> str:
-    """Stop all its processes where they are: the freezer of its control group."""
+def pause(store: Store, word: str, pauser: Identity = NOBODY) -> str:
+    """Stop all its processes where they are: the freezer of its control group.
+
+    ``pauser``: who does so for a moment only, and lets it go on.
+    """
     from mydocker.cgroups import freezer
     from mydocker.engine.groups import group_of
 
     identifier = store.find(word)
-    with store.lock(identifier):
-        state = look_locked(store, identifier)
+    with changing(store, identifier) as (_, state):
         if state.status == PAUSED:
             raise Refused(f"Container {word} is already paused")
         if state.status == RESTARTING:
             raise Refused(f"Container {word} is restarting, wait until the container is running")
         if state.status != RUNNING:
             raise NotRunning(identifier)
-        freezer.freeze(group_of(store, identifier))
-        config = store.config(identifier)
-        store.write_state(config, replace(state, status=PAUSED))
+        group, config = group_of(store, identifier), store.config(identifier)
+        # Written first: what stands still and is not known to be paused, nobody lets go on.
+        store.write_state(config, replace(state, status=PAUSED, pauser=pauser))
+        try:
+            freezer.freeze(group)
+        except BaseException:
+            store.note_state(config, state)
+            raise
     events.tell(store, config, "pause")
     return identifier
 
@@ -207,22 +241,25 @@ def pause(store: Store, word: str) -> str:
 def unpause(store: Store, word: str) -> str:
     """Let them go on."""
     identifier = store.find(word)
-    _thaw(store, identifier)
+    if not _thaw(store, identifier):
+        raise Refused(f"Container {identifier} is not paused")
     return identifier
 
 
-def _thaw(store: Store, identifier: str) -> None:
+def _thaw(store: Store, identifier: str) -> bool:
+    """Let it go on, if it is paused or stands still without anybody's knowing; False if not."""
     from mydocker.cgroups import freezer
-    from mydocker.engine.groups import group_of
+    from mydocker.engine.groups import group_part
 
-    with store.lock(identifier):
-        state = look_locked(store, identifier)
-        if state.status != PAUSED:
-            raise Refused(f"Container {identifier} is not paused")
-        freezer.thaw(group_of(store, identifier))
-        config = store.config(identifier)
-        store.write_state(config, replace(state, status=RUNNING))
+    with changing(store, identifier) as (_, state):
+        part = group_part(store, identifier) if state.up else None
+        if part is None or not (state.status == PAUSED or freezer.frozen(part.group())):
+            return False
+        freezer.thaw(part.group())
+        config = store.known(identifier)
+        store.note_state(config, replace(state, status=RUNNING, pauser=NOBODY))
     events.tell(store, config, "unpause")
+    return True
 
 
 def wait(store: Store, word: str) -> int:
@@ -236,18 +273,38 @@ def wait(store: Store, word: str) -> int:
         with closing(socket):
             if ended := connection.wait_end(socket):
                 return ended.exit_code
-    return store.state(identifier).exit_code
+        if _stuck(store, identifier):
+            _by_force(store, identifier)
+    return look(store, identifier).exit_code
+
+
+def attended(store: Store, identifier: str) -> Callable[[], bool]:
+    """A question for who is attached and hears nothing: False if nobody will say anything more.
+
+    Asking wakes a monitor that somebody has stopped.
+    """
+    silences = 0
+
+    def ask() -> bool:
+        nonlocal silences
+        try:
+            look(store, identifier)
+        except Failure:
+            return True  # gone: its last words are on their way
+        silences = silences + 1 if _stuck(store, identifier) else 0
+        return silences < _SILENCES
+
+    return ask
 
 
 def rename(store: Store, word: str, name: str) -> str:
     """Give it another name."""
     identifier = store.find(word)
     bare = names.check(name)
-    with store.lock(identifier):
+    with changing(store, identifier) as (_, state):
         config = store.config(identifier)
         if config.name == bare:
             raise Refused("Renaming a container with the same name as its current name")
-        state = look_locked(store, identifier)
         store.rename(replace(config, name=bare), config.name)
     if state.up:
         _rename_endpoints(store, identifier, bare)
@@ -275,8 +332,7 @@ def update(
     """Change the limits named in ``limits``, at once if it runs, and the restart policy."""
     identifier = store.find(word)
     told = {name: value for name, value in limits.items() if value not in (None, (), False)}
-    with store.lock(identifier):
-        state = look_locked(store, identifier)
+    with changing(store, identifier) as (_, state):
         config = store.config(identifier)
         if restart_policy is not None and config.auto_remove and restart_policy.policy != "no":
             raise Refused("Restart policy cannot be updated because AutoRemove is enabled for the "

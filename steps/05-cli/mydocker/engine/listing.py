@@ -126,16 +126,12 @@ def containers(
 def _all(store: Store) -> Iterator[tuple[Config, State]]:
     for identifier in store.ids():
         try:
-            yield store.config(identifier), look(store, identifier)
+            yield store.known(identifier), look(store, identifier)
         except NoSuchContainer:
             continue  # removed just now
-        except Failure as failure:  # damaged: it is shown, so that it can be removed
+        except Failure as failure:  # it is shown, so that it can be removed
             state = State(DEAD, error=str(failure))
-            yield _damaged(identifier), state
-
-
-def _damaged(identifier: str) -> Config:
-    return Config(identifier, identifier[:12], "", "<damaged>", "", (), {}, {}, (), {}, "")
+            yield store.known(identifier), state
 
 
 def _endpoints(store: Store) -> dict[str, list[tuple[str, Endpoint]]]:

@@ -32,6 +32,7 @@ from mydocker.container.processes import identify, myself
 from mydocker.container.running import Container, Ended, release_all
 from mydocker.engine import events
 from mydocker.engine.config import Config, Restart
+from mydocker.engine.errors import NoSuchContainer
 from mydocker.engine.state import CREATED, EXITED, NOBODY, RESTARTING, RUNNING, State, boot_id
 from mydocker.engine.store import Store
 from mydocker.engine.supervisor import READS, SLIM_AFTER, TYPES, Client, Supervisor
@@ -39,6 +40,7 @@ from mydocker.engine.times import NEVER, now, number
 from mydocker.kernel import syscalls, trace
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import replace
+from mydocker.kernel.whole import Damaged
 
 _MESSAGE = 1 << 17
 _OPEN_FILES = 1 << 20  # no process has more (fs.nr_open)
@@ -225,7 +227,7 @@ def _note_failure(store: Store, config: Config, state: State, error: BaseExcepti
     failed = replace(
         state, status=status, process=NOBODY, monitor=NOBODY, exit_code=code, error=str(error)
     )
-    store.write_state(config, failed)
+    store.note_state(config, failed)
 
 
 def _streams(config: Config) -> dict[str, int]:
@@ -294,9 +296,11 @@ def go_on(supervisor: Supervisor, status: int, container: Container | None = Non
     """The container's process ended: clean up, start it again or not, and at last end too."""
     store = Store(supervisor.facts["root"], supervisor.facts["run"])
     while True:
-        config = store.config(supervisor.facts["id"])
         ended = _ended(store, supervisor, status, container)
-        if not _again(store, config, supervisor, ended):
+        try:
+            if not _again(store, supervisor, ended):
+                break
+        except NoSuchContainer:  # somebody removed its directory
             break
         container = None
         started = _restart(store, supervisor)
@@ -304,7 +308,7 @@ def go_on(supervisor: Supervisor, status: int, container: Container | None = Non
             break
         container = started
         status = _watch_again(supervisor)
-    _finish(store, config, supervisor, ended)
+    _finish(store, supervisor, ended)
 
 
 def _watch_again(supervisor: Supervisor) -> int:
@@ -338,16 +342,20 @@ def _ended(store: Store, supervisor: Supervisor, status: int, container: Contain
 
 
 def _parts(store: Store, identifier: str) -> list[Part]:
-    record = records.read(store.run, identifier)
-    return rebuilt(record.parts) if record else []
+    try:
+        record = records.read(store.run, identifier)
+        return rebuilt(record.parts) if record else []
+    except Failure:  # damaged
+        from mydocker.engine import evidence
+
+        return evidence.parts_of(store, identifier)
 
 
-def _again(store: Store, config: Config, supervisor: Supervisor, ended: Ended) -> bool:
+def _again(store: Store, supervisor: Supervisor, ended: Ended) -> bool:
     """Write the end down; True after the wait before the next start."""
     facts = supervisor.facts
-    with store.lock(config.id):
-        config = store.config(config.id)  # its restart policy may be new
-        state = store.state(config.id)
+    with store.lock(facts["id"]):
+        config, state = store.known(facts["id"]), store.state(facts["id"])
         ran = (number(now()) - number(state.started)) / 1e9
         wait = next_start(config.restart, state, ended.exit_code, ran, facts["wait"])
         again = wait is not None and not supervisor.stopped
@@ -362,7 +370,7 @@ def _again(store: Store, config: Config, supervisor: Supervisor, ended: Ended) -
             restart_count=state.restart_count + again,
         )
         if not (config.auto_remove and not again):
-            store.write_state(config, state)
+            store.note_state(config, state)
         events.tell(store, config, "die", exitCode=str(ended.exit_code))
     if wait is None or not again:
         return False
@@ -392,14 +400,13 @@ def next_start(restart: Restart, state: State, code: int, ran: float, last: floa
 def _restart(store: Store, supervisor: Supervisor) -> Container | None:
     """Start it once more in this process; None if that failed, or is not wanted any more."""
     facts = supervisor.facts
-    with store.lock(facts["id"]):
-        config, state = store.config(facts["id"]), store.state(facts["id"])
-        if state.stopped:
-            return None
-        try:
-            container, fresh = _start(store, config, None)
-        except Failure:
-            return None
+    try:
+        with store.lock(facts["id"]):
+            if store.state(facts["id"]).stopped:
+                return None
+            container, fresh = _start(store, store.config(facts["id"]), None)
+    except Failure:
+        return None
     for name in ("listener", "wait"):
         fresh[name] = facts[name]
     supervisor.facts = fresh
@@ -407,29 +414,36 @@ def _restart(store: Store, supervisor: Supervisor) -> Container | None:
     return container
 
 
-def _finish(store: Store, config: Config, supervisor: Supervisor, ended: Ended) -> NoReturn:
+def _finish(store: Store, supervisor: Supervisor, ended: Ended) -> NoReturn:
     """For good: remove it if it is to be removed, tell everybody, and end."""
-    from mydocker.engine.errors import NoSuchContainer
-
-    remarks = list(ended.remarks)
+    remarks, identifier = list(ended.remarks), supervisor.facts["id"]
     try:
-        with store.lock(config.id):
-            config, state = store.config(config.id), store.state(config.id)
+        with store.lock(identifier):
+            config, state = store.known(identifier), store.state(identifier)
             # Since the end was written down, somebody may have started it: it has a new monitor
             # then, whose state and socket are not ours to touch.
-            ours = state.monitor == myself()
+            ours = state.monitor == myself() or _damaged(store, identifier)
             if ours or not state.active:
-                store.forget_socket(config.id)
+                store.forget_socket(identifier)
             if ours and config.auto_remove:
                 remarks += _removed(store, config, state)
             elif ours:
                 ending = replace(state, status=EXITED, process=NOBODY, monitor=NOBODY)
-                store.write_state(config, replace(ending, exit_code=ended.exit_code))
+                store.note_state(config, replace(ending, exit_code=ended.exit_code))
     except NoSuchContainer:
         pass
     said = "\n".join([str(ended.exit_code), *remarks])
     supervisor.tell_all(b"x" + said.encode())
     os._exit(0)
+
+
+def _damaged(store: Store, identifier: str) -> bool:
+    """Can its state not be read? Then nobody has started it since."""
+    try:
+        store.written(identifier)
+    except Damaged:
+        return True
+    return False
 
 
 def _removed(store: Store, config: Config, state: State) -> list[str]:
@@ -441,6 +455,6 @@ def _removed(store: Store, config: Config, state: State) -> list[str]:
     except Failure as failure:
         if os.path.isdir(store.directory(config.id)):
             ending = replace(state, status=EXITED, process=NOBODY, monitor=NOBODY)
-            store.write_state(config, ending)  # so that `system prune` finds it
+            store.note_state(config, ending)  # so that `system prune` finds it
         return [f"not removed: {failure}. Clean up: mydocker system prune"]
     return []

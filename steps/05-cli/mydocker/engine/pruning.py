@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 from mydocker.cgroups import hierarchy
 from mydocker.cgroups.cgroup import Cgroup
@@ -21,6 +22,7 @@ from mydocker.container import leftovers, state
 from mydocker.engine import abandoned
 from mydocker.engine.disk import disk_use
 from mydocker.engine.leftover import Leftover, Place, is_id
+from mydocker.engine.store import Store as ContainerStore
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import record
 from mydocker.network import leftovers as network_leftovers
@@ -103,15 +105,39 @@ def _containers(place: Place) -> Iterator[Leftover]:
     """Records whose owner was killed: with each go the groups, mounts, links and layer it tells."""
     for identifier in leftovers.dead(place.run):
         record = state.read(place.run, identifier)
-        kept = any(part["fields"].get("keep") for part in record.parts) if record else False
+        kept = any(_kept(part) for part in record.parts) if record else False
         layer = LayerStore(place.root).layer(identifier)
         space = 0 if kept else disk_use(layer.path)
         yield Leftover("container", identifier, partial(_release, place.run, identifier), space)
+    yield from _unknown(place)
+
+
+def _unknown(place: Place) -> Iterator[Leftover]:
+    """Of runs whose record is damaged, those in whose group nothing runs any more."""
+    if not (damaged := leftovers.unknown(place.run)):
+        return
+    from mydocker.engine import evidence
+
+    store = ContainerStore(place.root, place.run)
+    for identifier in damaged:
+        if not os.path.exists(f"{store.directory(identifier)}/config.json"):  # else see abandoned
+            group = Cgroup(f"{own_parent()}/{identifier}", hierarchy.read())
+            if not group.processes():
+                release = partial(_raise_first, partial(evidence.release, store, identifier))
+                yield Leftover("container", identifier, release)
 
 
 def _release(run: str, identifier: str) -> None:
-    failures = leftovers.release(run, identifier)
-    if failures:
+    _raise_first(partial(leftovers.release, run, identifier))
+
+
+def _kept(saved: dict[str, Any]) -> bool:
+    fields = saved.get("fields")
+    return isinstance(fields, dict) and bool(fields.get("keep"))
+
+
+def _raise_first(release: Callable[[], list[Failure]]) -> None:
+    if failures := release():
         raise failures[0]
 
 

@@ -1,13 +1,15 @@
 """``rm``: a container goes, with its layer, its log and its name."""
 
+from contextlib import suppress
+
 from mydocker.engine import events
 from mydocker.engine.config import Config
 from mydocker.engine.errors import NoSuchContainer, Refused
 from mydocker.engine.filters import Filters, passes
 from mydocker.engine.state import CREATED, DEAD, EXITED, REMOVING
 from mydocker.engine.store import Store
-from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import replace
+from mydocker.kernel.whole import NotWritten
 from mydocker.overlay2.layers import LayerStore
 
 
@@ -18,7 +20,7 @@ def remove(store: Store, word: str, *, force: bool = False, volumes: bool = Fals
 
     Raises NoSuchContainer, or Refused for one that runs.
     """
-    from mydocker.engine.truth import look_locked
+    from mydocker.engine.truth import changing
 
     identifier = store.find(word)
     try:
@@ -28,20 +30,16 @@ def remove(store: Store, word: str, *, force: bool = False, volumes: bool = Fals
             # Again, if somebody was just starting it: with the lock we know that he has finished
             while _active(store, identifier):
                 end(store, identifier)
-        with store.lock(identifier):
-            state = look_locked(store, identifier)
+        with changing(store, identifier) as (_, state):
             if state.status not in (CREATED, EXITED, DEAD):
                 raise Refused(
                     f"You cannot remove a {state.status} container {identifier}",
                     "Stop the container before attempting removal or force remove",
                 )
-            name = _name(store, identifier)
-            config = _config(store, identifier)
-            if config is not None:
+            config = store.known(identifier)
+            with suppress(NotWritten):  # on a full disk: what goes makes room
                 store.write_state(config, replace(state, status=REMOVING))
-                forget(store, config, volumes=volumes)
-            else:
-                _forget(store, identifier, name)
+            forget(store, config, volumes=volumes)
     except NoSuchContainer:
         if not force:
             raise
@@ -49,32 +47,12 @@ def remove(store: Store, word: str, *, force: bool = False, volumes: bool = Fals
 
 
 def _active(store: Store, identifier: str) -> bool:
-    from mydocker.engine.truth import look, look_locked
+    from mydocker.engine.truth import changing, look
 
     if look(store, identifier).active:
         return True
-    with store.lock(identifier):
-        return look_locked(store, identifier).active
-
-
-def _config(store: Store, identifier: str) -> Config | None:
-    """None if it is damaged: then it can be removed all the same."""
-    try:
-        return store.config(identifier)
-    except NoSuchContainer:
-        raise
-    except Failure:
-        return None
-
-
-def _name(store: Store, identifier: str) -> str:
-    import os
-
-    directory = f"{store.path}/names"
-    for name in os.listdir(directory):
-        if os.readlink(f"{directory}/{name}") == identifier:
-            return name
-    return ""
+    with changing(store, identifier) as (_, state):
+        return state.active
 
 
 def forget(store: Store, config: Config, *, volumes: bool = False) -> None:
@@ -104,7 +82,7 @@ def prune(store: Store, filters: Filters) -> tuple[list[str], int]:
     removed, space = [], 0
     for identifier in store.ids():
         try:
-            state, config = look(store, identifier), store.config(identifier)
+            state, config = look(store, identifier), store.known(identifier)
             if state.status not in (CREATED, EXITED, DEAD):
                 continue
             if not passes(filters, config.created, config.labels):

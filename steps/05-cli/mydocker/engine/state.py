@@ -6,8 +6,8 @@ Whoever reads it through ``truth`` gets what is so: a file cannot notice that a 
 from typing import Any
 
 from mydocker.container.processes import Identity
-from mydocker.engine.times import NEVER
-from mydocker.kernel.records import asdict, record
+from mydocker.engine.times import NEVER, number
+from mydocker.kernel.records import alike, asdict, record
 
 CREATED = "created"
 RUNNING = "running"
@@ -25,7 +25,8 @@ NOBODY = Identity(0, 0)
 class State:
     """``process`` is its first process and ``monitor`` who watches it; nobody, if it does not run.
 
-    ``stopped``: a user stopped it, so that no restart policy may start it again.
+    ``stopped``: a user stopped it, so that no restart policy may start it again. ``pauser``: who
+    paused it for a moment only, as ``commit`` does; when it is dead, the moment is over.
     """
 
     status: str = CREATED
@@ -39,6 +40,7 @@ class State:
     restart_count: int = 0
     stopped: bool = False
     boot: str = ""  # of which boot of the machine the two processes are
+    pauser: Identity = NOBODY
 
     @property
     def active(self) -> bool:
@@ -56,10 +58,14 @@ class State:
 
     @classmethod
     def from_json(cls, told: dict[str, Any]) -> "State":
-        """From what :meth:`to_json` gave."""
-        told["process"] = Identity(**told["process"])
-        told["monitor"] = Identity(**told["monitor"])
-        return cls(**told)
+        """From what :meth:`to_json` gave. Raises TypeError, KeyError or ValueError for all else."""
+        for name in ("process", "monitor", "pauser"):
+            told[name] = Identity.load(told[name]) if name in told else NOBODY
+        state, usual = cls(**told), cls()
+        if "status" not in told or state.status not in STATUSES or not alike(state, usual):
+            raise ValueError(told)
+        number(state.started), number(state.finished)
+        return state
 
 
 def boot_id() -> str:

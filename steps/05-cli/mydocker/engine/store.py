@@ -8,22 +8,21 @@
     <root>/containers/names/web -> <id>       a name belongs to one container: symlink(2) decides
     <run>/monitors/<id>                       the socket of who watches it, while it runs
 
-A file is written beside and renamed over, after an fsync: after a power cut it says the old or the
-new. Of a container with ``--rm`` nothing is to survive a power cut, and so nothing waits for the
-disk. Every change of a container holds its lock, flock(2) on its directory.
+A file is replaced as a whole (``kernel.whole``): after a power cut it says the old or the new. Of a
+container with ``--rm`` nothing is to survive a power cut, and so nothing waits for the disk. Every
+change of a container holds its lock, flock(2) on its directory; see ``truth.changing``.
 """
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from fcntl import LOCK_EX, flock
+from fcntl import LOCK_EX, LOCK_NB, flock
 
 from mydocker.engine.config import Config
 from mydocker.engine.errors import NameTaken, NoSuchContainer, Refused
 from mydocker.engine.state import DEAD, State
-from mydocker.kernel import files
-from mydocker.kernel.errors import Failure
+from mydocker.kernel import files, whole
+from mydocker.kernel.whole import Damaged, NotWritten
 
 _NAMES = "names"
 _HEX = "0123456789abcdef"
@@ -36,6 +35,7 @@ class Store:
         self.root = os.path.abspath(root)
         self.run = os.path.abspath(run)
         self.path = f"{self.root}/containers"
+        self.unwritten: list[NotWritten] = []  # what was done and could not be written down
 
     def directory(self, identifier: str) -> str:
         """The container's own directory."""
@@ -50,6 +50,11 @@ class Store:
         """The directory of the monitors' sockets."""
         return f"{self.run}/monitors"
 
+    def traces(self, identifier: str) -> bool:
+        """Is there anything of it in the run directory? Nothing, of most that do not run."""
+        names = (f"{self.run}/{identifier}", f"{self.monitors}/{identifier}")
+        return any(os.path.exists(name) for name in names)
+
     def forget_socket(self, identifier: str) -> None:
         """Remove the socket of a monitor that ends, or that was killed. May be called twice."""
         try:
@@ -61,10 +66,7 @@ class Store:
 
     def ids(self) -> list[str]:
         """All ids, in no order."""
-        try:
-            return [name for name in os.listdir(self.path) if len(name) == 64]
-        except FileNotFoundError:
-            return []
+        return [name for name in listed(self.path) if len(name) == 64]
 
     def find(self, word: str) -> str:
         """The id of the container called ``word``, or whose id is or begins with it.
@@ -94,39 +96,87 @@ class Store:
             return ""
         return identifier if os.path.isdir(self.directory(identifier)) else ""
 
+    def astray(self, name: str) -> bool:
+        """Is it nobody's name? Called with the names' lock: else it may only just be given.
+
+        A killed ``create`` leaves one without a container, a killed ``rename`` a second one.
+        """
+        try:
+            identifier = os.readlink(f"{self.path}/{_NAMES}/{name}")
+        except OSError:
+            return False
+        try:
+            return self.config(identifier).name != name
+        except NoSuchContainer:
+            return not os.path.isdir(self.directory(identifier))
+        except Damaged:
+            return False
+
     def config(self, identifier: str) -> Config:
         """What the container is. Raises NoSuchContainer if it is gone, Failure if it is damaged."""
         path = f"{self.directory(identifier)}/config.json"
+        hint = f"It cannot be started any more: mydocker rm -f {identifier[:12]}"
+        told = whole.read_json(path, hint)
+        if told is None:
+            raise NoSuchContainer(identifier[:12])
         try:
-            with open(path, "rb", buffering=0) as file:
-                return Config.from_json(json.loads(file.readall()))
-        except (FileNotFoundError, NotADirectoryError):
-            raise NoSuchContainer(identifier[:12]) from None
+            return Config.from_json(told)
         except (ValueError, TypeError, KeyError):
-            hint = f"It cannot be started any more: mydocker rm -f {identifier[:12]}"
-            raise Failure(f"{path}: not what was written there", hint) from None
+            raise Damaged(path, hint) from None
+
+    def known(self, identifier: str) -> Config:
+        """What is known of the container, to end and to remove it: of a damaged one its name.
+
+        Raises NoSuchContainer if it is gone.
+        """
+        try:
+            return self.config(identifier)
+        except Damaged:
+            name = self.name_of(identifier) or identifier[:12]
+            return Config(identifier, name, "", "<damaged>", "", (), {}, {}, (), {}, "")
+
+    def name_of(self, identifier: str) -> str:
+        """The name that leads to it, whatever its own file says; "" if there is none."""
+        directory = f"{self.path}/{_NAMES}"
+        for name in listed(directory):
+            try:
+                if os.readlink(f"{directory}/{name}") == identifier:
+                    return name
+            except OSError:
+                continue  # freed just now: another container's
+        return ""
 
     def state(self, identifier: str) -> State:
         """What was last written of the container; see ``truth`` for what is so."""
-        path = f"{self.directory(identifier)}/state.json"
         try:
-            with open(path, "rb", buffering=0) as file:
-                return State.from_json(json.loads(file.readall()))
-        except (FileNotFoundError, NotADirectoryError):
+            return self.written(identifier) or State()
+        except Damaged as damage:
+            return State(DEAD, error=damage.message)
+
+    def written(self, identifier: str) -> State | None:
+        """As :meth:`state`, and no more than what is there.
+
+        None if nothing was written yet. Raises NoSuchContainer, or Damaged.
+        """
+        path = f"{self.directory(identifier)}/state.json"
+        told = whole.read_json(path)
+        if told is None:
             if not os.path.isdir(self.directory(identifier)):
-                raise NoSuchContainer(identifier[:12]) from None
-            return State()  # not written yet
+                raise NoSuchContainer(identifier[:12])
+            return None
+        try:
+            return State.from_json(told)
         except (ValueError, TypeError, KeyError):
-            return State(DEAD, error=f"{path}: not what was written there")
+            raise Damaged(path) from None
 
     # ------------------------------------------------------------ change
 
     @contextmanager
-    def lock(self, identifier: str) -> Iterator[int]:
+    def lock(self, identifier: str, *, wait: bool = True) -> Iterator[int]:
         """Nobody else changes this container meanwhile; waits for those who do.
 
         Gives the descriptor that holds the lock. Raises NoSuchContainer if it is gone, also while
-        we waited.
+        we waited; without ``wait``, BlockingIOError if somebody is changing it.
         """
         directory = self.directory(identifier)
         try:
@@ -134,7 +184,7 @@ class Store:
         except (FileNotFoundError, NotADirectoryError):
             raise NoSuchContainer(identifier[:12]) from None
         try:
-            flock(fd, LOCK_EX)
+            flock(fd, LOCK_EX if wait else LOCK_EX | LOCK_NB)
             if not _same(fd, directory):  # it was removed while we waited
                 raise NoSuchContainer(identifier[:12])
             yield fd
@@ -172,10 +222,9 @@ class Store:
                 raise
 
     def _claim(self, name: str, identifier: str) -> None:
-        """Give ``identifier`` the name. Called with the names' lock: a name without a container is
-        what a killed ``create`` left."""
+        """Give ``identifier`` the name. Called with the names' lock."""
         owner = self.named(name)
-        if owner and owner != identifier:
+        if owner and owner != identifier and not self.astray(name):
             raise NameTaken(name, owner)
         link = f"{self.path}/{_NAMES}/{name}"
         if os.path.lexists(link):
@@ -204,14 +253,22 @@ class Store:
         self._write(path, config.to_json(), durable=not config.auto_remove)
 
     def write_state(self, config: Config, state: State) -> None:
-        """Replace what becomes of the container. The caller holds its lock."""
+        """Replace what becomes of the container. The caller holds its lock. Raises NotWritten."""
         path = f"{self.directory(config.id)}/state.json"
         self._write(path, state.to_json(), durable=not config.auto_remove)
 
-    def _write(self, path: str, value: object, *, durable: bool) -> None:
-        from mydocker.overlay2.content import replace
+    def note_state(self, config: Config, state: State) -> None:
+        """As :meth:`write_state`, of what is so already, whatever the disk says to that.
 
-        replace(path, json.dumps(value).encode(), durable=durable)
+        A container must be able to end on a full disk, which it has filled itself perhaps.
+        """
+        try:
+            self.write_state(config, state)
+        except NotWritten as failure:
+            self.unwritten.append(failure)
+
+    def _write(self, path: str, value: object, *, durable: bool) -> None:
+        whole.write_json(path, value, durable=durable)
 
     def remove(self, identifier: str, name: str) -> None:
         """Forget a container. May be called twice.
@@ -224,10 +281,18 @@ class Store:
             gone = f"{directory}.gone"
             if os.path.isdir(directory):
                 files.rename(directory, gone, why="no longer a container: nobody sees half of one")
-            if name:
-                self._drop_name(name, identifier)
+            for each in {name, *listed(f"{self.path}/{_NAMES}")}:
+                self._drop_name(each, identifier)
         if os.path.isdir(gone):
             files.remove_tree(gone, why="the container's own directory")
+
+
+def listed(directory: str) -> list[str]:
+    """The names in a directory; none if it is not there (any more)."""
+    try:
+        return os.listdir(directory)
+    except FileNotFoundError:
+        return []
 
 
 def _same(fd: int, path: str) -> bool:

@@ -22,7 +22,9 @@ def verify(root: str, full: bool = False) -> int:
     that is not as it should be."""
     store = ImageStore(root)
     with _still(store):
-        images = store.all()
+        images, damaged = store.listed()
+        if damaged:
+            raise damaged[0][1]
         for image in images:
             _image(store, image)
         _names(images)

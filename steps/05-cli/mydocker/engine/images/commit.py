@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 
+from mydocker.container.processes import myself
 from mydocker.engine.config import Config
 from mydocker.engine.errors import Refused
 from mydocker.engine.images.layertar import pack_layer
@@ -70,17 +71,19 @@ def commit(
 def _still(store: Store, identifier: str, pause: bool) -> Iterator[None]:
     """Nobody removes or starts the container meanwhile; with ``pause`` it stands still."""
     from mydocker.engine import lifecycle
-    from mydocker.engine.truth import look
+    from mydocker.engine.creation import need_layer_locked
+    from mydocker.engine.truth import changing, look
 
     paused = False
     if pause and look(store, identifier).status == RUNNING:
         try:
-            lifecycle.pause(store, identifier)
+            lifecycle.pause(store, identifier, myself())
             paused = True
         except Refused:
             pass  # it ended, or another paused it, just now
     try:
-        with store.lock(identifier):
+        with changing(store, identifier):
+            need_layer_locked(store, identifier)
             yield
     finally:
         if paused:

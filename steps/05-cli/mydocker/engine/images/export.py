@@ -22,7 +22,10 @@ def export(
     ``sparse``: holes are written as GNU tar -S does. Raises NoSuchContainer; the OSError of a full
     disk or a closed pipe is the caller's.
     """
+    from mydocker.engine.creation import need_layer
+
     identifier = store.find(word)
+    need_layer(store, identifier)
     root = container_root(store.root, identifier)
     try:
         write_pieces(fd, pack_tree(root, sparse=sparse), progress)

@@ -9,7 +9,6 @@ A volume is made in a workspace and moved to its place, content and all: it is t
 at all. Who removes volumes, or notes in a container that one is used, holds the lock.
 """
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -17,8 +16,9 @@ from contextlib import contextmanager
 
 from mydocker.engine.errors import Refused
 from mydocker.engine.times import now
-from mydocker.kernel import files
-from mydocker.kernel.records import asdict, field, record
+from mydocker.kernel import files, whole
+from mydocker.kernel.records import alike, asdict, field, record
+from mydocker.kernel.whole import Damaged
 from mydocker.overlay2.workspace import explained, make_directories, workspace
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
@@ -74,10 +74,13 @@ class VolumeStore:
         if not self.has(name):
             raise NoSuchVolume(name)
         try:
-            with open(f"{self.path}/{name}/{_RECORD}", "rb") as file:
-                return Volume(**json.loads(file.read()))
-        except (OSError, ValueError, TypeError):
-            return Volume(name, "")  # its data count, and they are there
+            told = whole.read_json(f"{self.path}/{name}/{_RECORD}")
+            found, usual = Volume(**(told or {})), Volume(name, "")
+            if found.name == name and alike(found, usual):
+                return found
+        except (Damaged, TypeError):
+            pass
+        return Volume(name, "")  # its data count, and they are there
 
     def create(
         self,
@@ -111,7 +114,7 @@ class VolumeStore:
             files.chmod(f"{draft}/_data", 0o755, why="everyone may enter, as in Docker")
             if fill:
                 fill(f"{draft}/_data")
-            files.create(f"{draft}/{_RECORD}", json.dumps(asdict(volume)), 0o600)
+            whole.write_json(f"{draft}/{_RECORD}", asdict(volume))
             make_directories(self.path)
             try:
                 os.rename(draft, f"{self.path}/{volume.name}")
