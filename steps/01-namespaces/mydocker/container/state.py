@@ -9,6 +9,7 @@ import json
 import os
 from typing import Any
 
+from mydocker.container import private
 from mydocker.container.processes import Identity
 from mydocker.kernel.errors import KernelError
 from mydocker.kernel.records import asdict, field, record
@@ -50,14 +51,16 @@ def _write(run: str, directory: str, state: State) -> None:
         _dump(f"{directory}/state.json.new", state)
         os.rename(f"{directory}/state.json.new", f"{directory}/state.json")
         return
-    new = f"{run}/{state.owner.pid}-{state.owner.start_time}{_NEW}"
-    os.makedirs(new, mode=0o711, exist_ok=True)
+    new = f"{state.owner.pid}-{state.owner.start_time}{_NEW}"
+    private.make(run, new, mode=private.DIRECTORY)
+    new = f"{run}/{new}"
     _dump(f"{new}/state.json", state)
     os.rename(new, directory)
 
 
 def _dump(path: str, state: State) -> None:
-    with open(path, "w") as file:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, private.FILE)
+    with open(fd, "w") as file:
         file.write(json.dumps(asdict(state)))  # json.dump would do without its part in C
 
 

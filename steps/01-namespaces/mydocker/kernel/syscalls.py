@@ -467,12 +467,14 @@ def mount(
     *,
     why: str = "",
     shown: str = "",
+    shown_source: str = "",
 ) -> None:
     """Attach a filesystem, bind a directory, or change how it is mounted (mount(2)).
 
-    ``shown`` replaces ``target`` in events: the path behind a ``/proc/self/fd/N``.
+    ``shown`` replaces ``target`` in events: the path behind a ``/proc/self/fd/N``; likewise
+    ``shown_source``.
     """
-    told = (source, shown or target, filesystemtype or "", mountflags, data or "")
+    told = (shown_source or source, shown or target, filesystemtype or "", mountflags, data or "")
     raw = (_bytes(source), _bytes(target), _bytes(filesystemtype), mountflags, _bytes(data))
     _make("mount", told, why, _mount, *raw)
 

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from mydocker.container.private import FILE
 from mydocker.kernel import files
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import record
@@ -47,6 +48,7 @@ class ContentStore:
     """The content under ``<root>/image``. Making the object touches nothing."""
 
     def __init__(self, root: str) -> None:
+        self.root = root
         self.path = f"{root}/image"
 
     # ------------------------------------------------------------ blobs
@@ -91,7 +93,7 @@ class ContentStore:
     def adopt(self, path: str, digest: str) -> None:
         """Take the file ``path``, which must be on the same filesystem, as the blob ``digest``."""
         self.found()
-        os.chmod(path, 0o644)
+        os.chmod(path, FILE)
         os.rename(path, self.blob(digest))
 
     def digests(self) -> list[str]:
@@ -134,7 +136,7 @@ class ContentStore:
         except FileNotFoundError:
             return []
         except OSError as error:
-            hint = "Name a directory with --root, or MYDOCKER_ROOT; only root can look into it"
+            hint = "The data belongs to root: use sudo; or name a directory with --root"
             raise Failure(f"{path}: {error.strerror}", hint) from None
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise Failure(f"{path}: {error!r}", "The image store is damaged") from None
@@ -165,8 +167,7 @@ class ContentStore:
 
     def found(self) -> None:
         """Make what an empty store consists of."""
-        if not os.path.isdir(f"{self.path}/blobs/sha256"):
-            make_directories(f"{self.path}/blobs/sha256")
+        make_directories(self.root, "image/blobs/sha256")
         if not os.path.exists(f"{self.path}/oci-layout"):
             replace(f"{self.path}/oci-layout", encode({"imageLayoutVersion": "1.0.0"}))
 
@@ -183,7 +184,7 @@ def replace(path: str, data: bytes, *, durable: bool = True) -> None:
     """
     draft = f"{path}.{os.getpid()}.new"
     try:
-        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE)
         try:
             rest = memoryview(data)
             while rest:

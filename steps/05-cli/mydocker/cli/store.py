@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterable
 
 from mydocker.container.commandline import default_root, default_run
+from mydocker.container.private import close
 from mydocker.engine.errors import REFUSED, NoSuchContainer
 from mydocker.engine.store import Store
 from mydocker.kernel.errors import Failure
@@ -11,7 +12,7 @@ from mydocker.kernel.errors import Failure
 
 def containers(root: str = "") -> Store:
     """The containers of this machine, or of another ``root``."""
-    return Store(root or default_root(), default_run())
+    return Store(close(root or default_root()), default_run())
 
 
 def for_each(

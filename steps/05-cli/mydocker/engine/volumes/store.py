@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+from mydocker.container.private import DIRECTORY, FILE
 from mydocker.engine.errors import Refused
 from mydocker.engine.times import now
 from mydocker.kernel import files
@@ -106,13 +107,13 @@ class VolumeStore:
         volume = Volume(name or os.urandom(32).hex(), now(), dict(labels or {}), not name)
         with workspace(self.root) as work, explained(self.path):
             draft = f"{work}/volume"
-            files.mkdir(draft, 0o711, why="a volume")
+            files.mkdir(draft, DIRECTORY, why="a volume")
             files.mkdir(f"{draft}/_data", 0o755, why="what containers will see of it")
             files.chmod(f"{draft}/_data", 0o755, why="everyone may enter, as in Docker")
             if fill:
                 fill(f"{draft}/_data")
-            files.create(f"{draft}/{_RECORD}", json.dumps(asdict(volume)), 0o600)
-            make_directories(self.path)
+            files.create(f"{draft}/{_RECORD}", json.dumps(asdict(volume)), FILE)
+            make_directories(self.root, "volumes")
             try:
                 os.rename(draft, f"{self.path}/{volume.name}")
             except OSError:
@@ -133,7 +134,7 @@ class VolumeStore:
         from fcntl import LOCK_EX, flock
 
         with explained(self.path):
-            make_directories(self.path)
+            make_directories(self.root, "volumes")
             fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             flock(fd, LOCK_EX)
