@@ -42,6 +42,8 @@ def _become(process: Process, parts: list[Part], channel: Channel) -> None:
     os.environ.clear()
     os.environ.update(process.environment)
     for part in parts:
+        part.reach()
+    for part in parts:
         part.enter()
     if process.terminal:
         _open_terminal(channel)

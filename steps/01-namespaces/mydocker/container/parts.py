@@ -42,6 +42,10 @@ class Part:
     def attach(self, pid: int) -> None:
         """On the host, while the process ``pid`` exists and waits."""
 
+    def reach(self) -> None:
+        """Inside the process, before the first part enters and the user may change: open what the
+        container's root, if it is somebody else on the host, cannot reach by a path."""
+
     def enter(self) -> None:
         """Inside the process, before it becomes the command."""
 

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from mydocker.container import private
 from mydocker.container.processes import Identity
 from mydocker.kernel import whole
 from mydocker.kernel.errors import KernelError
@@ -52,9 +53,10 @@ def _write(run: str, directory: str, state: State) -> None:
     if os.path.isdir(directory):
         _dump(directory, state)
         return
-    new = f"{run}/{state.owner.pid}-{state.owner.start_time}{_NEW}"
-    os.makedirs(new, mode=0o711, exist_ok=True)
+    name = f"{state.owner.pid}-{state.owner.start_time}{_NEW}"
+    new = f"{run}/{name}"
     try:
+        private.make(run, name, mode=private.DIRECTORY)
         _dump(new, state)
         os.rename(new, directory)
     except BaseException:
@@ -64,7 +66,7 @@ def _write(run: str, directory: str, state: State) -> None:
 
 def _dump(directory: str, state: State) -> None:
     # On a tmpfs, which no power cut leaves behind: there is no disk to wait for.
-    whole.write_json(f"{directory}/{_NAME}", asdict(state), durable=False, mode=0o644)
+    whole.write_json(f"{directory}/{_NAME}", asdict(state), durable=False)
 
 
 def read(run: str, identifier: str) -> State | None:

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from mydocker.container.private import FILE
 from mydocker.kernel import files, whole
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import record
@@ -60,6 +61,7 @@ class ContentStore:
     """The content under ``<root>/image``. Making the object touches nothing."""
 
     def __init__(self, root: str) -> None:
+        self.root = root
         self.path = f"{root}/image"
 
     # ------------------------------------------------------------ blobs
@@ -110,13 +112,13 @@ class ContentStore:
         digest = digests.of(data)
         if not self.has(digest):
             self.found()
-            whole.write(self.blob(digest), data, mode=0o644)
+            whole.write(self.blob(digest), data)
         return {"digest": digest, "size": len(data)}
 
     def adopt(self, path: str, digest: str) -> None:
         """Take the file ``path``, which must be on the same filesystem, as the blob ``digest``."""
         self.found()
-        os.chmod(path, 0o644)
+        os.chmod(path, FILE)
         os.rename(path, self.blob(digest))
 
     def digests(self) -> list[str]:
@@ -170,7 +172,7 @@ class ContentStore:
         except FileNotFoundError:
             return
         except OSError as error:
-            hint = "Name a directory with --root, or MYDOCKER_ROOT; only root can look into it"
+            hint = "The data belongs to root: use sudo; or name a directory with --root"
             raise Failure(f"{self.path}: {error.strerror}", hint) from None
 
     def write_index(self, entries: list[Named]) -> None:
@@ -181,7 +183,7 @@ class ContentStore:
             for entry in entries
         ]
         index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
-        whole.write(f"{self.path}/index.json", encode(index), mode=0o644)
+        whole.write(f"{self.path}/index.json", encode(index))
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -199,11 +201,10 @@ class ContentStore:
 
     def found(self) -> None:
         """Make what an empty store consists of."""
-        if not os.path.isdir(f"{self.path}/blobs/sha256"):
-            make_directories(f"{self.path}/blobs/sha256")
+        make_directories(self.root, "image/blobs/sha256")
         if not os.path.exists(f"{self.path}/oci-layout"):
             layout = encode({"imageLayoutVersion": "1.0.0"})
-            whole.write(f"{self.path}/oci-layout", layout, mode=0o644)
+            whole.write(f"{self.path}/oci-layout", layout)
 
 
 def _named(entry: Any) -> Named | None:

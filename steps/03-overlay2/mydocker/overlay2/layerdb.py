@@ -13,6 +13,7 @@ same, and a layer can be unpacked anew without any image noticing.
 
 import os
 
+from mydocker.container.private import DIRECTORY, FILE
 from mydocker.kernel import files
 from mydocker.kernel.records import record
 from mydocker.overlay2 import digest as digests
@@ -34,6 +35,7 @@ class LayerDB:
     """The registrations under ``<root>/image/layerdb``. Making the object touches nothing."""
 
     def __init__(self, root: str) -> None:
+        self.root = root
         self.path = f"{root}/image/layerdb"
 
     def cache_id(self, chain_id: str) -> str:
@@ -71,16 +73,16 @@ class LayerDB:
     def draft(self, workspace: str, layer: Registered) -> None:
         """Write the registration into the workspace: from now on a kill leaves no unknown layer."""
         directory = f"{workspace}/{REGISTRATION}"
-        files.mkdir(directory, why="what will be known about the layer")
+        files.mkdir(directory, DIRECTORY, why="what will be known about the layer")
         contents = {CACHE_ID: layer.cache_id, "diff": layer.diff_id, "size": str(layer.size)}
         if layer.parent:
             contents["parent"] = layer.parent
         for name, text in contents.items():
-            files.create(f"{directory}/{name}", text)
+            files.create(f"{directory}/{name}", text, FILE)
 
     def publish(self, workspace: str, chain_id: str) -> None:
         """Move the draft to its place: the layer exists."""
-        make_directories(f"{self.path}/sha256")
+        make_directories(self.root, "image/layerdb/sha256")
         os.rename(f"{workspace}/{REGISTRATION}", self._directory(chain_id))
 
     def remove(self, chain_id: str) -> None:

@@ -20,6 +20,7 @@ import errno
 import os
 from collections.abc import Iterable, Sequence
 
+from mydocker.container import private
 from mydocker.kernel import files
 from mydocker.kernel.errors import Failure, KernelError
 from mydocker.kernel.records import record
@@ -27,8 +28,9 @@ from mydocker.kernel.records import record
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"  # base32: 32 symbols, so a random byte maps evenly
 _SHORT = 26
 _ID = 64
-# Directories above the layers can be passed through (a container in a user namespace must reach its
-# root), but not listed: an image's set-uid programs are not for the users of this machine.
+# A layer's own directory can be passed through, but not listed: a container's root that is somebody
+# else on the host finds ``merged`` in it, by a descriptor (``rootfs``). On a path nobody gets here:
+# what is above is closed, for an image's set-uid programs are not for the users of this machine.
 _CLOSED = 0o711
 
 
@@ -214,9 +216,7 @@ class LayerStore:
 
     def _found(self) -> None:
         """Make the directories of an empty store."""
-        parent = os.path.dirname(self.path)
-        if not os.path.isdir(parent):
-            os.makedirs(os.path.dirname(parent) or ".", exist_ok=True)
-        for path, mode in ((parent, _CLOSED), (self.path, _CLOSED), (f"{self.path}/l", 0o755)):
+        private.found(os.path.dirname(self.path))
+        for path in (self.path, f"{self.path}/l"):
             if not os.path.isdir(path):
-                files.mkdir(path, mode, why="the store of layers")
+                files.mkdir(path, private.DIRECTORY, why="the store of layers")

@@ -6,11 +6,12 @@ import os
 from mydocker.container.parts import Part
 from mydocker.kernel import files, syscalls
 from mydocker.kernel.errors import Failure, KernelError, hints
-from mydocker.kernel.records import field, record
+from mydocker.kernel.records import field, mutable_record, record
 from mydocker.overlay2 import rootfs
+from mydocker.overlay2.held import Held
 from mydocker.overlay2.layers import LayerStore
 from mydocker.overlay2.mounting import OverlayMount, mount_overlay
-from mydocker.overlay2.volumes import Volume, provide_sources
+from mydocker.overlay2.volumes import BIND, Volume, provide_sources
 
 
 @record
@@ -75,7 +76,7 @@ def unmount(path: str) -> None:
             raise
 
 
-@record
+@mutable_record
 class RootPart(Part):
     """Inside: everything that belongs into a container's root is mounted, and it becomes ``/``.
 
@@ -90,6 +91,17 @@ class RootPart(Part):
     def prepare(self) -> None:
         provide_sources(self.volumes)
 
+    def reach(self) -> None:
+        above = os.path.dirname(self.directory)
+        sources = [volume.source for volume in self.volumes if volume.kind == BIND]
+        self.held = Held([above, self.directory, *sources])
+
     def enter(self) -> None:
-        rootfs.mount_all(self.directory, self.volumes, self.read_only, self.contents)
-        rootfs.pivot(self.directory)
+        root = rootfs.mount_all(
+            self.directory, self.held, self.volumes, self.read_only, self.contents
+        )
+        self.held.close()
+        try:
+            rootfs.pivot(root.name)
+        finally:
+            os.close(root.fd)

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from mydocker.container.commandline import default_root
+from mydocker.container.private import close
 
 
 def root_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -14,6 +15,7 @@ def root_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "--root",
         default=default_root,
         metavar="DIRECTORY",
+        callback=lambda context, parameter, value: close(value),
         help="Where images and layers are kept.",
     )
     return option(command)

@@ -21,8 +21,11 @@ from collections.abc import Sequence
 from mydocker.kernel import beneath, files, syscalls
 from mydocker.kernel.errors import Failure, KernelError, hints
 from mydocker.kernel.records import record, replace
+from mydocker.overlay2.held import Held
 from mydocker.overlay2.volumes import BIND, OF_PROC, Volume
 
+_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_TREE = syscalls.MS_BIND | syscalls.MS_REC
 _SAFE = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
 
 
@@ -172,9 +175,16 @@ def filesystems(
 class Root:
     """A directory that is becoming a container's root; all targets are resolved inside it."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, fd: int = -1) -> None:
+        """``fd`` is its descriptor, if somebody has it: closed by whoever uses the object."""
         self.directory = directory
-        self.fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.fd = fd if fd >= 0 else os.open(directory, _DIRECTORY)
+
+    @property
+    def name(self) -> str:
+        """What leads to it: its path, or where that is closed to our user, its descriptor."""
+        open_to_us = os.path.isdir(self.directory)
+        return self.directory if open_to_us else f"/proc/self/fd/{self.fd}"
 
     def find(self, path: str, *, links: bool = True) -> int:
         """A descriptor (O_PATH) for ``path`` inside the root; -1 if it is not there."""
@@ -304,22 +314,29 @@ def _path(fd: int) -> str:
 
 def mount_all(
     directory: str,
+    held: Held,
     volumes: Sequence[Volume] = (),
     read_only: bool = False,
     contents: Contents = USUAL,
-) -> None:
-    """Mount everything that a container needs below ``directory``, its future root.
+) -> Root:
+    """Mount everything that a container needs below ``directory``, its future root; that root.
 
     Runs inside the container's mount namespace, whose propagation is private already: otherwise all
-    this would appear on the host too. Raises Failure or KernelError.
+    this would appear on the host too. ``held`` has ``directory``, the one above it, and the sources
+    of the volumes. Raises Failure or KernelError.
     """
     umask = os.umask(0)  # devices are 666 by their nature
     with hints(_OLD):
         # pivot_root wants a mount point; and a mount that came from the host's namespace is locked
         # in a user namespace, while a bind of it made here is ours.
-        bind = syscalls.MS_BIND | syscalls.MS_REC
-        syscalls.mount(directory, directory, None, bind, why="pivot_root(2) wants a mount point")
-        root = Root(directory)
+        own = held.descriptor(directory)
+        why, told = "pivot_root(2) wants a mount point", {"shown": directory}
+        path = beneath.path(own)
+        syscalls.mount(path, path, None, _TREE, why=why, source_shown=directory, **told)
+        # By name again, and from above: a descriptor from before is of what lies under the mount.
+        above, _, name = directory.rpartition("/")
+        fd = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=held.descriptor(above))
+        root = Root(directory, fd)
         try:
             unified = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
             for filesystem in filesystems(unified, _is_mapped(5), contents):
@@ -329,7 +346,7 @@ def mount_all(
             for device in contents.devices:
                 _add_device(root, device)
             for volume in volumes:
-                _mount_volume(root, volume)
+                _mount_volume(root, volume, held)
             _check_proc(root)
             for path in () if contents.open else READ_ONLY:
                 _make_read_only(root, path)
@@ -337,10 +354,16 @@ def mount_all(
                 _mask(root, path)
             if read_only:
                 attribute = syscalls.MOUNT_ATTR_RDONLY
-                syscalls.mount_setattr(directory, 0, attribute, why="--read-only: the image too")
-        finally:
+                why = "--read-only: the image too"
+                syscalls.mount_setattr(
+                    f"/proc/self/fd/{root.fd}", 0, attribute, why=why, shown=directory
+                )
+        except BaseException:
             os.close(root.fd)
+            raise
+        finally:
             os.umask(umask)
+    return root
 
 
 def _is_mapped(gid: int) -> bool:
@@ -439,9 +462,9 @@ def _add_device(root: Root, device: Device) -> None:
         os.close(fd)
 
 
-def _mount_volume(root: Root, volume: Volume) -> None:
+def _mount_volume(root: Root, volume: Volume, held: Held) -> None:
     if volume.kind == BIND:
-        source = _of_host(volume.source)
+        source = os.dup(held.descriptor(volume.source))
         try:
             target = root.place(volume.target, stat.S_ISDIR(os.fstat(source).st_mode))
         except BaseException:

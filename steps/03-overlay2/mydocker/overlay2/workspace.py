@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fcntl import LOCK_EX, LOCK_NB, flock
 
+from mydocker.container import private
+from mydocker.container.private import DIRECTORY, TOP
 from mydocker.kernel import files
 from mydocker.kernel.errors import Failure, KernelError
 from mydocker.overlay2.layers import LayerStore
@@ -20,16 +22,30 @@ REGISTRATION = "layerdb"
 CACHE_ID = "cache-id"
 
 
-def make_directories(path: str) -> None:
-    """Make ``path`` and what is missing above it; what is there is left as it is.
-
-    Directories of a store can be passed through but not listed: see ``layers``.
-    """
+def make_directories(root: str, names: str) -> str:
+    """Make ``names`` below the data's directory ``root``, and what is missing above; its path."""
+    path = f"{root}/{names}"
     if os.path.isdir(path):
-        return
-    make_directories(os.path.dirname(os.path.abspath(path)))
+        return path
+    found(root)
+    above = names.rpartition("/")[0]
+    if above:
+        make_directories(root, above)
+    _make(path, DIRECTORY, "the store of images")
+    return path
+
+
+def found(root: str) -> None:
+    """Make the data's directory, closed to other users, if it is not there (see ``private``)."""
+    if not os.path.isdir(root):
+        os.makedirs(os.path.dirname(os.path.abspath(root)), exist_ok=True)
+        _make(root, TOP, "where all data lie, closed to other users")
+    private.found(root)
+
+
+def _make(path: str, mode: int, why: str) -> None:
     try:
-        files.mkdir(path, 0o711, why="the store of images")
+        files.mkdir(path, mode, why=why)
     except KernelError:
         if not os.path.isdir(path):  # another process may have been faster
             raise
@@ -60,7 +76,7 @@ _WHY = {
 def workspace(root: str) -> Iterator[str]:
     """A fresh directory for the length of the block; then it is removed, whatever happens."""
     with explained(root):
-        make_directories(f"{root}/tmp")
+        make_directories(root, "tmp")
         while True:
             path = f"{root}/tmp/{os.urandom(8).hex()}"
             files.mkdir(path, 0o700, why="a place for half-done work")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mydocker.container.commandline import LazyGroup, default_root, default_run, explain_option
+from mydocker.container.private import close
 from mydocker.kernel.errors import Failure
 from mydocker.network import addresses, bridges, drawing, membership, networks
 from mydocker.network.endpoints import Attachment, published
@@ -21,7 +22,7 @@ _REFUSED = 1  # docker's exit code for all that is not run or a wrong option
 
 
 def _store() -> Store:
-    return Store(default_root(), default_run())
+    return Store(close(default_root()), default_run())
 
 
 def _console() -> "Console":

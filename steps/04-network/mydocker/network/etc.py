@@ -7,12 +7,14 @@ container's own directory, written before it starts and bound over those of its 
 import os
 from collections.abc import Sequence
 
+from mydocker.container import private
 from mydocker.container.parts import Part
-from mydocker.kernel import files, syscalls
+from mydocker.kernel import files
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import field, mutable_record
 from mydocker.network import addresses, host
 from mydocker.network.store import Endpoint, Network, Store
+from mydocker.overlay2.held import Held
 from mydocker.overlay2.rootfs import Root
 
 NAMES = ("hosts", "hostname", "resolv.conf")
@@ -103,26 +105,36 @@ class EtcPart(Part):
 
     def prepare(self) -> None:
         """Write the files."""
-        os.makedirs(self.directory.rpartition("/")[0], exist_ok=True)
         if not os.path.isdir(self.directory):
-            files.mkdir(self.directory, 0o711, why="the container's own directory")
+            private.make(self.root, "containers")
+            files.mkdir(self.directory, private.DIRECTORY, why="the container's own directory")
         attached = Store(self.root, self.run).attached(self.container)
         for name, text in self.texts(attached).items():
             files.create(f"{self.directory}/{name}", text, why=f"what /etc/{name} shall say")
+
+    def reach(self) -> None:
+        """Open the files, and the root that they go to."""
+        if self.rootfs:
+            self.held = Held([self.rootfs, *self._sources().values()])
+
+    def _sources(self) -> dict[str, str]:
+        """The file to bind over each of the names: of this container, or of whose network it is."""
+        borrowed = self.borrowed or self.directory
+        return {n: f"{self.directory if n == 'hostname' else borrowed}/{n}" for n in NAMES}
 
     def enter(self) -> None:
         """Bind the files over those of the image."""
         if not self.rootfs:
             return
-        root = Root(self.rootfs)
+        root = Root(self.rootfs, self.held.descriptor(self.rootfs))
         try:
-            for name in NAMES:
-                source = self.borrowed if self.borrowed and name != "hostname" else self.directory
+            for name, source in self._sources().items():
                 target = root.provide(f"/etc/{name}", directory=False)
                 why = f"/etc/{name} of this container, not of the image"
-                root.mount(target, f"{source}/{name}", None, syscalls.MS_BIND, why=why)
+                held = os.dup(self.held.descriptor(source))
+                root.bind(target, held, source, why=why, recursive=False)
         finally:
-            os.close(root.fd)
+            self.held.close()
 
     def rewrite(self) -> None:
         """Write the files anew, in place, as a bind mount shows the file that was there."""

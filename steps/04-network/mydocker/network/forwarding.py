@@ -39,7 +39,7 @@ def need(store: Store, network: Network) -> None:
     for version in {4, 6 if network.subnet6 else 4}:
         path = _SWITCHES[version]
         if files.read(path) == "0":
-            open(_note(store, version), "w").close()
+            os.close(os.open(_note(store, version), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
             with hints(_LOCKS):
                 files.write(path, "1", why="a packet may go in at one interface and out at another")
 

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from typing import Any, Self
 
 from mydocker.kernel import whole
+from mydocker.container import private
 from mydocker.kernel.errors import Failure, KernelError
 from mydocker.kernel.records import alike, asdict, field, record
 from mydocker.kernel.whole import Damaged
@@ -130,7 +131,8 @@ class Store:
 
     def lock(self) -> "Lock":
         """One change of the machine's network at a time: ``with store.lock(): …`` (flock(2))."""
-        os.makedirs(self.state(), exist_ok=True)
+        if not os.path.isdir(self.state()):
+            private.make(self.run, "network", mode=private.DIRECTORY)
         return Lock(self.state("lock"))
 
     # ------------------------------------------------------------ networks
@@ -201,8 +203,8 @@ class Store:
 
     def add(self, network: Network) -> None:
         """Save a new network under a name that nobody has. Raises Failure if somebody has."""
-        os.makedirs(self._definition(network.id), exist_ok=True)
-        os.makedirs(self._definition("names"), exist_ok=True)
+        private.make(self.root, "network", network.id)
+        private.make(self.root, "network", "names")
         try:
             whole.write_json(self._definition(network.id, "network.json"), asdict(network))
         except BaseException:  # a full disk
@@ -251,8 +253,8 @@ class Store:
 
     def mark_up(self, network: Network) -> None:
         """Note that the network's bridge is about to be made: from now on it has to be removed."""
-        os.makedirs(self.state(network.id, "addresses"), exist_ok=True)
-        os.makedirs(self.state(network.id, "endpoints"), exist_ok=True)
+        for name in ("addresses", "endpoints"):
+            private.make(self.run, "network", network.id, name, mode=private.DIRECTORY)
 
     def mark_down(self, network: Network) -> None:
         """Note that nothing of the network is left on the machine."""

@@ -6,6 +6,7 @@ import click
 
 from mydocker.cli.pruning import agreed, prune_options, report
 from mydocker.container.commandline import default_root, default_run, explain_option
+from mydocker.container.private import close
 from mydocker.network.commands import NetworkGroup, all_networks, inspected
 from mydocker.network.store import Store
 
@@ -60,7 +61,7 @@ def list_networks(quiet: bool, no_trunc: bool, written: tuple[str, ...], form: s
 
 
 def _store() -> Store:
-    return Store(default_root(), default_run())
+    return Store(close(default_root()), default_run())
 
 
 def _passes(one: dict[str, Any], chosen: dict[str, list[str]]) -> bool:

@@ -7,6 +7,7 @@ from functools import partial
 import click
 
 from mydocker.container.commandline import default_root, default_run
+from mydocker.container.private import close
 from mydocker.engine.errors import REFUSED, NoSuchContainer
 from mydocker.engine.store import Store
 from mydocker.kernel.errors import Failure
@@ -17,7 +18,7 @@ def containers(root: str = "") -> Store:
 
     What could not be written down is told when the command ends.
     """
-    store = Store(root or default_root(), default_run())
+    store = Store(close(root or default_root()), default_run())
     if context := click.get_current_context(silent=True):
         context.call_on_close(partial(_tell_unwritten, store))
     return store

@@ -91,10 +91,18 @@ def read(
     """The events between two moments (nanoseconds), the old ones and those to come until then."""
     file = path(store)
     for name in (f"{file}.1", file):
-        if _inode(name) and os.stat(name).st_mtime_ns >= since:
+        if _written(name) >= since:
             yield from _between(_lines(name), since, until)
     if until > time.time_ns():
         yield from _between(_coming(file, until, stop), since, until)
+
+
+def _written(name: str) -> int:
+    """When the file was last written to; -1 if it is not there. A closed door is an error."""
+    try:
+        return os.stat(name).st_mtime_ns
+    except FileNotFoundError:
+        return -1
 
 
 def _lines(name: str) -> Iterator[bytes]:

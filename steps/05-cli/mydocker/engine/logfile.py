@@ -34,7 +34,7 @@ class Log:
 
     def _open(self) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        self._fd = os.open(self.path, flags, 0o640)
+        self._fd = os.open(self.path, flags, 0o600)
         self._written = os.fstat(self._fd).st_size
 
     def add(self, stream: str, data: bytes) -> None:

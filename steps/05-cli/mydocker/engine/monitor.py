@@ -19,6 +19,7 @@ import signal
 import sys
 from typing import Any, NoReturn
 
+from mydocker.container import private
 from mydocker.container import state as records
 from mydocker.container.channel import (
     encoded,
@@ -161,11 +162,12 @@ def close_all_but(*kept: int) -> None:
 
 
 def _listen(store: Store, identifier: str) -> _socket.socket:
-    os.makedirs(store.monitors, 0o700, exist_ok=True)
+    private.make(store.run, "monitors", mode=private.DIRECTORY)
     store.forget_socket(identifier)
     socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
     # A path of a socket has at most 107 bytes (unix(7)); by a descriptor it is short.
     directory = os.open(store.monitors, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    os.fchmod(socket.fileno(), private.FILE)  # what bind(2) makes has this mode
     try:
         socket.bind(f"/proc/self/fd/{directory}/{identifier}")
     finally:

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fcntl import LOCK_EX, LOCK_NB, flock
 
+from mydocker.container import private
 from mydocker.engine.config import Config
 from mydocker.engine.errors import NameTaken, NoSuchContainer, Refused
 from mydocker.engine.state import DEAD, State
@@ -92,6 +93,8 @@ class Store:
         """The id of the container of exactly this name; "" if there is none."""
         try:
             identifier = os.readlink(f"{self.path}/{_NAMES}/{name}")
+        except PermissionError:  # only root gets in: that is not to say that there is none
+            raise
         except OSError:
             return ""
         return identifier if os.path.isdir(self.directory(identifier)) else ""
@@ -196,8 +199,7 @@ class Store:
         """Nobody makes, renames or removes a container meanwhile."""
         path = f"{self.path}/{_NAMES}"
         if not os.path.isdir(path):
-            os.makedirs(self.root, 0o711, exist_ok=True)
-            os.makedirs(path, 0o711, exist_ok=True)
+            private.make(self.root, "containers", _NAMES)
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             flock(fd, LOCK_EX)
@@ -211,7 +213,7 @@ class Store:
         with self.names_lock():
             self._claim(config.name, config.id)
             try:
-                files.mkdir(draft, 0o711, why="the container's own directory")
+                files.mkdir(draft, private.DIRECTORY, why="the container's own directory")
                 durable = not config.auto_remove
                 self._write(f"{draft}/config.json", config.to_json(), durable=durable)
                 files.rename(draft, directory, why="it is complete: now there is a container")

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+from mydocker.container.private import DIRECTORY
 from mydocker.engine.errors import Refused
 from mydocker.engine.times import now
 from mydocker.kernel import files, whole
@@ -109,13 +110,13 @@ class VolumeStore:
         volume = Volume(name or os.urandom(32).hex(), now(), dict(labels or {}), not name)
         with workspace(self.root) as work, explained(self.path):
             draft = f"{work}/volume"
-            files.mkdir(draft, 0o711, why="a volume")
+            files.mkdir(draft, DIRECTORY, why="a volume")
             files.mkdir(f"{draft}/_data", 0o755, why="what containers will see of it")
             files.chmod(f"{draft}/_data", 0o755, why="everyone may enter, as in Docker")
             if fill:
                 fill(f"{draft}/_data")
             whole.write_json(f"{draft}/{_RECORD}", asdict(volume))
-            make_directories(self.path)
+            make_directories(self.root, "volumes")
             try:
                 os.rename(draft, f"{self.path}/{volume.name}")
             except OSError:
@@ -136,7 +137,7 @@ class VolumeStore:
         from fcntl import LOCK_EX, flock
 
         with explained(self.path):
-            make_directories(self.path)
+            make_directories(self.root, "volumes")
             fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             flock(fd, LOCK_EX)
