@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from mydocker.kernel import files
+from mydocker.kernel import files, signals
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import record
 from mydocker.overlay2 import digest as digests
@@ -152,13 +152,11 @@ class ContentStore:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Nobody else changes the store meanwhile; waits for those who do."""
-        from fcntl import LOCK_EX, flock
-
         with explained(self.path):
             self.found()
             fd = os.open(f"{self.path}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                flock(fd, LOCK_EX)
+                signals.lock(fd)
                 yield
             finally:
                 os.close(fd)

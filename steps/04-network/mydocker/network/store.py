@@ -14,12 +14,12 @@ JSON is written beside and renamed over: a reader sees the old text or the new o
 """
 
 import errno
-import fcntl
 import json
 import os
 from collections.abc import Iterator
 from typing import Any, Self
 
+from mydocker.kernel import signals
 from mydocker.kernel.errors import Failure, KernelError
 from mydocker.kernel.records import asdict, field, record
 from mydocker.network.addresses import Subnet, Taken
@@ -273,7 +273,7 @@ class Lock:
 
     def __enter__(self) -> None:
         self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self.fd, fcntl.LOCK_EX)
+        signals.lock(self.fd)
 
     def __exit__(self, *_: object) -> None:
         os.close(self.fd)

@@ -2,9 +2,9 @@
 
 import _socket
 import os
-import select
 
 from mydocker.engine.store import Store
+from mydocker.kernel import signals
 from mydocker.kernel.records import record
 
 _PACKET = 64 << 10
@@ -47,7 +47,7 @@ def wait_end(socket: _socket.socket, seconds: float | None = None) -> End | None
     until = None if seconds is None else time.monotonic() + seconds
     while True:
         left = None if until is None else max(0.0, until - time.monotonic())
-        if not select.select([socket], [], [], left)[0]:
+        if not signals.ready(socket.fileno(), left):
             return None
         try:
             data = socket.recv(_PACKET)

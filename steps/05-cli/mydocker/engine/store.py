@@ -17,12 +17,11 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from fcntl import LOCK_EX, flock
 
 from mydocker.engine.config import Config
 from mydocker.engine.errors import NameTaken, NoSuchContainer, Refused
 from mydocker.engine.state import DEAD, State
-from mydocker.kernel import files
+from mydocker.kernel import files, signals
 from mydocker.kernel.errors import Failure
 
 _NAMES = "names"
@@ -134,7 +133,7 @@ class Store:
         except (FileNotFoundError, NotADirectoryError):
             raise NoSuchContainer(identifier[:12]) from None
         try:
-            flock(fd, LOCK_EX)
+            signals.lock(fd)
             if not _same(fd, directory):  # it was removed while we waited
                 raise NoSuchContainer(identifier[:12])
             yield fd
@@ -150,7 +149,7 @@ class Store:
             os.makedirs(path, 0o711, exist_ok=True)
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            flock(fd, LOCK_EX)
+            signals.lock(fd)
             yield
         finally:
             os.close(fd)

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 
 from mydocker.engine.errors import Refused
 from mydocker.engine.times import now
-from mydocker.kernel import files
+from mydocker.kernel import files, signals
 from mydocker.kernel.records import asdict, field, record
 from mydocker.overlay2.workspace import explained, make_directories, workspace
 
@@ -130,13 +130,11 @@ class VolumeStore:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """No volume is removed meanwhile, and none comes into use."""
-        from fcntl import LOCK_EX, flock
-
         with explained(self.path):
             make_directories(self.path)
             fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            flock(fd, LOCK_EX)
+            signals.lock(fd)
             yield
         finally:
             os.close(fd)
