@@ -61,6 +61,19 @@ def test_run_while_nobody_reads_what_it_says(windows: Windows, docker: Container
     docker.until("one", "{{.State.Status}} {{.State.ExitCode}}", "exited 143")
 
 
+def test_a_monitor_outlives_an_input_that_was_closed(docker: Containers) -> None:
+    words = "exec <&-; echo ready; while [ ! -e /go ]; do sleep 0.05; done; exit 44"
+    name = docker.run("-i", "busybox", "sh", "-c", words)
+    eventually(lambda: "ready" in docker("logs", name).stdout)
+    started = docker.start("attach", name)
+    assert started.stdin
+    started.stdin.write("who reads this?\n")
+    started.stdin.flush()
+    eventually(lambda: docker.get(name, "{{.State.Running}}") == "true")
+    docker("exec", name, "touch", "/go")
+    assert started.wait(20) == 44
+
+
 def test_output_goes_on_while_no_input_is_read(windows: Windows) -> None:
     reader, writer = os.pipe()
     talking = "echo ready; while :; do sleep 0.02; echo more; done"

@@ -23,6 +23,7 @@ import time
 from types import TracebackType
 
 _AT_ONCE = 4096  # PIPE_BUF: so much a pipe takes without waiting once it takes anything (pipe(7))
+_IGNORED = (_signal.SIGPIPE, _signal.SIGXFSZ)  # by Python, from its start
 _FIRST, _LAST = 0.001, 0.01  # seconds between two attempts to get a lock
 
 
@@ -159,8 +160,19 @@ def as_in_a_new_program() -> None:
     Python ignores, nor of a SIGINT that a script ignores for its background jobs. Unblocked last:
     what came while the child was made must not meet a handler of its parent.
     """
+    _settle(_signal.valid_signals() - {_signal.SIGKILL, _signal.SIGSTOP})
+
+
+def as_in_a_new_python() -> None:
+    """The same for a child that goes on in Python, which takes an error in place of SIGPIPE."""
+    for number in _IGNORED:
+        _signal.signal(number, _signal.SIG_IGN)
+    _settle(_signal.valid_signals() - {_signal.SIGKILL, _signal.SIGSTOP, *_IGNORED})
+
+
+def _settle(numbers: set[int]) -> None:
     _signal.set_wakeup_fd(-1)
-    for number in _signal.valid_signals() - {_signal.SIGKILL, _signal.SIGSTOP}:
+    for number in numbers:
         if _signal.getsignal(number) != _signal.SIG_DFL:
             _signal.signal(number, _signal.SIG_DFL)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())

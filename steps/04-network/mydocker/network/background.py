@@ -36,7 +36,7 @@ def begin(name: str, work: Callable[[int], None]) -> int:
 def _detach(name: str, ready: int) -> None:
     trace.hush()
     os.setsid()
-    signals.as_in_a_new_program()
+    signals.as_in_a_new_python()
     os.dup2(ready, 3)
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):

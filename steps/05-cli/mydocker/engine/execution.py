@@ -179,7 +179,7 @@ def _wait_for(container: Container, theirs: _socket.socket) -> int:
     from mydocker.engine.supervisor import READS, TYPES, Client, Supervisor
 
     os.setsid()
-    signals.as_in_a_new_program()
+    signals.as_in_a_new_python()
     if trace.observed():
         trace.report_to(lambda event: monitor.say(theirs, event_message(event)))
     if not container.process.terminal:

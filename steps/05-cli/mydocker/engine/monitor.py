@@ -131,7 +131,7 @@ def say(socket: _socket.socket, message: dict[str, Any]) -> None:
 def _detach(*kept: int) -> None:
     """Leave all that belongs to the program that started us: its session, files and directory."""
     os.setsid()
-    signals.as_in_a_new_program()
+    signals.as_in_a_new_python()
     close_all_but(*kept)
     os.chdir("/")
 
