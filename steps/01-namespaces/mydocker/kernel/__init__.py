@@ -8,6 +8,7 @@
 ``shell``          the same request as a line of shell (loaded only for ``--explain``)
 ``narrator``       ``--explain``: tells each event as it happens
 ``script``         ``--explain=script``: builds the same container with shell commands
+``signals``        waits in which no signal is lost
 ``errors``         what the doors raise
 =================  =================================================================
 """

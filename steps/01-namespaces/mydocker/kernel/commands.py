@@ -9,7 +9,7 @@ applies its batch as one transaction: all of it, or nothing.
 import errno
 import os
 
-from mydocker.kernel import trace
+from mydocker.kernel import signals, trace
 from mydocker.kernel.errors import Failure, hints
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # not every PATH has sbin
@@ -40,7 +40,7 @@ def _run(arguments: list[str], text: str) -> str:
         actions = [(os.POSIX_SPAWN_DUP2, stdin, 0), (os.POSIX_SPAWN_DUP2, output, 1)]
         actions.append((os.POSIX_SPAWN_DUP2, output, 2))
         pid = os.posix_spawn(find(arguments[0]), arguments, {"PATH": _PATH}, file_actions=actions)
-        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        status = os.waitstatus_to_exitcode(signals.reap(pid))
         os.lseek(output, 0, os.SEEK_SET)
         with open(output, "rb", closefd=False) as file:
             printed = os.fsdecode(file.read())

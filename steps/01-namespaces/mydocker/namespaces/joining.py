@@ -10,7 +10,7 @@ import os
 from mydocker.container.parts import Part
 from mydocker.container.process import Process
 from mydocker.container.running import Ended, run
-from mydocker.kernel import syscalls
+from mydocker.kernel import signals, syscalls
 from mydocker.kernel.errors import Failure, KernelError, hints
 from mydocker.kernel.records import record
 from mydocker.namespaces import users
@@ -165,7 +165,7 @@ def host_name(pid: int) -> str:
     target.close()
     with open(read, "rb") as file:
         name = os.fsdecode(file.read())
-    os.waitpid(child, 0)
+    signals.reap(child)
     if not name:
         raise Failure(f"host name of process {pid}: permission denied", _HINTS[errno.EPERM])
     return name

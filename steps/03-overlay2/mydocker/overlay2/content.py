@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from mydocker.container.private import FILE
-from mydocker.kernel import files, whole
+from mydocker.kernel import files, signals, whole
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import record
 from mydocker.kernel.whole import Damaged
@@ -188,13 +188,11 @@ class ContentStore:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Nobody else changes the store meanwhile; waits for those who do."""
-        from fcntl import LOCK_EX, flock
-
         with explained(self.path):
             self.found()
             fd = os.open(f"{self.path}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                flock(fd, LOCK_EX)
+                signals.lock(fd)
                 yield
             finally:
                 os.close(fd)

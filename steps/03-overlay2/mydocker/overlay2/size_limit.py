@@ -7,7 +7,7 @@ Each limited layer is a project of its own. Its number is kept in the layer's di
 import os
 from collections.abc import Iterable
 
-from mydocker.kernel import files, quota
+from mydocker.kernel import files, quota, signals
 from mydocker.kernel.errors import Failure, KernelError
 from mydocker.overlay2.layers import Layer
 
@@ -59,11 +59,9 @@ def limit(store: str, layer: Layer, size: int) -> None:
 
 def _claim(store: str, layer: Layer) -> int:
     """A number that no other layer has."""
-    from fcntl import LOCK_EX, flock
-
     fd = os.open(store, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        flock(fd, LOCK_EX)  # two containers must not choose the same one
+        signals.lock(fd)  # two containers must not choose the same one
         taken = {project_of(Layer(name, f"{store}/{name}")) for name in os.listdir(store)}
         project = next(number for number in range(_FIRST, 1 << 32) if number not in taken)
         if os.path.exists(f"{layer.path}/{_FILE}"):  # empty: a kill came before the number

@@ -10,11 +10,12 @@ import stat
 
 from mydocker.container.parts import Part
 from mydocker.kernel import files, syscalls
-from mydocker.kernel.errors import Failure, hints
+from mydocker.kernel.errors import Failure, KernelError, hints
 from mydocker.kernel.records import record
 
 _MAX_ID = 2**31 - 1
-_MAX_FILE = 4 << 20  # the image is not ours: a passwd file without end shall not fill our memory
+_MAX_DIGITS = 20  # of a number, zeros in front included
+_MAX_FILE = 1 << 20  # the image is not ours: a passwd file without end shall not fill our memory
 
 
 @record
@@ -106,21 +107,39 @@ def _entry(name: str, lines: list[list[str]], fields: int) -> list[str] | None:
 
 
 def _is_id(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and int(text) <= _MAX_ID
+    # The digits are counted first: int() refuses to convert thousands of them.
+    return text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS and int(text) <= _MAX_ID
 
 
 def _lines(path: str) -> list[list[str]]:
-    """The usable lines of passwd or group, split at the colons; none if there is no such file."""
+    """The usable lines of passwd or group, split at the colons; none if there is no such file.
+
+    Nor if it is something else: whoever runs as root inside may put there what they like, and the
+    container shall still be entered.
+    """
+    text = _read(path).decode(errors="surrogateescape")
+    return [line for line in (raw.split(":") for raw in text.split("\n")) if _is_entry(line)]
+
+
+def _read(path: str) -> bytes:
+    """The beginning of a regular file; nothing if it is none, or cannot be read."""
+    # O_NONBLOCK: if there is a FIFO, we do not wait for its other end. And no link of /proc leads
+    # to what we have open ourselves (/proc/self/fd/7): it may be a file of the host.
+    flags, resolve = os.O_RDONLY | os.O_NONBLOCK, syscalls.RESOLVE_NO_MAGICLINKS
+    data = b""
     try:
-        # O_NONBLOCK: if the image put a FIFO there, we do not wait for its other end.
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return []
-    with open(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return []
-        text = file.read(_MAX_FILE).decode(errors="surrogateescape")
-    return [line for line in (raw.split(":") for raw in text.splitlines()) if _is_entry(line)]
+        fd = syscalls.openat2(syscalls.AT_FDCWD, path, flags, resolve)
+    except KernelError:
+        return data
+    try:
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            while len(data) < _MAX_FILE and (piece := os.read(fd, _MAX_FILE - len(data))):
+                data += piece
+    except OSError:  # it may call itself regular and be no file: /proc/self/mem
+        return b""
+    finally:
+        os.close(fd)
+    return data
 
 
 def _is_entry(line: list[str]) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from mydocker.kernel import commands, files, syscalls
+from mydocker.kernel import commands, files, signals, syscalls
 from mydocker.kernel.errors import Failure, hints
 from mydocker.network.ladder import HOST, Rung, Step, needed
 from mydocker.network.membership import inside
@@ -56,7 +56,7 @@ class Place:
     ) -> None:
         for pid in (*self.started, *self.pids.values()):
             os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+            signals.reap(pid)
 
     def do(self, step: Step) -> tuple[str, str]:
         """Do one step: what was typed, and what came out. Raises Failure if it went otherwise."""

@@ -15,13 +15,12 @@ and its place in lists: it can be removed, and no other network is the worse for
 """
 
 import errno
-import fcntl
 import os
 from collections.abc import Iterator
 from typing import Any, Self
 
-from mydocker.kernel import whole
 from mydocker.container import private
+from mydocker.kernel import signals, whole
 from mydocker.kernel.errors import Failure, KernelError
 from mydocker.kernel.records import alike, asdict, field, record
 from mydocker.kernel.whole import Damaged
@@ -324,7 +323,7 @@ class Lock:
 
     def __enter__(self) -> None:
         self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self.fd, fcntl.LOCK_EX)
+        signals.lock(self.fd)
 
     def __exit__(self, *_: object) -> None:
         os.close(self.fd)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mydocker.container.commandline import LazyGroup, default_run
+from mydocker.kernel import signals
 from mydocker.kernel.errors import Failure
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def check(directory: str, name: str, watch: bool, limit: float) -> int:
             return 0
         click.secho("\nwatching: save a file, and it is checked again; Ctrl-C ends", dim=True)
         while _times(copy) == before:
-            time.sleep(0.5)  # and not by inotify(7): shared folders of a VM tell nothing
+            signals.pause(0.5)  # and not by inotify(7): shared folders of a VM tell nothing
         click.echo(f"\n{time.strftime('%H:%M:%S')} {'-' * 60}")
 
 

@@ -10,7 +10,7 @@ import struct
 import termios
 import tty
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from mydocker.container.channel import event_of
@@ -18,11 +18,11 @@ from mydocker.container.running import FORWARDED
 from mydocker.engine.connection import End, parse_end
 from mydocker.engine.errors import Refused
 from mydocker.engine.supervisor import READS, TYPES
-from mydocker.kernel import trace
+from mydocker.kernel import signals, trace
 from mydocker.kernel.records import record
 
 _CHUNK = 32 << 10
-_SILENCE = 2000  # milliseconds
+_SILENCE = 2.0  # seconds
 DETACH_KEYS = "ctrl-p,ctrl-q"
 
 
@@ -75,21 +75,23 @@ class Attachment:
         self.manner = manner
         self.alive = alive
         self._typed = b""  # the beginning of the detach keys
-        self._poll = select.poll()
+        self._waiting: list[bytes] = []  # what was typed, and the monitor does not take yet
+        self._urgent: list[bytes] = []  # signals, and the window's sizes, likewise
+        self._input = manner.input
 
     def run(self) -> End | None:
         """Carry bytes until the container ends; None if the reader left it before that."""
-        self._poll.register(self.socket, select.POLLIN)
-        if self.manner.input:
-            self._poll.register(0, select.POLLIN)
-        with _proxied(self), _raw(self.manner):
+        with signals.Poll() as poll, _proxied(self), _raw(self.manner):
             if self.manner.terminal:
                 self._resize()
             while True:
-                ready = dict(self._poll.poll(_SILENCE))
+                self._watch(poll)
+                ready = poll.wait(_SILENCE)
                 if not ready and not self.alive():
                     return End(137, ("the monitor of the container does not answer",))
-                if self.socket.fileno() in ready:
+                if ready.get(self.socket.fileno(), 0) & select.POLLOUT:
+                    self._flush()
+                if ready.get(self.socket.fileno(), 0) & ~select.POLLOUT:
                     data = self.socket.recv(_CHUNK + 1)
                     if not data:
                         return End(137, ("the monitor of the container was killed",))
@@ -99,6 +101,16 @@ class Attachment:
                 if 0 in ready and not self._hand_on():
                     return None
 
+    def _watch(self, poll: signals.Poll) -> None:
+        """More is read from the reader when the monitor has taken what there was."""
+        more = select.POLLOUT if self._waiting or self._urgent else 0
+        poll.register(self.socket.fileno(), select.POLLIN | more)
+        if self._input and not self._waiting:
+            poll.register(0, select.POLLIN)
+        elif self.manner.input:
+            with suppress(KeyError):
+                poll.unregister(0)
+
     def _hand_on(self) -> bool:
         """Hand on what was typed; False if it was the detach keys."""
         try:
@@ -106,7 +118,7 @@ class Attachment:
         except OSError:  # EIO: the reader's window was closed
             data = b""
         if not data:
-            self._poll.unregister(0)
+            self._input = False
             self._send(b"c")
             return True
         if not self.manner.terminal or not self.manner.keys:
@@ -124,14 +136,32 @@ class Attachment:
         return True
 
     def _send(self, packet: bytes) -> None:
+        """Send a packet, or keep it: a container that reads nothing must not keep us waiting."""
+        self._waiting.append(packet)
+        self._flush()
+
+    def _flush(self) -> None:
+        for packets in (self._urgent, self._waiting):
+            while packets and self._sent(packets[0]):
+                del packets[0]
+
+    def _sent(self, packet: bytes) -> bool:
         try:
-            self.socket.send(packet, _socket.MSG_NOSIGNAL)
+            self.socket.send(packet, _socket.MSG_NOSIGNAL | _socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
         except OSError:
-            return  # the end is on its way to us
+            return True  # the end is on its way to us
+        return True
+
+    def _send_at_once(self, packet: bytes) -> None:
+        """From a handler of signals, which may run in the middle of all that is above."""
+        if not self._sent(packet):
+            self._urgent.append(packet)
 
     def signal(self, number: int) -> None:
         """Hand a signal on to the container."""
-        self._send(b"k" + bytes([number]))
+        self._send_at_once(b"k" + bytes([number]))
 
     def _resize(self) -> None:
         for fd in (0, 1, 2):
@@ -140,7 +170,7 @@ class Attachment:
             except OSError:
                 continue
             if struct.unpack("HHHH", size)[0]:
-                self._send(b"r" + size[:4])
+                self._send_at_once(b"r" + size[:4])
             return
 
 
@@ -149,13 +179,10 @@ def _show(kind: bytes, data: bytes) -> None:
         trace.relay(event_of(json.loads(data)))
         return
     fd = 2 if kind == b"e" else 1
-    while data:
-        try:
-            data = data[os.write(fd, data) :]
-        except BlockingIOError:  # an output that our caller made non-blocking
-            select.select([], [fd], [])
-        except BrokenPipeError:
-            raise BrokenPipeError from None  # without a number: it is nobody's file that broke
+    try:
+        signals.write(fd, data)
+    except BrokenPipeError:
+        raise BrokenPipeError from None  # without a number: it is nobody's file that broke
 
 
 @contextmanager

@@ -2,11 +2,11 @@
 
 import _socket
 import os
-import select
 import sys
 
 from mydocker.container.processes import Identity, identify
 from mydocker.engine.store import Store
+from mydocker.kernel import signals
 from mydocker.kernel.records import record
 
 _PACKET = 64 << 10
@@ -63,7 +63,7 @@ def wait_end(socket: _socket.socket, seconds: float | None = None) -> End | None
     until, held = None if seconds is None else time.monotonic() + seconds, 0
     while True:
         left = _LOOK if until is None else min(_LOOK, max(0.0, until - time.monotonic()))
-        if not select.select([socket], [], [], left)[0]:
+        if not signals.ready(socket.fileno(), left):
             if until is not None and time.monotonic() >= until:
                 return None
             held = 0 if peer(socket).awake() else held + 1

@@ -21,7 +21,6 @@ from mydocker.kernel import beneath
 from mydocker.kernel.errors import Failure, KernelError
 from mydocker.kernel.records import field, mutable_record, record
 from mydocker.overlay2 import holes
-from mydocker.overlay2.layers import LayerStore
 
 _PIECE = 1 << 20
 _UNTOLD = 64 << 20  # bytes of a file that says it has none, as those of /proc do, and has some

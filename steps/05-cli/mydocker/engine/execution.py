@@ -24,7 +24,7 @@ from mydocker.engine.security.settings import from_options
 from mydocker.engine.state import PAUSED, RESTARTING
 from mydocker.engine.store import Store
 from mydocker.engine.truth import look
-from mydocker.kernel import syscalls, trace
+from mydocker.kernel import signals, syscalls, trace
 from mydocker.kernel.records import record, replace
 from mydocker.namespaces import joining
 from mydocker.overlay2.environment import environment
@@ -179,6 +179,7 @@ def _wait_for(container: Container, theirs: _socket.socket) -> int:
     from mydocker.engine.supervisor import READS, TYPES, Client, Supervisor
 
     os.setsid()
+    signals.as_in_a_new_python()
     if trace.observed():
         trace.report_to(lambda event: monitor.say(theirs, event_message(event)))
     if not container.process.terminal:

@@ -15,7 +15,6 @@ container's side does towards the host's (``container.channel``), ``event`` and 
 import _socket
 import json
 import os
-import signal
 import sys
 from typing import Any, NoReturn
 
@@ -38,7 +37,7 @@ from mydocker.engine.state import CREATED, EXITED, NOBODY, RESTARTING, RUNNING, 
 from mydocker.engine.store import Store
 from mydocker.engine.supervisor import READS, SLIM_AFTER, TYPES, Client, Supervisor
 from mydocker.engine.times import NEVER, now, number
-from mydocker.kernel import syscalls, trace
+from mydocker.kernel import signals, syscalls, trace
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import replace
 from mydocker.kernel.whole import Damaged
@@ -78,6 +77,7 @@ def launch(
 def hear(ours: _socket.socket) -> None:
     """Hear what the monitor says until the container runs."""
     while True:
+        signals.ready(ours.fileno())
         data = ours.recv(_MESSAGE)
         if not data:
             raise Failure("the monitor of the container was killed", "Clean up: system prune")
@@ -140,10 +140,7 @@ def say(socket: _socket.socket, message: dict[str, Any]) -> None:
 def _detach(*kept: int) -> None:
     """Leave all that belongs to the program that started us: its session, files and directory."""
     os.setsid()
-    for one in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
-        signal.signal(one, signal.SIG_DFL)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    signals.as_in_a_new_python()
     close_all_but(*kept)
     os.chdir("/")
 

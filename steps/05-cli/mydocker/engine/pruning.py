@@ -23,6 +23,7 @@ from mydocker.engine import abandoned
 from mydocker.engine.disk import disk_use
 from mydocker.engine.leftover import Leftover, Place, is_id
 from mydocker.engine.store import Store as ContainerStore
+from mydocker.kernel import signals
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import record
 from mydocker.network import leftovers as network_leftovers
@@ -84,15 +85,13 @@ def find(place: Place) -> list[Leftover]:
 @contextmanager
 def _alone(run: str) -> Iterator[None]:
     """A lock (flock(2)) on the run directory itself: the kernel takes it away if we are killed."""
-    from fcntl import LOCK_EX, flock
-
     try:
         fd = os.open(run, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:  # nothing ever ran
         yield
         return
     try:
-        flock(fd, LOCK_EX)
+        signals.lock(fd)
         yield
     finally:
         os.close(fd)

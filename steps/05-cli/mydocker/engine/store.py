@@ -22,7 +22,7 @@ from mydocker.container import private
 from mydocker.engine.config import Config
 from mydocker.engine.errors import NameTaken, NoSuchContainer, Refused
 from mydocker.engine.state import DEAD, State
-from mydocker.kernel import files, whole
+from mydocker.kernel import files, signals, whole
 from mydocker.kernel.whole import Damaged, NotWritten
 
 _NAMES = "names"
@@ -187,7 +187,10 @@ class Store:
         except (FileNotFoundError, NotADirectoryError):
             raise NoSuchContainer(identifier[:12]) from None
         try:
-            flock(fd, LOCK_EX if wait else LOCK_EX | LOCK_NB)
+            if wait:
+                signals.lock(fd)
+            else:
+                flock(fd, LOCK_EX | LOCK_NB)
             if not _same(fd, directory):  # it was removed while we waited
                 raise NoSuchContainer(identifier[:12])
             yield fd
@@ -202,7 +205,7 @@ class Store:
             private.make(self.root, "containers", _NAMES)
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            flock(fd, LOCK_EX)
+            signals.lock(fd)
             yield
         finally:
             os.close(fd)

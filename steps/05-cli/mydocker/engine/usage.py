@@ -10,6 +10,7 @@ from mydocker.engine.errors import NoSuchContainer
 from mydocker.engine.groups import group_part
 from mydocker.engine.store import Store
 from mydocker.engine.truth import look
+from mydocker.kernel import signals
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import record
 
@@ -47,7 +48,7 @@ class _Sample:
 def measure(store: Store, identifiers: Sequence[str], seconds: float) -> list[Usage]:
     """What each of the containers uses; ``seconds`` lie between the two looks."""
     first = {one: _sample(store, one) for one in identifiers}
-    time.sleep(seconds)
+    signals.pause(seconds)
     found = []
     for one in identifiers:
         try:

@@ -18,7 +18,7 @@ from mydocker.engine.doctor.check import (
 )
 from mydocker.engine.doctor.store import verify
 from mydocker.engine.leftover import Place
-from mydocker.kernel import files, syscalls
+from mydocker.kernel import files, signals, syscalls
 from mydocker.kernel.errors import Failure, KernelError
 from mydocker.overlay2 import workspace
 from mydocker.overlay2.listing import size
@@ -106,7 +106,7 @@ def _execute(script: str) -> None:
     except OSError as error:
         hint = f"Its filesystem forbids to execute: {_OTHER_ROOT}"
         raise KernelError("execve", (script,), error.errno or 0, hint) from None
-    os.waitpid(pid, 0)
+    signals.reap(pid)
 
 
 class dirent(ctypes.Structure):

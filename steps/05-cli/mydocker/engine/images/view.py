@@ -10,7 +10,7 @@ import os
 import socket
 from collections.abc import Sequence
 
-from mydocker.kernel import syscalls
+from mydocker.kernel import signals, syscalls
 from mydocker.kernel.errors import Failure
 from mydocker.overlay2.layers import LayerStore
 from mydocker.overlay2.mounting import OverlayMount, mount_overlay
@@ -57,9 +57,10 @@ def _mounted(overlay: OverlayMount) -> int:
             _hand_over(theirs, overlay)
         theirs.close()
         try:
+            signals.ready(ours.fileno())
             message, descriptors, _, _ = socket.recv_fds(ours, 4096, 1)
         finally:
-            os.waitpid(pid, 0)
+            signals.reap(pid)
     if not descriptors:
         raise Failure(message.decode() or "the child that mounts the layers was killed")
     return descriptors[0]

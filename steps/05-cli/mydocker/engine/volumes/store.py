@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from mydocker.container.private import DIRECTORY
 from mydocker.engine.errors import Refused
 from mydocker.engine.times import now
-from mydocker.kernel import files, whole
+from mydocker.kernel import files, signals, whole
 from mydocker.kernel.records import alike, asdict, field, record
 from mydocker.kernel.whole import Damaged
 from mydocker.overlay2.workspace import explained, make_directories, workspace
@@ -134,13 +134,11 @@ class VolumeStore:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """No volume is removed meanwhile, and none comes into use."""
-        from fcntl import LOCK_EX, flock
-
         with explained(self.path):
             make_directories(self.root, "volumes")
             fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            flock(fd, LOCK_EX)
+            signals.lock(fd)
             yield
         finally:
             os.close(fd)
