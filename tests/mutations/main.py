@@ -58,6 +58,7 @@ def _options() -> argparse.Namespace:
     add("--again", action="store_true", help="also what was tried before")
     add("--report", action="store_true", help="run nothing")
     add("--seconds", type=float, default=120, help="the time of each (default: 120)")
+    add("--tests", nargs="+", default=[], metavar="FILE", help="these, not those of its step")
     add("--through", default="", metavar="COMMAND", help="put before ./test, as `nice -n 19`")
     add("--random", type=int, default=0, metavar="COUNT", help="make new ones, and run nothing")
     add("--seed", type=int, default=random.randrange(10**6), help="of --random")
@@ -76,20 +77,23 @@ def _results(path: Path) -> dict[str, Result]:
     found = {}
     for line in path.read_text().splitlines() if path.exists() else ():
         told = json.loads(line)
-        found[told.pop("fault")] = Result(**told)
+        key = told.pop("fault")
+        found[key] = Result(**told)
     return found
 
 
 def _try(fault: Fault, options: argparse.Namespace, results: dict[str, Result]) -> None:
     print(f"{fault.name:24} ", end="", flush=True)
     try:
-        result = trying.attempt(fault, options.seconds, shlex.split(options.through))
+        result = trying.attempt(
+            fault, options.seconds, shlex.split(options.through), options.tests
+        )
     except Lost as lost:
         print(f"lost: {lost}")
         return
     results[fault.key] = result
     print(f"{result.outcome:7} {result.seconds:5.0f} s  {result.test}", flush=True)
-    if result.outcome != trying.UNCLEAR:  # that is tried again next time
+    if result.outcome != trying.UNCLEAR and not options.tests:  # else it is tried again
         with options.results.open("a") as file:
             file.write(json.dumps({"fault": fault.key, **asdict(replace(result))}) + "\n")
 

@@ -80,7 +80,11 @@ def _rebuilt(state: dict[str, Any]) -> Part:
     module, _, name = state["part"].partition(":")
     if not module.startswith("mydocker."):  # the file is ours, but it will not load just anything
         raise Failure(f"saved part {state['part']}: not one of mydocker's")
-    part = getattr(import_module(module), name)(**state["fields"])
-    if not isinstance(part, Part):
+    try:
+        kind = getattr(import_module(module), name, None)
+    except ImportError:  # of another version of ours
+        kind = None
+    if not isinstance(kind, type) or not issubclass(kind, Part):  # before it is called
         raise Failure(f"saved part {state['part']}: not a part")
+    part: Part = kind(**state["fields"])
     return part
