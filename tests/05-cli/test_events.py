@@ -16,6 +16,7 @@ pytestmark = pytest.mark.root
 
 SLEEP = ("busybox", "sleep", "1000")
 FULL = 4 << 20  # bytes
+ROUNDS = int(os.environ.get("MYDOCKER_TEST_ROUNDS", "8"))
 
 
 def told(docker: Containers, since: str, *filters: str) -> list[dict[str, Any]]:
@@ -46,6 +47,18 @@ def test_a_command_more_and_its_end(docker: Containers, way: list[str]) -> None:
     ]
     assert third["Action"] == "exec_die" and third["Actor"]["Attributes"]["exitCode"] == "6"
     assert len({event["Actor"]["Attributes"]["execID"] for event in (first, second, third)}) == 1
+
+
+@pytest.mark.parametrize("way", ["-t", "-d"])
+def test_a_quick_end_is_told_after_the_start(docker: Containers, way: str) -> None:
+    """Two processes tell them: who started the command, and who waits for its end."""
+    docker.run("--name", "one", *SLEEP)
+    begin = str(time.time())
+    for count in range(1, ROUNDS + 1):
+        docker("exec", way, "one", "true")
+        eventually(lambda count=count: len(told(docker, begin, "event=exec_die")) == count)  # type: ignore[misc]
+    actions = [event["Action"] for event in told(docker, begin, "container=one")]
+    assert actions == ["exec_create: true", "exec_start: true", "exec_die"] * ROUNDS
 
 
 def test_an_end_that_no_monitor_saw(docker: Containers, sandbox: Sandbox) -> None:
