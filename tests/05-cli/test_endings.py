@@ -10,6 +10,9 @@ from sandbox.containers import Containers
 from sandbox.launcher import eventually
 from sandbox.machine import Sandbox
 
+from mydocker.cli.store import for_each
+from mydocker.engine.errors import NoSuchContainer, Refused
+
 pytestmark = pytest.mark.root
 
 SLEEP = ("busybox", "sleep", "1000")
@@ -68,6 +71,21 @@ def test_of_several_one_that_fails_is_told(docker: Containers) -> None:
     assert (done.stdout, done.stderr.count("\n")) == ("runs\n", 1)
     done = docker("rm", "-f", "nosuch", "runs")
     assert done.stdout == "runs\n"
+
+
+@pytest.mark.parametrize("names", [["bad", "missing"], ["missing", "bad"], ["bad", "good"]])
+def test_with_force_a_missing_one_hides_none_that_failed(
+    names: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def remove(name: str) -> None:
+        if name == "missing":
+            raise NoSuchContainer(name)
+        if name == "bad":
+            raise Refused("device or resource busy")
+
+    assert for_each(names, remove, missing=0) == 1
+    assert for_each(["missing", "good"], remove, missing=0) == 0
+    assert "busy" in capsys.readouterr().err
 
 
 def test_one_that_is_paused_is_neither_started_nor_removed(docker: Containers) -> None:
