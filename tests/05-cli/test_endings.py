@@ -48,7 +48,7 @@ def test_after_the_next_boot_the_same_pids_are_others(docker: Containers, sandbo
     # As the power cut left it, and by chance two living processes have these numbers: ours
     started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
     us = {"pid": os.getpid(), "start_time": int(started)}
-    kinds = {key: us for key in ("process", "monitor")}
+    kinds = dict.fromkeys(("process", "monitor"), us)
     assert set(us) == set(state["monitor"])
     file.write_text(json.dumps({**state, **kinds, "boot": "of-another-boot"}))
     assert docker.get("one", "{{.State.Status}} {{.State.Pid}}") == "exited 0"

@@ -148,7 +148,8 @@ def test_x32_is_no_way_around_a_profile(action: int) -> None:
     that allows all but some would forbid nothing. They do not exist here, whatever it says."""
     rules = (Rule(("mount", "read"), KILL_PROCESS), Rule(("getpid",), ALLOW))
     program = bpf.compiled(Profile(action, rules), "x86_64")
-    for number in (numbers("x86_64")["mount"], numbers("x86_64")["getpid"], 0, 512, 547, 0x3FFFFFFF):
+    named = [numbers("x86_64")[name] for name in ("mount", "getpid")]
+    for number in (*named, 0, 512, 547, 0x3FFFFFFF):
         x32 = 0x40000000 | number
         assert answer(program, x32, (), ARCHITECTURES["x86_64"]) == ENOSYS
     assert answer(program, 0, (), ARCHITECTURES["x86_64"]) == KILL_PROCESS

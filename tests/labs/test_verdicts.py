@@ -4,7 +4,6 @@ The suite is one that only says what it was told to; what it is asked to run is 
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import pytest
 from labs.patches import ROOT
@@ -21,24 +20,21 @@ def exercise(name: str, *tests: str) -> Exercise:
 class Scripted(Suite):
     """Gives one run after the other."""
 
-    def __new__(cls, *_: Any) -> "Scripted":
-        return super().__new__(cls)
-
     def run(self, files: Mapping[str, str], tests: Iterable[str]) -> Run:
-        asked, runs = SCRIPT
-        asked.append(tuple(tests))
-        return runs.pop(0)
+        ASKED.append(tuple(tests))
+        return RUNS.pop(0)
 
 
-SCRIPT: tuple[list[tuple[str, ...]], list[Run]] = ([], [])
+ASKED: list[tuple[str, ...]] = []
+RUNS: list[Run] = []
 
 
 def judged(exercises: list[Exercise], *runs: Run) -> tuple[list[Verdict], list[tuple[str, ...]]]:
     """The verdicts, and which tests were asked for, run by run."""
-    for part, new in zip(SCRIPT, ([], list(runs)), strict=True):
-        part[:] = new
+    ASKED.clear()
+    RUNS[:] = runs
     judge = Judge(Scripted(str(ROOT), "/nowhere", Bounds()))
-    return judge.run(exercises, {}), SCRIPT[0]
+    return judge.run(exercises, {}), list(ASKED)
 
 
 def outcomes(verdicts: list[Verdict]) -> list[str]:

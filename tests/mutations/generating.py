@@ -143,7 +143,8 @@ def _check_left_out(source: Source, node: ast.AST) -> Found:
 def _swapped(source: Source, node: ast.AST) -> Found:
     if isinstance(node, ast.Call) and len(node.args) >= 2:
         one, two = node.args[:2]
-        plain = not any(isinstance(n, ast.Starred | ast.Constant | ast.JoinedStr) for n in (one, two))
+        text = ast.Starred | ast.Constant | ast.JoinedStr
+        plain = not isinstance(one, text) and not isinstance(two, text)
         if plain and source.of(one) != source.of(two):
             start, middle = source.span(one)
             behind, end = source.span(two)
@@ -162,8 +163,8 @@ def _early_return(source: Source, node: ast.AST) -> Found:
     """The last statement of a procedure is not reached."""
     if not isinstance(node, ast.FunctionDef) or len(node.body) < 2:
         return
-    gives = any(isinstance(n, ast.Return) and n.value or isinstance(n, ast.Yield)
-                for n in ast.walk(node))  # fmt: skip
+    gives = any(getattr(n, "value", None) for n in ast.walk(node)
+                if isinstance(n, ast.Return | ast.Yield | ast.YieldFrom))  # fmt: skip
     if not gives and not isinstance(node.body[-1], ast.Pass | ast.Raise):
         start, _ = source.span(node.body[-1])
         indent = " " * node.body[-1].col_offset
@@ -187,10 +188,14 @@ def _lock_left_out(source: Source, node: ast.AST) -> Found:
 
 
 def _off_by_one(source: Source, node: ast.AST) -> Found:
-    """``x + 1`` and ``x - 1`` without it; a slice that begins one later."""
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub):
-        if isinstance(node.right, ast.Constant) and node.right.value == 1:
-            yield (*source.span(node), source.of(node.left))
+    """``x + 1`` and ``x - 1`` without it."""
+    if (
+        isinstance(node, ast.BinOp)
+        and isinstance(node.op, ast.Add | ast.Sub)
+        and isinstance(node.right, ast.Constant)
+        and node.right.value == 1
+    ):
+        yield (*source.span(node), source.of(node.left))
 
 
 KINDS: tuple[Callable[[Source, ast.AST], Found], ...] = (
@@ -241,7 +246,7 @@ def at_random(steps: Path, count: int, seed: int) -> Iterator[Fault]:
         of_step[number] = by_kind
     dice = random.Random(seed)
     numbers, weights = list(WEIGHTS), list(WEIGHTS.values())
-    taken = set()
+    taken: set[tuple[str, Change]] = set()
     while len(taken) < count:
         (number,) = dice.choices(numbers, weights)
         kind = dice.choice(sorted(of_step[number]))

@@ -85,9 +85,7 @@ def _results(path: Path) -> dict[str, Result]:
 def _try(fault: Fault, options: argparse.Namespace, results: dict[str, Result]) -> None:
     print(f"{fault.name:24} ", end="", flush=True)
     try:
-        result = trying.attempt(
-            fault, options.seconds, shlex.split(options.through), options.tests
-        )
+        result = trying.attempt(fault, options.seconds, shlex.split(options.through), options.tests)
     except Lost as lost:
         print(f"lost: {lost}")
         return

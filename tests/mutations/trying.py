@@ -160,8 +160,8 @@ def _followed(running: "subprocess.Popen[bytes]", seconds: float) -> tuple[int |
     """
     assert running.stdout is not None
     said, last, end = b"", time.monotonic(), float("inf")
-    try:
-        with running.stdout as stream:
+    with running.stdout as stream:
+        try:
             while (now := time.monotonic()) < end:
                 ready, _, _ = select.select([stream], [], [], min(max(end - now, 0), 1))
                 if not ready:
@@ -172,9 +172,9 @@ def _followed(running: "subprocess.Popen[bytes]", seconds: float) -> tuple[int |
                 said += data
                 last = time.monotonic()
                 end = min(end, last + seconds)
-        return None, said.decode(errors="replace"), time.monotonic() - last
-    finally:
-        _end(running)  # also if we are asked to end
+            return None, said.decode(errors="replace"), time.monotonic() - last
+        finally:
+            _end(running)  # also if we are asked to end
 
 
 def _end(running: "subprocess.Popen[bytes]") -> None:
