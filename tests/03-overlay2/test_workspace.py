@@ -1,11 +1,13 @@
 """A workspace: whoever works has it to himself, and a clean-up takes none but a dead one's."""
 
+import errno
 import fcntl
 import os
 from pathlib import Path
 
 import pytest
 
+from mydocker.kernel.errors import Failure, KernelError
 from mydocker.overlay2 import workspace
 
 
@@ -48,3 +50,19 @@ def test_one_that_another_holds_is_no_leftover(tmp_path: Path) -> None:
     finally:
         os.close(fd)
     assert os.listdir(tmp_path / "tmp") == ["alive"]
+
+
+@pytest.mark.parametrize("kind", ["OSError", "KernelError"])
+def test_an_error_in_a_store_names_the_place_the_reason_and_what_to_do(kind: str) -> None:
+    """Whether it came through a door, which knows the call, or from a library."""
+    for number, reason, hint in (
+        (errno.ENOSPC, "No space left on device", "The disk is full"),
+        (errno.EROFS, "Read-only file system", "Name another place with --root"),
+        (errno.EACCES, "Permission denied", "use sudo"),
+    ):
+        own = OSError(number, os.strerror(number))
+        error = own if kind == "OSError" else KernelError("mkdir", ("/the/store/x",), number)
+        with pytest.raises(Failure) as caught, workspace.explained("/the/store"):
+            raise error
+        assert "/the/store" in str(caught.value)
+        assert reason in str(caught.value) and hint in caught.value.hint
