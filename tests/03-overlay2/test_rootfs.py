@@ -15,6 +15,8 @@ from sandbox.launcher import Launcher
 from sandbox.machine import Sandbox
 from sandbox.patience import patience
 
+from mydocker.overlay2 import rootfs
+
 pytestmark = pytest.mark.root
 
 # Written out here, and not imported: what must be so is not for the program to say.
@@ -184,6 +186,12 @@ def test_the_kernels_switches_cannot_be_turned(
     assert "ro" in found["/sys"][1]
     assert "rw" in found["/proc"][1]
     assert {"nosuid", "nodev", "noexec"} <= found["/proc"][1] & found["/sys"][1]
+
+
+def test_what_this_kernel_has_not_is_hidden_all_the_same() -> None:
+    """Not every kernel has each of them (sysrq-trigger, acpi): so the plan is looked at, too."""
+    assert {f"/{name}" for name in HIDDEN} <= set(rootfs.MASKED)
+    assert {f"/{name}" for name in SWITCHES} <= set(rootfs.READ_ONLY)
 
 
 def test_the_cgroup_tree_is_shown_on_a_machine_with_v2_alone(

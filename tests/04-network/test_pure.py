@@ -155,6 +155,17 @@ def test_a_range(tmp_path: Path) -> None:
     assert [reserve(tmp_path, c, ip_range=ip_range) for c in "ab"] == ["10.0.0.4", "10.0.0.5"]
     with pytest.raises(Failure, match=r"10\.0\.0\.4/31"):
         reserve(tmp_path, "c", ip_range=ip_range)
+    for written in ("10.0.0.252/30", "10.0.0.128/25", "10.0.0.0/24"):  # up to the last address
+        place = tmp_path / written.replace("/", "-")
+        place.mkdir()
+        whole, upper, given = Subnet.parse("10.0.0.0/24"), Subnet.parse(written), ["10.0.0.1"]
+        with pytest.raises(Failure, match="no address is left"):
+            while True:
+                owner = f"o{len(given)}"
+                given.append(ipam.reserve(str(place), whole, given[0], owner, lambda owner: True,
+                                          ip_range=upper))  # fmt: skip
+        assert given.pop(0) == "10.0.0.1" and given[-1] == "10.0.0.254"
+        assert not {"10.0.0.0", "10.0.0.1", "10.0.0.255"} & set(given)
     six = Subnet.parse("fd00:86::/120")  # few, so that they may be listed
     found = ipam.reserve(str(tmp_path), six, "fd00:86::1", "six", lambda owner: True)
     assert found == "fd00:86::2"

@@ -142,6 +142,19 @@ def test_another_architecture_is_killed(machine: str) -> None:
         assert answer(program, numbers(machine)["getpid"], (), architecture) == KILL_PROCESS
 
 
+@pytest.mark.parametrize("action", [ALLOW, LOG, EPERM])
+def test_x32_is_no_way_around_a_profile(action: int) -> None:
+    """The numbers of x32 are those of x86_64 with bit 30 set, and reach the same calls: a profile
+    that allows all but some would forbid nothing. They do not exist here, whatever it says."""
+    rules = (Rule(("mount", "read"), KILL_PROCESS), Rule(("getpid",), ALLOW))
+    program = bpf.compiled(Profile(action, rules), "x86_64")
+    named = [numbers("x86_64")[name] for name in ("mount", "getpid")]
+    for number in (*named, 0, 512, 547, 0x3FFFFFFF):
+        x32 = 0x40000000 | number
+        assert answer(program, x32, (), ARCHITECTURES["x86_64"]) == ENOSYS
+    assert answer(program, 0, (), ARCHITECTURES["x86_64"]) == KILL_PROCESS
+
+
 def test_an_unknown_machine_is_one_clear_line() -> None:
     with pytest.raises(Failure, match="system calls of mips are not known"):
         bpf.compiled(default_profile(DEFAULT), "mips")

@@ -19,7 +19,7 @@ from importlib import import_module
 from typing import Any
 
 from mydocker.kernel.errors import Failure
-from mydocker.kernel.records import asdict
+from mydocker.kernel.records import asdict, fields
 
 
 class Part:
@@ -86,9 +86,14 @@ def _rebuilt(state: dict[str, Any]) -> Part:
     if not module.startswith("mydocker."):  # the file is ours, but it will not load just anything
         raise Failure(f"saved part {name}: not one of mydocker's")
     try:
-        part = getattr(import_module(module), kind)(**state["fields"])
-    except (ImportError, AttributeError, KeyError, TypeError, ValueError):
+        found = getattr(import_module(module), kind, None)
+        if not isinstance(found, type) or not issubclass(found, Part):  # before it is called
+            raise Failure(f"saved part {name}: not a part")
+        # A version before ours may have had more fields: what ours needs for its end is among them.
+        known = {key: value for key, value in state["fields"].items() if key in fields(found)}
+        part: Part = found(**known)
+    except ImportError:  # of another version of ours
+        raise Failure(f"saved part {name}: not a part") from None
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise Failure(f"saved part {name}: not what was written there") from None
-    if not isinstance(part, Part):
-        raise Failure(f"saved part {name}: not a part")
     return part

@@ -153,6 +153,7 @@ def execute_attached(store: Store, word: str, wish: Wish) -> _socket.socket:
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, kind)
     number = new_identifier()
     with _prepared(store, config, wish) as (process, parts):
+        _tell(store, config, "start", wish, number)  # before its end can be told
         pid = syscalls.fork(why="somebody must wait for it when we have gone")
         if pid == 0:
             try:
@@ -168,7 +169,6 @@ def execute_attached(store: Store, word: str, wish: Wish) -> _socket.socket:
     except BaseException:
         ours.close()
         raise
-    _tell(store, config, "start", wish, number)
     return ours
 
 

@@ -158,6 +158,9 @@ def verdict(exercise: Exercise, seen: Iterable[Seen], log: str) -> Verdict:
         if all(one.outcome == "skipped" for one in own):
             told = own[0].text.strip().splitlines()[-1:] or ["its tests cannot run here"]
             return Verdict(exercise, SKIPPED, own[0].test, tuple(told))
+        if not all(any(_covers(test, one.test) for one in own) for test in exercise.tests):
+            told = log.splitlines()[-3:]  # some passed, and then the suite ended, or left one out
+            return Verdict(exercise, CRASH, observed=tuple(told), hint=_STOPPED)
         return Verdict(exercise, PASSED)
     for one in bad:
         if one.outcome == "hung":
