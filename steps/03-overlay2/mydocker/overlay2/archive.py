@@ -21,7 +21,7 @@ from typing import BinaryIO, cast
 
 from mydocker.kernel import files, syscalls
 from mydocker.kernel.errors import Failure, KernelError
-from mydocker.overlay2 import holes
+from mydocker.overlay2 import holes, notes
 from mydocker.overlay2.tarformat import (
     BLOCK_DEVICE,
     CHARACTER,
@@ -36,7 +36,6 @@ from mydocker.overlay2.tarformat import (
 
 WHITEOUT = b".wh."
 OPAQUE = b".wh..wh..opq"
-OPAQUE_XATTR = "trusted.overlay.opaque"
 
 _KEPT_OPEN = 64  # directories; most files lie in the directory of the file before
 _LATEST = 2**63 - 1  # nanoseconds since 1970 that fit the kernel's count: the year 2262
@@ -343,7 +342,8 @@ class _Unpacking:
         # end lab
 
     def _set_opaque(self, parent: int, name: bytes) -> None:
-        os.setxattr(self._through(parent, name), OPAQUE_XATTR, b"y", follow_symlinks=False)
+        note = f"{notes.prefix()}opaque"
+        os.setxattr(self._through(parent, name), note, b"y", follow_symlinks=False)
 
     # ------------------------------------------------------------ owner, mode, attributes, time
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 
+from mydocker.cgroups import hierarchy
 from mydocker.cgroups.limits import Limits
 from mydocker.cgroups.part import cgroup_part
 from mydocker.container.process import Process
@@ -21,8 +22,9 @@ from mydocker.container.running import Container, new_identifier
 from mydocker.kernel import syscalls
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import record
-from mydocker.labs.workplace import PREFIX, Workplace
-from mydocker.namespaces.parts import CgroupView, FreshProc, HostName, Loopback, PrivateMounts
+from mydocker.labs import confinement
+from mydocker.labs.workplace import PREFIX, Nobody, OwnGroups, Workplace
+from mydocker.namespaces.parts import FreshProc, HostName, Loopback, PrivateMounts
 
 _NAMESPACES = (
     syscalls.CLONE_NEWNS
@@ -37,11 +39,14 @@ _LATE = 2  # so many tests may wait in vain for a program to end, before all sto
 
 @record
 class Bounds:
-    """What a student's code may take: seconds for one test, bytes of memory, processes."""
+    """What a student's code may take: seconds for one test, bytes of memory, processes; bytes of
+    one file, and of the disk in all."""
 
     seconds: float = 50.0
     memory: int = 1 << 30
     pids: int = 400
+    file: int = 1 << 30
+    disk: int = 2 << 30
 
 
 @record
@@ -89,7 +94,7 @@ class Suite:
                 for path, text in files.items():
                     _write(f"{directory}/tmp/changed/{path}", text)
                 container.start()
-                stopped = self._watch(container, f"{directory}/tmp/told")
+                stopped = self._watch(container, directory)
                 return _read(directory, stopped)
             finally:
                 container.kill()
@@ -98,16 +103,21 @@ class Suite:
     def _container(
         self, identifier: str, directory: str, changed: Iterable[str], tests: list[str]
     ) -> Container:
-        limits = Limits(memory=self.bounds.memory, pids=self.bounds.pids)
+        limits = Limits(
+            memory=self.bounds.memory, pids=self.bounds.pids, cpus=_cpus(), devices=()
+        )
+        group = cgroup_part(identifier, limits)
         parts = [
-            cgroup_part(identifier, limits),
+            group,
             PrivateMounts(),
-            CgroupView(),
+            Workplace(directory, self.repository, self._venv(), tuple(changed)),
+            *confinement.parts(identifier, self.bounds.file),
+            Nobody(),
+            # and as nobody, in namespaces that are nobody's:
             FreshProc(),
+            OwnGroups(group.path, hierarchy.read().usable),
             HostName("lab"),
             Loopback(),
-            # last, as it is entered when all else is private
-            Workplace(directory, self.repository, self._venv(), tuple(changed)),
         ]
         options = ["--steps=/tmp/steps", "--tell=/tmp/told", f"--seed={self.seed}"]
         quiet = ["-p", "no:cacheprovider", "-q", "--tb=short", "-o", "addopts="]
@@ -135,9 +145,12 @@ class Suite:
             )
         return venv
 
-    def _watch(self, container: Container, told: str) -> str:
+    def _watch(self, container: Container, directory: str) -> str:
         """Wait for its end. "hung" if it had to be ended because nothing new was told for long;
-        "slow" if tests were tired of waiting for a program, and so would be the next ones."""
+        "slow" if tests were tired of waiting for a program, and so would be the next ones; "full"
+        if it had written too much."""
+        told, left = f"{directory}/tmp/told", _free(directory)
+        left -= min(self.bounds.disk, left // 2)
         poll = select.poll()
         poll.register(container.pidfd, select.POLLIN)
         size, since = -1, time.monotonic()
@@ -151,8 +164,24 @@ class Suite:
             if time.monotonic() - since > self.bounds.seconds:
                 container.kill()
                 return "hung"
+            if _free(directory) < left:
+                container.kill()
+                return "full"
         container.wait()
         return ""
+
+
+def _cpus() -> float | None:
+    """All processors but one: whatever is tried, the machine can be used meanwhile."""
+    if hierarchy.read().holding("cpu") is None:
+        return None
+    return max(0.9, (os.cpu_count() or 1) - 1)
+
+
+def _free(directory: str) -> int:
+    """Bytes that are free on the disk of ``directory``."""
+    found = os.statvfs(directory)
+    return found.f_bavail * found.f_frsize
 
 
 def _count_late(path: str) -> int:
@@ -214,8 +243,10 @@ def _read(directory: str, stopped: str) -> Run:
             outcome = "failed" if what == "uncollected" else what
             words = (told.get(name, "") for name in ("text", "error", "printed"))
             seen[test] = Seen(test, outcome, *words)
+    if stopped == "full":
+        log += "\nthe check was ended: its files filled the disk\n"
     if begun and begun not in seen and stopped != "slow":
-        seen[begun] = Seen(begun, "hung" if stopped else "ended", log[-2000:])
+        seen[begun] = Seen(begun, "hung" if stopped == "hung" else "ended", log[-2000:])
     return Run(tuple(seen.values()), log, finished)
 
 
