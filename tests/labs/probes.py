@@ -193,7 +193,8 @@ def host(told: dict[str, str]) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "a port of the machine", lambda: connects(("127.0.0.1", int(told["port"])))
     for place in ("/usr", "/etc", "/run", "/tmp/repository", "/dev", "/"):
         yield f"what lies below {place}", lambda place=place: uncovered(place)
-    for path in ("/etc/passwd", "/usr/bin/mount", "/tmp/repository/course.toml", "/tmp/venv/pyvenv.cfg"):
+    files = ["/etc/passwd", "/usr/bin/mount", "/tmp/repository/course.toml", told["everybodys"]]
+    for path in files:
         yield f"write {path}", lambda path=path: opens(path) or made_writable(path)
     for name in ("net", "ipc", "uts", "mnt", "user", "cgroup", "pid"):
         yield f"the {name} namespace that is around", lambda name=name: around(name)
@@ -320,6 +321,7 @@ def attempt(action: Callable[[], object]) -> bool:
 details: list[str] = []
 
 
+
 def worked(told: dict[str, str]) -> list[str]:
     """The names of all that worked."""
     kinds = (switches(), calls(), disks(), host(told), groups())
@@ -328,6 +330,6 @@ def worked(told: dict[str, str]) -> list[str]:
 
 def tried() -> int:
     """How many there are."""
-    told = dict.fromkeys(("secret", "mark", "path", "abstract"), "") | {"port": "1"}
+    told = dict.fromkeys(("secret", "mark", "path", "abstract", "everybodys"), "") | {"port": "1"}
     return sum(len(list(kind)) for kind in (switches(), calls(), disks(), host(told), groups()))
 

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from labs.test_safety import judged
 
+from mydocker.kernel.syscalls import MNT_DETACH, mount, umount2
+
 pytestmark = pytest.mark.root
 
 PROBES = "/tmp/repository/tests/labs/probes.py"
@@ -39,11 +41,17 @@ def told(tmp_path: Path) -> Iterator[dict[str, str]]:
         port = stack.enter_context(socket.socket())
         port.bind(("127.0.0.1", 0))
         port.listen()
+        # Where programs of the machine are, a file that everybody may write
+        mount("hostile", "/opt", "tmpfs", 0, "mode=755", why="for a test")
+        stack.callback(umount2, "/opt", MNT_DETACH)
+        everybodys = Path("/opt/everybodys")
+        everybodys.touch()
+        everybodys.chmod(0o666)
         sleeper = stack.enter_context(subprocess.Popen(["sleep", mark]))
         stack.callback(sleeper.kill)
         yield {
             "secret": str(secret), "mark": mark, "path": str(path), "abstract": abstract,
-            "port": str(port.getsockname()[1]),
+            "port": str(port.getsockname()[1]), "everybodys": str(everybodys),
         }  # fmt: skip
 
 

@@ -84,7 +84,7 @@ def test_a_stray_mount_a_file_a_name_and_a_daemon(tmp_path: Path) -> None:
     libc.mount(b"none", b"/", None, 0x40000 | 1 << 20, None)  # shared again, with all below it
     if libc.mount(b"none", b"/mnt", b"tmpfs", 0, None) == 0:
         done.append("mount")
-    for place in ("/usr/bin", "/etc", "/root", "/tmp/repository", "/tmp/venv"):
+    for place in ("/usr/bin", "/etc", "/opt", "/tmp/repository", "/tmp/venv"):
         attempt(f"write {{place}}", lambda: open(f"{{place}}/mydocker-{mark}", "w").close())
     for kind in ("memory", "pids", "."):
         attempt("group", lambda: os.mkdir(f"/sys/fs/cgroup/{{kind}}/mydocker-{mark}"))
