@@ -53,7 +53,7 @@ def grade(
     repository = manifest.default_repository()
     _ready(repository)
     course = manifest.load(repository)
-    suite = Suite(repository, default_run(), Bounds(seconds=limit))
+    suite = Suite(repository, default_run(), Bounds(seconds=limit), canaries=True)
     seed = seed or os.urandom(8).hex()
     grades: list[Grade] = []
     for one in grading.grade(course, suite, directories, step=step, seed=seed, accept=accept):
@@ -86,6 +86,7 @@ _LETTERS = {
     "timeout": ("…", "red"),
     "unwritten": ("·", "bright_black"),
     "skipped": ("-", "yellow"),
+    "cheated": ("?", "red"),
 }
 
 

@@ -196,6 +196,7 @@ _MARKS = {
     "timeout": ("✗", "red", "too slow"),
     "unwritten": ("·", "bright_black", "to do"),
     "skipped": ("-", "yellow", "not here"),
+    "cheated": ("✗", "red", "refused"),
 }
 
 
