@@ -132,6 +132,21 @@ def test_a_fresh_proc_does_not_cover_the_readers(mydocker: Launcher, options: li
         sh("mount", "--make-private", "/proc")
 
 
+def test_from_a_fresh_proc_nothing_is_executed(mydocker: Launcher) -> None:
+    """Nor are there set-user-ID files, or devices: no reason to let anybody put some there."""
+    found = mydocker(1, "run", "grep", " /proc ", "/proc/self/mountinfo").stdout.splitlines()
+    assert {"nosuid", "nodev", "noexec"} <= set(found[-1].split()[5].split(","))
+
+
+def test_inside_a_directory_can_be_bound(mydocker: Launcher, sandbox: Sandbox) -> None:
+    place = sandbox.directory / "bound"
+    place.mkdir()
+    try:
+        mydocker(1, "run", "mount", "--bind", "/usr", str(place))
+    finally:
+        place.rmdir()
+
+
 # ---------------------------------------------------------------- ipc
 
 

@@ -88,8 +88,11 @@ def switches() -> Iterator[tuple[str, Callable[[], object]]]:
         own = tuple(f"{top}/{name}" for name in _OF_NAMESPACES)
         yield f"a switch in {top}", lambda top=top, own=own: fresh("proc") and writable(top, own)
     yield "a switch in /sys", lambda: writable("/sys", ("/sys/fs/cgroup/", *networks("/sys")))
-    yield "a switch in a /sys of its own", lambda: writable(
-        fresh("sysfs"), ("/tmp/fresh-sysfs/fs/cgroup/", *networks("/tmp/fresh-sysfs"))
+    yield (
+        "a switch in a /sys of its own",
+        lambda: writable(
+            fresh("sysfs"), ("/tmp/fresh-sysfs/fs/cgroup/", *networks("/tmp/fresh-sysfs"))
+        ),
     )
     for path in ("/proc/sysrq-trigger", "/proc/kcore", "/proc/kmsg", "/dev/kmsg", "/dev/mem"):
         yield path, lambda path=path: opens(path) or opens(path, os.O_RDONLY)
@@ -160,7 +163,9 @@ def disks() -> Iterator[tuple[str, Callable[[], object]]]:
 
 def device(kind: str, major: int, minor: int) -> bool:
     path = f"/tmp/device-{major}-{minor}"
-    os.mknod(path, (stat.S_IFBLK if kind == "b" else stat.S_IFCHR) | 0o600, os.makedev(major, minor))
+    os.mknod(
+        path, (stat.S_IFBLK if kind == "b" else stat.S_IFCHR) | 0o600, os.makedev(major, minor)
+    )
     try:
         os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY))
     except OSError as error:
@@ -321,7 +326,6 @@ def attempt(action: Callable[[], object]) -> bool:
 details: list[str] = []
 
 
-
 def worked(told: dict[str, str]) -> list[str]:
     """The names of all that worked."""
     kinds = (switches(), calls(), disks(), host(told), groups())
@@ -332,4 +336,3 @@ def tried() -> int:
     """How many there are."""
     told = dict.fromkeys(("secret", "mark", "path", "abstract", "everybodys"), "") | {"port": "1"}
     return sum(len(list(kind)) for kind in (switches(), calls(), disks(), host(told), groups()))
-

@@ -35,7 +35,7 @@ told = json.load(sys.stdin)
 root = manifest.default_repository()
 course = manifest.load(root)
 bounds = Bounds(seconds=told["seconds"], memory=300 << 20, pids=80)
-judge = Judge(Suite(root, default_run(), bounds))
+judge = Judge(Suite(root, default_run(), bounds, canaries=told["canaries"]))
 theirs = regions.bodies(judge.ours)
 theirs = {k: (told["body"],) if k[0] == "2.2" else v for k, v in theirs.items()}
 exercises = [course.exercise(name) for name in told["exercises"]]
@@ -48,7 +48,9 @@ ONLY_THERE = """    import os
 """
 
 
-def judged(body: str, *exercises: str, seconds: float = 30, **environment: str) -> list[list[Any]]:
+def judged(
+    body: str, *exercises: str, seconds: float = 30, canaries: bool = False, **environment: str
+) -> list[list[Any]]:
     done = subprocess.run(
         [sys.executable, "-ESsc", JUDGE, str(ROOT / "steps")],
         input=json.dumps(
@@ -56,6 +58,7 @@ def judged(body: str, *exercises: str, seconds: float = 30, **environment: str) 
                 "body": ONLY_THERE + body,
                 "exercises": exercises or ["2.2"],
                 "seconds": patience(seconds),
+                "canaries": canaries,
             }
         ),
         capture_output=True,
@@ -171,7 +174,12 @@ def test_a_check_that_is_asked_to_end_leaves_nothing(tmp_path: Path) -> None:
 
 def begun(tmp_path: Path) -> "subprocess.Popen[str]":
     """A check of what never ends, as soon as its suite runs."""
-    told = {"body": f"{ONLY_THERE}    while True: pass\n", "exercises": ["2.2"], "seconds": 60}
+    told = {
+        "body": f"{ONLY_THERE}    while True: pass\n",
+        "exercises": ["2.2"],
+        "seconds": 60,
+        "canaries": False,
+    }
     checking = subprocess.Popen(
         [sys.executable, "-ESsc", JUDGE, str(ROOT / "steps")],
         stdin=subprocess.PIPE,

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sandbox import tampering
+from sandbox import tampering, twins
 
 
 def _kind(error: pytest.ExceptionInfo[BaseException]) -> str:
@@ -51,116 +51,125 @@ CANARY = "test_that_must_fail"
 
 
 class Teller:
-    """The pytest plugin that writes them."""
+    """The pytest plugin that writes them.
+
+    Its hooks are functions that share variables, and it has no attributes that they would ask: who
+    exchanges one of its own does not change what is told.
+    """
 
     def __init__(self, path: Path) -> None:
         place = path.with_name(f"{path.name}.key")
-        self._judged = place.exists()
-        key, *self._chosen = place.read_text().split() if self._judged else [""]
-        if self._judged:
+        judged = place.exists()
+        key, *chosen = place.read_text().split() if judged else [""]
+        if judged:
             place.unlink()
-        self.tell = _teller(path, bytes.fromhex(key))
-        self._canaries: set[pytest.Item] = set()
-        self._passed: set[str] = set()
-        self._sang: set[str] = set()
-        self._before: tampering.Photograph = {}
-        self._changed: list[str] = []
+        tell = _teller(path, bytes.fromhex(key))
+        steps = ""
+        canaries: set[pytest.Item] = set()
+        passed: set[str] = set()
+        failed: set[str] = set()  # of the canaries
+        before: tampering.Photograph = {}
+        changed: list[str] = []
 
-    def pytest_collection_modifyitems(
-        self, config: pytest.Config, items: list[pytest.Item]
-    ) -> None:
-        if not self._judged:
-            return
-        self._steps = str(Path(config.getoption("--steps")).resolve())
-        self.tell(what="collected", tests=[item.nodeid for item in items])
-        for item in list(items):
-            test = item.nodeid.removeprefix("tests/")
-            names = (test, test.partition("[")[0])
-            chosen = next((one for one in self._chosen if one in names), "")
-            if chosen and isinstance(item, pytest.Function):
-                self._chosen.remove(chosen)
-                items.insert(items.index(item) + 1, self._twin(item))
-        if items and items[-1].parent is not None:
-            last = pytest.Function.from_parent(items[-1].parent, name=CANARY, callobj=_canary)
-            self._canaries.add(last)
-            self._passed.add(last.nodeid)
-            items.append(last)
-        self._before = tampering.photograph()
+        def modify_items(config: pytest.Config, items: list[pytest.Item]) -> None:
+            nonlocal steps
+            if not judged:
+                return
+            steps = str(Path(config.getoption("--steps")).resolve())
+            tell(what="collected", tests=[item.nodeid for item in items])
+            added = _canaries(items, chosen)
+            canaries.update(added)
+            passed.update(item.nodeid for item in added if item.name == CANARY)
+            before.update(tampering.photograph())
 
-    def _twin(self, item: pytest.Function) -> pytest.Function:
-        """The same test, with the same name, that fails in any case."""
-        original = item.obj
+        def begun(nodeid: str) -> None:
+            tell(test=nodeid, what="begun")
 
-        def failing(**arguments: Any) -> None:
-            original(**arguments)
-            _must_fail(1)
-
-        twin: pytest.Function = pytest.Function.from_parent(
-            item.parent,
-            name=item.name,
-            callspec=getattr(item, "callspec", None),
-            callobj=failing,
-            fixtureinfo=item._fixtureinfo,
-            originalname=item.originalname,
-        )
-        self._canaries.add(twin)
-        return twin
-
-    def pytest_runtest_logstart(self, nodeid: str) -> None:
-        self.tell(test=nodeid, what="begun")
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
-        report: pytest.TestReport = yield
-        if item in self._canaries:
-            if call.when == "call" and report.failed:
-                self._sang.add(item.nodeid)
+        @pytest.hookimpl(wrapper=True, tryfirst=True)
+        def reported(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+            report: pytest.TestReport = yield
+            if item in canaries:
+                if call.when == "call" and report.failed:
+                    failed.add(item.nodeid)
+                return report
+            by_code = judged and report.skipped and _is_from(steps, call)
+            if report.failed or by_code or (report.skipped and call.when != "call"):
+                tell(
+                    test=item.nodeid,
+                    what="failed" if report.failed or by_code else "skipped",
+                    during=call.when,
+                    error=_kind(call.excinfo) if call.excinfo else "",
+                    text=str(call.excinfo) if by_code else report.longreprtext,
+                    printed=report.capstdout[-2000:],
+                )
+            elif report.when == "call":
+                what = "passed" if report.passed else "skipped"
+                if report.passed:
+                    passed.add(item.nodeid)
+                tell(test=item.nodeid, what=what, text=report.longreprtext)
             return report
-        skipped_by_code = self._judged and report.skipped and self._is_from_steps(call)
-        if report.failed or skipped_by_code or (report.skipped and call.when != "call"):
-            error = _kind(call.excinfo) if call.excinfo else ""
-            self.tell(
-                test=item.nodeid,
-                what="failed" if report.failed or skipped_by_code else "skipped",
-                during=call.when,
-                error=error,
-                text=str(call.excinfo) if skipped_by_code else report.longreprtext,
-                printed=report.capstdout[-2000:],
-            )
-        elif report.when == "call":
-            what = "passed" if report.passed else "skipped"
-            if report.passed:
-                self._passed.add(item.nodeid)
-            self.tell(test=item.nodeid, what=what, text=report.longreprtext)
-        return report
 
-    def _is_from_steps(self, call: pytest.CallInfo[None]) -> bool:
-        if call.excinfo is None:
-            return False
-        return any(str(one.path).startswith(self._steps) for one in call.excinfo.traceback)
+        def ended(nodeid: str) -> None:
+            tell(test=nodeid, what="ended")
+            changed.extend(tampering.changes(before))
 
-    def pytest_runtest_logfinish(self, nodeid: str) -> None:
-        self.tell(test=nodeid, what="ended")
-        if self._judged:
-            self._changed += tampering.changes(self._before)
+        def collected(report: pytest.CollectReport) -> None:
+            if report.failed:
+                tell(test=report.nodeid, what="uncollected", text=report.longreprtext)
 
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        if report.failed:
-            self.tell(test=report.nodeid, what="uncollected", text=report.longreprtext)
+        def finished(exitstatus: int) -> None:
+            forged = ""
+            if {canary.nodeid for canary in canaries} & passed - failed:
+                forged = "a test that must fail has not failed: pytest was tampered with"
+            if changed:
+                forged = f"what judges was changed: {', '.join(dict.fromkeys(changed[:3]))}"
+            tell(what="finished", exit_code=int(exitstatus), forged=forged)
 
-    def pytest_sessionfinish(self, exitstatus: int) -> None:
-        forged = ""
-        names = {canary.nodeid for canary in self._canaries}
-        if names & self._passed - self._sang:
-            forged = "a test that must fail has not failed: pytest was tampered with"
-        if self._changed:
-            forged = f"what judges was changed: {', '.join(dict.fromkeys(self._changed[:3]))}"
-        self.tell(what="finished", exit_code=int(exitstatus), forged=forged)
+        self.pytest_collection_modifyitems = modify_items
+        self.pytest_runtest_logstart = begun
+        self.pytest_runtest_makereport = reported
+        self.pytest_runtest_logfinish = ended
+        self.pytest_collectreport = collected
+        self.pytest_sessionfinish = finished
 
 
-def _canary() -> None:
-    _must_fail(1)
+def _is_from(steps: str, call: pytest.CallInfo[None]) -> bool:
+    """True if the code that is judged raised it."""
+    if call.excinfo is None:
+        return False
+    return any(str(one.path).startswith(f"{steps}/") for one in call.excinfo.traceback)
 
 
-def _must_fail(number: int) -> None:
-    assert number == 2
+def _canaries(items: list[pytest.Item], chosen: list[str]) -> list[pytest.Item]:
+    """Add the tests that must fail to ``items``: the twin of one test for each of ``chosen``, which
+    are names without their parameters, or with; and one at the end."""
+    added: list[pytest.Item] = []
+    for item in list(items):
+        test = item.nodeid.removeprefix("tests/")
+        found = next((one for one in chosen if one in (test, test.partition("[")[0])), "")
+        if found and isinstance(item, pytest.Function):
+            chosen.remove(found)
+            added.append(_twin(item))
+            items.insert(items.index(item) + 1, added[-1])
+    if items and items[-1].parent is not None:
+        last = pytest.Function.from_parent(items[-1].parent, name=CANARY, callobj=_must_fail)
+        items.append(last)
+        added.append(last)
+    return added
+
+
+def _twin(item: pytest.Function) -> pytest.Item:
+    """The same test, with the same name, that fails in any case."""
+    twin: pytest.Item = pytest.Function.from_parent(
+        item.parent,
+        name=item.name,
+        callspec=getattr(item, "callspec", None),
+        callobj=twins.failing(item.obj),
+        fixtureinfo=item._fixtureinfo,
+        originalname=item.originalname,
+    )
+    return twin
+
+
+def _must_fail() -> None:
+    assert CANARY == ""

@@ -114,9 +114,7 @@ class Suite:
     def _container(
         self, identifier: str, directory: str, changed: Iterable[str], tests: list[str]
     ) -> Container:
-        limits = Limits(
-            memory=self.bounds.memory, pids=self.bounds.pids, cpus=_cpus(), devices=()
-        )
+        limits = Limits(memory=self.bounds.memory, pids=self.bounds.pids, cpus=_cpus(), devices=())
         group = cgroup_part(identifier, limits)
         parts = [
             group,
