@@ -16,6 +16,7 @@ import socket
 import stat
 import struct
 from collections.abc import Callable, Iterator
+from functools import partial
 
 assert os.uname().nodename == "lab"
 libc = ctypes.CDLL(None, use_errno=True)
@@ -86,7 +87,7 @@ _OF_NAMESPACES = (
 def switches() -> Iterator[tuple[str, Callable[[], object]]]:
     for top in ("/proc/sys", "/tmp/fresh-proc/sys"):
         own = tuple(f"{top}/{name}" for name in _OF_NAMESPACES)
-        yield f"a switch in {top}", lambda top=top, own=own: fresh("proc") and writable(top, own)
+        yield f"a switch in {top}", partial(switches_in, top, own)
     yield "a switch in /sys", lambda: writable("/sys", ("/sys/fs/cgroup/", *networks("/sys")))
     yield (
         "a switch in a /sys of its own",
@@ -95,7 +96,16 @@ def switches() -> Iterator[tuple[str, Callable[[], object]]]:
         ),
     )
     for path in ("/proc/sysrq-trigger", "/proc/kcore", "/proc/kmsg", "/dev/kmsg", "/dev/mem"):
-        yield path, lambda path=path: opens(path) or opens(path, os.O_RDONLY)
+        yield path, partial(opened_at_all, path)
+
+
+def opened_at_all(path: str) -> bool:
+    return opens(path) or opens(path, os.O_RDONLY)
+
+
+def switches_in(top: str, own: tuple[str, ...]) -> list[str]:
+    fresh("proc")
+    return writable(top, own)
 
 
 def networks(sys: str) -> tuple[str, ...]:
@@ -136,11 +146,20 @@ def calls() -> Iterator[tuple[str, Callable[[], object]]]:
     yield "io_uring", lambda: permitted("io_uring_setup", 1, ctypes.create_string_buffer(256))
     yield "keys of the user", lambda: permitted("keyctl", 0, -4, 1)
     yield "a key", lambda: permitted("add_key", b"user", b"mydocker", b"x", 1, -1)
-    yield "first in the queue", lambda: os.setpriority(os.PRIO_PROCESS, 0, -5) is None
-    parameter = os.sched_param(1)
-    yield "real time", lambda: os.sched_setscheduler(0, os.SCHED_FIFO, parameter) is None
+    yield "first in the queue", first
+    yield "real time", real_time
     for name, family in (("virtual machines", 40), ("the kernel's cryptography", 38)):
-        yield f"a socket of {name}", lambda family=family: socket.socket(family, 1, 0)
+        yield f"a socket of {name}", partial(socket.socket, family, 1, 0)
+
+
+def first() -> bool:
+    os.setpriority(os.PRIO_PROCESS, 0, -5)
+    return True
+
+
+def real_time() -> bool:
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    return True
 
 
 # ---------------------------------------------------------------- disks and devices
@@ -149,16 +168,19 @@ def calls() -> Iterator[tuple[str, Callable[[], object]]]:
 def disks() -> Iterator[tuple[str, Callable[[], object]]]:
     # Filesystems that are on a disk: "not permitted" comes before "no such disk"
     for kind in ("ext4", "xfs", "iso9660"):
-        yield f"mount {kind}", lambda kind=kind: mount("/none", "/mnt", kind, RDONLY) in (
-            errno.ENOENT, errno.ENOTBLK, errno.EINVAL, 0,
-        )  # fmt: skip
+        yield f"mount {kind}", partial(mounts_disk, kind)
     numbers = [("c", 1, 1), ("c", 1, 11), ("c", 10, 200), ("c", 10, 229), ("c", 4, 0)]
     with open("/proc/partitions") as file:
-        numbers += [("b", *map(int, line.split()[:2])) for line in file if line[:1] == " "]  # type: ignore[misc]
+        rows = [line.split() for line in file if line[:1] == " "]
+    numbers += [("b", int(row[0]), int(row[1])) for row in rows]
     for kind, major, minor in numbers:
-        yield f"device {kind} {major}:{minor}", lambda k=kind, a=major, i=minor: device(k, a, i)
+        yield f"device {kind} {major}:{minor}", partial(device, kind, major, minor)
     for directory in ("/usr", "/etc", "/tmp/repository", "/tmp"):
-        yield f"{directory} by a handle", lambda directory=directory: by_handle(directory)
+        yield f"{directory} by a handle", partial(by_handle, directory)
+
+
+def mounts_disk(kind: str) -> bool:
+    return mount("/none", "/mnt", kind, RDONLY) not in (*REFUSED, errno.ENODEV)
 
 
 def device(kind: str, major: int, minor: int) -> bool:
@@ -197,12 +219,12 @@ def host(told: dict[str, str]) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "a socket by its name", lambda: connects("\0" + told["abstract"])
     yield "a port of the machine", lambda: connects(("127.0.0.1", int(told["port"])))
     for place in ("/usr", "/etc", "/run", "/tmp/repository", "/dev", "/"):
-        yield f"what lies below {place}", lambda place=place: uncovered(place)
+        yield f"what lies below {place}", partial(uncovered, place)
     files = ["/etc/passwd", "/usr/bin/mount", "/tmp/repository/course.toml", told["everybodys"]]
     for path in files:
-        yield f"write {path}", lambda path=path: opens(path) or made_writable(path)
+        yield f"write {path}", partial(made_writable, path)
     for name in ("net", "ipc", "uts", "mnt", "user", "cgroup", "pid"):
-        yield f"the {name} namespace that is around", lambda name=name: around(name)
+        yield f"the {name} namespace that is around", partial(around, name)
 
 
 def climbed(secret: str) -> bool:
@@ -227,7 +249,7 @@ def seen(mark: str) -> bool:
     return False
 
 
-def connects(address: object) -> bool:
+def connects(address: str | tuple[str, int]) -> bool:
     family = socket.AF_INET if isinstance(address, tuple) else socket.AF_UNIX
     with socket.socket(family) as one:
         one.settimeout(2)
@@ -237,13 +259,13 @@ def connects(address: object) -> bool:
 
 def uncovered(place: str) -> bool:
     libc.unshare(0x00020000)
-    return libc.umount2(place.encode(), DETACH) == 0
+    return bool(libc.umount2(place.encode(), DETACH) == 0)
 
 
 def made_writable(path: str) -> bool:
     libc.unshare(0x00020000)
     points = {path, os.path.dirname(path), "/" + path.split("/")[1], "/", "/tmp/repository"}
-    for point in sorted(points):
+    for point in sorted(points) if not opens(path) else ():
         mount("none", point, "", REMOUNT | BIND)
     return opens(path)
 
@@ -268,9 +290,13 @@ def groups() -> Iterator[tuple[str, Callable[[], object]]]:
     limits += "cpuset.cpus release_agent notify_on_release cgroup.max.descendants"
     for name in limits.split():
         paths = [f"{top}/{name}", *(f"{top}/{one}/{name}" for one in os.listdir(top))]
-        yield f"its own {name}", lambda paths=paths: [path for path in paths if opens(path)]
+        yield f"its own {name}", partial(opened, paths)
     yield "the top of a hierarchy mounted again", tops
     yield "a larger file", lambda: raised(resource.RLIMIT_FSIZE)
+
+
+def opened(paths: list[str]) -> list[str]:
+    return [path for path in paths if opens(path)]
 
 
 def tops() -> list[str]:

@@ -247,8 +247,8 @@ def test_a_region_cannot_end_its_function(name: str) -> None:
     "body",
     [
         "    return {}\n",
-        "    # a comment\n\n    def inner(a):\n        nonlocal_ = a\n        return a\n    return {}\n",
-        "    class Own:\n        pass\n    for line in text:\n        pass\n    else:\n        return {}\n",
+        "    # a comment\n\n    def inner(a):\n        b = a\n        return b\n    return {}\n",
+        "    class Own:\n        pass\n    for _ in text:\n        pass\n    return {}\n",
         "    text = '''\n# no mark\n'''\n    return {}\n",
         "        # indented further\n    return {}\n",
     ],

@@ -1,7 +1,7 @@
-"""A hostile submission reaches nothing of the machine: it tries (``probes``), and tells what worked.
+"""A hostile submission reaches nothing of the machine: it tries (``probes``), and tells what works.
 
-What it is meant to find is put there by these tests: a secret, a process, sockets that everybody may
-use. With one of the defences taken out, some of it works: that was seen for each of them.
+What it might find is put there by these tests: a secret, a process, sockets that everybody may use.
+With one of the defences taken out, some of it works: that was seen for each of them.
 """
 
 import secrets

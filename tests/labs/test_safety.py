@@ -34,7 +34,7 @@ from mydocker.labs.verdicts import Judge
 told = json.load(sys.stdin)
 root = manifest.default_repository()
 course = manifest.load(root)
-bounds = Bounds(seconds=told["seconds"], memory=300 << 20, pids=80)
+bounds = Bounds(told["seconds"], memory=300 << 20, pids=80, disk=told["disk"])
 judge = Judge(Suite(root, default_run(), bounds, canaries=told["canaries"]))
 theirs = regions.bodies(judge.ours)
 theirs = {k: (told["body"],) if k[0] == "2.2" else v for k, v in theirs.items()}
@@ -49,7 +49,12 @@ ONLY_THERE = """    import os
 
 
 def judged(
-    body: str, *exercises: str, seconds: float = 30, canaries: bool = False, **environment: str
+    body: str,
+    *exercises: str,
+    seconds: float = 30,
+    canaries: bool = False,
+    disk: int = 2 << 30,
+    **environment: str,
 ) -> list[list[Any]]:
     done = subprocess.run(
         [sys.executable, "-ESsc", JUDGE, str(ROOT / "steps")],
@@ -59,6 +64,7 @@ def judged(
                 "exercises": exercises or ["2.2"],
                 "seconds": patience(seconds),
                 "canaries": canaries,
+                "disk": disk,
             }
         ),
         capture_output=True,
@@ -149,6 +155,37 @@ def test_who_eats_all_memory_is_stopped() -> None:
     assert outcome == "crash"
 
 
+def test_who_fills_the_disk_is_stopped() -> None:
+    body = """
+    number = 0
+    while True:
+        number += 1
+        with open(f"/var/tmp/{number}", "wb") as file:
+            file.write(bytes(1 << 23))
+            os.fsync(file.fileno())
+"""
+    ((_, outcome, observed, _),) = judged(body, disk=64 << 20)
+    assert outcome == "crash"
+    assert "its files filled the disk" in observed[-1]
+
+
+def test_the_machine_keeps_a_processor_for_itself() -> None:
+    body = """
+    import glob
+    def number(v1, v2, word=0):
+        (path,) = glob.glob(f"/sys/fs/cgroup/*/{v1}") or [f"/sys/fs/cgroup/{v2}"]
+        return int(open(path).read().split()[word])
+    quota = number("cpu.cfs_quota_us", "cpu.max")
+    period = number("cpu.cfs_period_us", "cpu.max", -1)
+    memory = number("memory.limit_in_bytes", "memory.max")
+    raise ValueError(f"told: {quota / period} {memory >> 20} {number('pids.max', 'pids.max')}!")
+"""
+    ((_, _, observed, _),) = judged(body)
+    processors, memory, pids = observed[0].partition("told: ")[2].partition("!")[0].split()
+    assert float(processors) == max(0.9, (os.cpu_count() or 1) - 1)
+    assert (memory, pids) == ("300", "80")
+
+
 def test_what_is_no_python_is_told_with_its_line() -> None:
     ((_, outcome, observed, _),) = judged("    groups = {\n")
     assert outcome == "crash"
@@ -179,6 +216,7 @@ def begun(tmp_path: Path) -> "subprocess.Popen[str]":
         "exercises": ["2.2"],
         "seconds": 60,
         "canaries": False,
+        "disk": 2 << 30,
     }
     checking = subprocess.Popen(
         [sys.executable, "-ESsc", JUDGE, str(ROOT / "steps")],

@@ -35,8 +35,8 @@ def spoilt(value: object) -> object:
     """Something of the same shape that nothing else is equal to."""
     if isinstance(value, dict):
         return {key: spoilt(inner) for key, inner in value.items()} or {object(): 0}
-    if type(value) in (list, tuple):
-        return type(value)([spoilt(inner) for inner in value] or [object()])  # type: ignore[call-arg]
+    if isinstance(value, list | tuple) and type(value) in (list, tuple):
+        return type(value)([spoilt(inner) for inner in value] or [object()])
     return object()
 
 

@@ -1,8 +1,8 @@
 """What is taken from those whose code is tried, besides the machine (see ``workplace``).
 
 Their user namespace keeps them from the machine. But root of a user namespace can ask the kernel
-for much that no other user can, and most holes of the last years were found there. So the calls that
-no test needs are not answered: step 05's own filter (seccomp(2)), as for a container that is given
+for much that no other user can, and many of its holes were found there. So the calls that no test
+needs are not answered: step 05's own filter (seccomp(2)), as for a container that is given
 CAP_SYS_ADMIN, without what reaches deep into the kernel.
 """
 

@@ -92,7 +92,8 @@ class Suite:
     ) -> Run:
         """Run ``tests`` against our steps with ``files`` (paths below steps/) in place of ours.
 
-        ``canaries`` are tests that are run once more, and then have to fail. Raises Failure if the container cannot be made: without root, for example.
+        ``canaries`` are tests that are run once more, and then have to fail. Raises Failure if the
+        container cannot be made: without root, for example.
         """
         identifier = new_identifier()
         place = os.environ.get("TMPDIR") or "/var/tmp"  # on a disk, as layers usually are

@@ -129,11 +129,11 @@ _ODD = re.compile("[\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
 
 
 def escaped(ours: str, theirs: str) -> str:
-    """What ``theirs``, our text with other bodies in its regions, changes outside of them: in words,
-    or "" for nothing. Both are Python.
+    """What ``theirs``, our text with other bodies in its regions, changes outside of them, in
+    words, or "" for nothing. Both are Python.
 
-    A body may end the function that it stands in, by its indentation, and go on with another; open a
-    string that swallows what follows; or take what follows into a statement of its own.
+    A body may end the function that it stands in, by its indentation, and go on with another; open
+    a string that swallows what follows; or take what follows into a statement of its own.
     """
     if set(_ODD.findall(theirs)) - set(_ODD.findall(ours)):
         return "it has a character in it that ends a line for some programs, and not for others"
@@ -161,7 +161,7 @@ class _Outline:
             if isinstance(value, ast.AST):
                 self._strip(value, f"{place}.{name}")
             elif isinstance(value, list):
-                kept = []
+                kept: list[object] = []
                 for child in value:
                     where = f"{place}.{name}[{len(kept)}]"
                     if isinstance(child, ast.stmt) and (number := self._inside(child)) is not None:
