@@ -51,9 +51,14 @@ def say(message: str) -> None:
     print(f"vm: {message}", file=sys.stderr, flush=True)
 
 
+def of_repository(cache: Path, machine: str) -> Image:
+    """The image for this repository, whether it is in the cache or not."""
+    return Image(cache / f"image-{recipe.image_key(repository.ROOT, machine)}")
+
+
 def ready(cache: Path, mirror: str, machine: str) -> Image:
     """The image for this repository, built now if it is not in the cache."""
-    image = Image(cache / f"image-{recipe.image_key(repository.ROOT, machine)}")
+    image = of_repository(cache, machine)
     if image.folder.exists():
         os.utime(image.folder)  # the least recently used are removed first
         return image

@@ -140,6 +140,15 @@ def test_nothing_in_proc_is_a_device_or_a_program(mydocker: Launcher, options: l
     assert {"nosuid", "nodev", "noexec"} <= set(flags[-1])  # the last covers those before it
 
 
+def test_inside_a_directory_can_be_bound(mydocker: Launcher, sandbox: Sandbox) -> None:
+    place = sandbox.directory / "bound"
+    place.mkdir()
+    try:
+        mydocker(1, "run", "mount", "--bind", "/usr", str(place))
+    finally:
+        place.rmdir()
+
+
 # ---------------------------------------------------------------- ipc
 
 

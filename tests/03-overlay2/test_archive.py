@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sandbox.archives import Tar, tree
 
 from mydocker.kernel.errors import Failure
+from mydocker.overlay2 import notes
 from mydocker.overlay2.archive import UnsafeArchive, unpack
 from mydocker.overlay2.tarformat import DamagedArchive, Reader
 
@@ -203,7 +204,7 @@ def is_whiteout(path: Path) -> bool:
 
 
 def is_opaque(path: Path) -> bool:
-    return "trusted.overlay.opaque" in os.listxattr(path)
+    return f"{notes.prefix()}opaque" in os.listxattr(path)
 
 
 def test_whiteouts_become_overlayfs_own(out: Path, archive: Path) -> None:
@@ -211,7 +212,7 @@ def test_whiteouts_become_overlayfs_own(out: Path, archive: Path) -> None:
     tar.add("var/lib/new", b"x").add(".wh..wh.plnk").add(".wh.top")
     unpacked(tar.write(archive), out)
     assert is_whiteout(out / "etc/motd") and is_whiteout(out / "top")
-    assert os.getxattr(out / "var/lib", "trusted.overlay.opaque") == b"y"
+    assert os.getxattr(out / "var/lib", f"{notes.prefix()}opaque") == b"y"
     assert not is_opaque(out / "etc")
     assert sorted(os.listdir(out / "var/lib")) == ["new"]
     assert sorted(os.listdir(out)) == ["etc", "top", "var"]

@@ -14,7 +14,7 @@ from sandbox.launcher import Launcher, eventually
 from sandbox.machine import Sandbox
 
 from mydocker.kernel.errors import Failure
-from mydocker.overlay2 import lookup
+from mydocker.overlay2 import lookup, notes
 from mydocker.overlay2.diff import Contents, changes, contents
 from mydocker.overlay2.trace_file import trace
 
@@ -39,6 +39,8 @@ class Pile:
         for path in (upper, work, merged):
             path.mkdir()
         lower = ":".join(map(str, self.layers))
+        if notes.prefix() == notes.USER:  # as in a check of a lab: there are no others
+            options = "userxattr"
         text = f"lowerdir={lower},upperdir={upper},workdir={work},{options}"
         subprocess.run(["mount", "-t", "overlay", "overlay", "-o", text, merged], check=True)
         try:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,43 @@ def test_the_way_out_of_a_chroot_leads_nowhere(mydocker: Launcher, tmp_path: Pat
     finally:
         os.close(namespace)
     assert seen == set(os.listdir(process / "root"))
+
+
+def test_below_the_root_lies_no_other(mydocker: Launcher) -> None:
+    """A root that was only moved over the old one can be taken away again, and there is the host.
+
+    Who enters a mount namespace stands in what is its root, and not in what a chroot made of it.
+    """
+    process = running(mydocker)
+    names = set(os.listdir(process / "root"))
+    namespace = os.open(process / "ns/mnt", os.O_RDONLY)
+    try:
+        assert uncovered(namespace) == names
+    finally:
+        os.close(namespace)
+
+
+def uncovered(mount_namespace: int) -> set[str]:
+    """What lies at the root of a mount namespace once its uppermost mount was taken away."""
+    from mydocker.kernel import syscalls
+    from mydocker.kernel.errors import KernelError
+
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            syscalls.setns(mount_namespace, syscalls.CLONE_NEWNS)
+            with suppress(KernelError):  # the root itself cannot be taken away
+                syscalls.umount2("/", syscalls.MNT_DETACH)
+            syscalls.setns(mount_namespace, syscalls.CLONE_NEWNS)
+            os.write(writing, " ".join(os.listdir("/")).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with open(reading) as pipe:
+        names = set(pipe.read().split())
+    os.waitpid(child, 0)
+    return names
 
 
 @pytest.mark.parametrize("options", [(), ("--userns", "private")])

@@ -32,7 +32,18 @@ def parse(text: str) -> Mapping:
 
 def default_mapping(own: int) -> Mapping:
     """For root every id is itself; for another user, root inside is that user."""
-    return Mapping(0, 0, _EVERY_ID) if own == 0 else Mapping(0, own, 1)
+    return Mapping(0, 0, _own_ids()) if own == 0 else Mapping(0, own, 1)
+
+
+def of_the_machine() -> bool:
+    """True in the machine's own user namespace, where alone root has power over the machine."""
+    return _own_ids() == _EVERY_ID
+
+
+def _own_ids() -> int:
+    """How many ids there are, from root's on, in the user namespace that we are in."""
+    maps = parse_map(files.read("/proc/self/uid_map"))
+    return next((one.count for one in maps if one.inside == 0), 1)
 
 
 @record

@@ -22,7 +22,7 @@ from typing import BinaryIO, cast
 
 from mydocker.kernel import beneath, files
 from mydocker.kernel.errors import Failure, KernelError
-from mydocker.overlay2 import holes
+from mydocker.overlay2 import holes, notes
 from mydocker.overlay2.tarformat import (
     BLOCK_DEVICE,
     CHARACTER,
@@ -37,7 +37,6 @@ from mydocker.overlay2.tarformat import (
 
 WHITEOUT = b".wh."
 OPAQUE = b".wh..wh..opq"
-OPAQUE_XATTR = "trusted.overlay.opaque"
 
 _KEPT_OPEN = 64  # directories; most files lie in the directory of the file before
 _LATEST = 2**63 - 1  # nanoseconds since 1970 that fit the kernel's count: the year 2262
@@ -351,7 +350,7 @@ class _Unpacking:
     def _set_opaque(self, parent: int, name: bytes) -> None:
         fd = _opened(parent, name)
         try:
-            os.setxattr(fd, OPAQUE_XATTR, b"y")
+            os.setxattr(fd, f"{notes.prefix()}opaque", b"y")
         finally:
             os.close(fd)
 

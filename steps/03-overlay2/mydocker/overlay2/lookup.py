@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 
 from mydocker.kernel import beneath
 from mydocker.kernel.errors import Failure
+from mydocker.overlay2 import notes
 
 DIRECTORY = "directory"
 FILE = "file"
@@ -103,7 +104,7 @@ def _kind(fd: int, status: os.stat_result) -> str:
 
 def _attribute(fd: int, name: str) -> bytes | None:
     try:
-        return os.getxattr(beneath.path(fd), f"trusted.overlay.{name}")
+        return os.getxattr(beneath.path(fd), f"{notes.prefix()}{name}")
     except OSError:
         return None  # no such attribute, or not for us to see
 

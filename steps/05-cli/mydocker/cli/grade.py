@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mydocker.cli.lab import _progress, _ready, limit_option
+from mydocker.cli.lab import _progress, _ready, limit_option, vm_option
 from mydocker.container.commandline import default_run
 from mydocker.kernel.errors import Failure
 
@@ -29,15 +29,19 @@ _FORMS = {
 @click.option("--accept-changes", "accept", is_flag=True,
               help="Do not refuse what was changed outside of the exercises.")  # fmt: skip
 @limit_option
+@vm_option
 def grade(
     directories: tuple[str, ...], step: int | None, seed: str, accept: bool, limit: float,
-    **wanted: bool,
+    in_vm: bool, **wanted: bool,
 ) -> int:  # fmt: skip
     """Grade submissions: folders that lab start has made, and students have filled in.
 
     Only the exercises are taken from a submission; tests and all other code are this repository's.
     One in which anything else was changed is refused, and the change is named. Each student's tests
     plant other random values; the seed that they come from is recorded.
+
+    A submission runs in a container, as nobody on this machine; with --vm, that is in a virtual
+    machine, one for all that are named. "?" and "cheated": it has interfered with the judge.
 
     The exit code is 0 if all submissions have all points, 1 if not.
     """
@@ -51,10 +55,22 @@ def grade(
     if form in ("gradescope", "classroom") and len(directories) != 1:
         raise Failure(f"--{form} is the form of one submission", "Name one directory")
     repository = manifest.default_repository()
+    seed = seed or os.urandom(8).hex()
+    if in_vm:
+        from mydocker.labs import elsewhere
+
+        missing = next((one for one in directories if not os.path.isdir(one)), None)
+        if missing is not None:
+            raise Failure(f"{missing}: is no directory", "Name the folders of the submissions")
+        words: list[str | int] = ["grade", "--seed", seed, "--limit", f"{limit:g}"]
+        words += ["--lab", str(step)] if step is not None else []
+        words += ["--accept-changes"] if accept else []
+        words += [f"--{form}"] if form else []
+        words += range(len(directories))
+        return elsewhere.run(repository, directories, words)
     _ready(repository)
     course = manifest.load(repository)
-    suite = Suite(repository, default_run(), Bounds(seconds=limit))
-    seed = seed or os.urandom(8).hex()
+    suite = Suite(repository, default_run(), Bounds(seconds=limit), canaries=True)
     grades: list[Grade] = []
     for one in grading.grade(course, suite, directories, step=step, seed=seed, accept=accept):
         grades.append(one)
@@ -86,6 +102,7 @@ _LETTERS = {
     "timeout": ("…", "red"),
     "unwritten": ("·", "bright_black"),
     "skipped": ("-", "yellow"),
+    "cheated": ("?", "red"),
 }
 
 

@@ -14,13 +14,14 @@ from typing import Any
 
 from mydocker.labs.copies import Progress
 from mydocker.labs.grading import Grade
-from mydocker.labs.verdicts import CRASH, SKIPPED, TIMEOUT, UNWRITTEN, Verdict
+from mydocker.labs.verdicts import CHEATED, CRASH, SKIPPED, TIMEOUT, UNWRITTEN, Verdict
 
 _SAID = {
     UNWRITTEN: "not begun",
     CRASH: "crashed",
     TIMEOUT: "did not end in time",
     SKIPPED: "cannot be judged on this machine",
+    CHEATED: "the judge was interfered with",
 }
 
 

@@ -5,15 +5,19 @@ changed cannot have an effect. The suite tells what each test does as it does it
 that a test which hangs is known by its name.
 """
 
+import hmac
 import json
 import os
 import select
 import signal
+import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
+from mydocker.cgroups import hierarchy
 from mydocker.cgroups.limits import Limits
 from mydocker.cgroups.part import cgroup_part
 from mydocker.container.process import Process
@@ -21,8 +25,9 @@ from mydocker.container.running import Container, new_identifier
 from mydocker.kernel import syscalls
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import record
-from mydocker.labs.workplace import PREFIX, Workplace
-from mydocker.namespaces.parts import CgroupView, FreshProc, HostName, Loopback, PrivateMounts
+from mydocker.labs import confinement
+from mydocker.labs.workplace import PREFIX, Nobody, OwnGroups, Workplace
+from mydocker.namespaces.parts import FreshProc, HostName, Loopback, PrivateMounts
 
 _NAMESPACES = (
     syscalls.CLONE_NEWNS
@@ -32,16 +37,20 @@ _NAMESPACES = (
     | syscalls.CLONE_NEWUTS
 )
 _STEP = 0.05  # seconds between two looks at what the suite tells
+_LONGEST = 16 << 20  # bytes that are read of what they write
 _LATE = 2  # so many tests may wait in vain for a program to end, before all stops
 
 
 @record
 class Bounds:
-    """What a student's code may take: seconds for one test, bytes of memory, processes."""
+    """What a student's code may take: seconds for one test, bytes of memory, processes; bytes of
+    one file, and of the disk in all."""
 
     seconds: float = 50.0
     memory: int = 1 << 30
     pids: int = 400
+    file: int = 1 << 30
+    disk: int = 2 << 30
 
 
 @record
@@ -58,27 +67,33 @@ class Seen:
 
 @record
 class Run:
-    """What a run of the suite saw, test by test, and all that it printed."""
+    """What a run of the suite saw, test by test, and all that it printed; ``forged``: why that
+    cannot be believed."""
 
     seen: tuple[Seen, ...]
     log: str
     finished: bool
+    forged: str = ""
 
 
 @record
 class Suite:
-    """The suite of ``repository``: how it is run."""
+    """The suite of ``repository``: how it is run. ``canaries``: a mark depends on it."""
 
     repository: str
     run_directory: str
     bounds: Bounds = Bounds()
     seed: str = ""
     patience: str = ""
+    canaries: bool = False
 
-    def run(self, files: Mapping[str, str], tests: Iterable[str]) -> Run:
+    def run(
+        self, files: Mapping[str, str], tests: Iterable[str], canaries: Iterable[str] = ()
+    ) -> Run:
         """Run ``tests`` against our steps with ``files`` (paths below steps/) in place of ours.
 
-        Raises Failure if the container cannot be made: without root, for example.
+        ``canaries`` are tests that are run once more, and then have to fail. Raises Failure if the
+        container cannot be made: without root, for example.
         """
         identifier = new_identifier()
         place = os.environ.get("TMPDIR") or "/var/tmp"  # on a disk, as layers usually are
@@ -88,9 +103,11 @@ class Suite:
             try:
                 for path, text in files.items():
                     _write(f"{directory}/tmp/changed/{path}", text)
+                key = os.urandom(32)
+                _write(f"{directory}/tmp/told.key", " ".join([key.hex(), *canaries]))
                 container.start()
-                stopped = self._watch(container, f"{directory}/tmp/told")
-                return _read(directory, stopped)
+                stopped = self._watch(container, directory)
+                return _read(directory, stopped, key)
             finally:
                 container.kill()
                 container.release()
@@ -98,16 +115,19 @@ class Suite:
     def _container(
         self, identifier: str, directory: str, changed: Iterable[str], tests: list[str]
     ) -> Container:
-        limits = Limits(memory=self.bounds.memory, pids=self.bounds.pids)
+        limits = Limits(memory=self.bounds.memory, pids=self.bounds.pids, cpus=_cpus(), devices=())
+        group = cgroup_part(identifier, limits)
         parts = [
-            cgroup_part(identifier, limits),
+            group,
             PrivateMounts(),
-            CgroupView(),
+            Workplace(directory, self.repository, self._venv(), tuple(changed)),
+            *confinement.parts(identifier, self.bounds.file),
+            Nobody(),
+            # and as nobody, in namespaces that are nobody's:
             FreshProc(),
+            OwnGroups(group.path, hierarchy.read().usable),
             HostName("lab"),
             Loopback(),
-            # last, as it is entered when all else is private
-            Workplace(directory, self.repository, self._venv(), tuple(changed)),
         ]
         options = ["--steps=/tmp/steps", "--tell=/tmp/told", f"--seed={self.seed}"]
         quiet = ["-p", "no:cacheprovider", "-q", "--tb=short", "-o", "addopts="]
@@ -135,9 +155,12 @@ class Suite:
             )
         return venv
 
-    def _watch(self, container: Container, told: str) -> str:
+    def _watch(self, container: Container, directory: str) -> str:
         """Wait for its end. "hung" if it had to be ended because nothing new was told for long;
-        "slow" if tests were tired of waiting for a program, and so would be the next ones."""
+        "slow" if tests were tired of waiting for a program, and so would be the next ones; "full"
+        if it had written too much."""
+        told, left = f"{directory}/tmp/told", _free(directory)
+        left -= min(self.bounds.disk, left // 2)
         poll = select.poll()
         poll.register(container.pidfd, select.POLLIN)
         size, since = -1, time.monotonic()
@@ -151,12 +174,28 @@ class Suite:
             if time.monotonic() - since > self.bounds.seconds:
                 container.kill()
                 return "hung"
+            if _free(directory) < left:
+                container.kill()
+                return "full"
         container.wait()
         return ""
 
 
+def _cpus() -> float | None:
+    """All processors but one: whatever is tried, the machine can be used meanwhile."""
+    if hierarchy.read().holding("cpu") is None:
+        return None
+    return max(0.9, (os.cpu_count() or 1) - 1)
+
+
+def _free(directory: str) -> int:
+    """Bytes that are free on the disk of ``directory``."""
+    found = os.statvfs(directory)
+    return found.f_bavail * found.f_frsize
+
+
 def _count_late(path: str) -> int:
-    return sum(told.get("error") == "TimeoutExpired" for told in _lines(path))
+    return sum('"error": "TimeoutExpired"' in line for line in _text(path).splitlines())
 
 
 @contextmanager
@@ -176,7 +215,7 @@ def _asked_to_end() -> Iterator[None]:
 
 def _size(path: str) -> int:
     try:
-        return os.stat(path).st_size
+        return os.lstat(path).st_size
     except FileNotFoundError:
         return 0
 
@@ -193,37 +232,69 @@ def _write(path: str, text: str) -> None:
     os.utime(path, (0, 0))  # never the time of what Python has compiled from ours
 
 
-def _read(directory: str, stopped: str) -> Run:
-    try:
-        with open(f"{directory}/tmp/log", encoding="utf-8", errors="replace") as file:
-            log = file.read()
-    except FileNotFoundError:
-        log = ""
+def _read(directory: str, stopped: str, key: bytes) -> Run:
+    log = _text(f"{directory}/tmp/log")
+    told, forged = _believed(_text(f"{directory}/tmp/told"), key)
     seen: dict[str, Seen] = {}
+    waiting: list[str] = []  # what was to be run
     begun, finished = "", False
-    for told in _lines(f"{directory}/tmp/told"):
-        what, test = told["what"], told.get("test", "").removeprefix("tests/")
-        if what == "begun":
+    for one in told:
+        what, test = one["what"], one.get("test", "").removeprefix("tests/")
+        if what == "collected":
+            waiting = [name.removeprefix("tests/") for name in one["tests"]]
+        elif what == "begun":
             begun = test
         elif what == "ended":
             begun = ""
         elif what == "finished":
             finished = True
+            forged = forged or one["forged"]
         elif test not in seen or seen[test].outcome == "passed":
             # The first failure says what is wrong: what follows, at the end of a test, follows.
             outcome = "failed" if what == "uncollected" else what
-            words = (told.get(name, "") for name in ("text", "error", "printed"))
+            words = (one.get(name, "") for name in ("text", "error", "printed"))
             seen[test] = Seen(test, outcome, *words)
+    if stopped == "full":
+        log += "\nthe check was ended: its files filled the disk\n"
     if begun and begun not in seen and stopped != "slow":
-        seen[begun] = Seen(begun, "hung" if stopped else "ended", log[-2000:])
-    return Run(tuple(seen.values()), log, finished)
+        seen[begun] = Seen(begun, "hung" if stopped == "hung" else "ended", log[-2000:])
+    elif finished and (left := [test for test in waiting if test not in seen]):
+        # The session ended in good order, and before its end
+        seen[left[0]] = Seen(left[0], "ended", log[-2000:])
+    return Run(tuple(seen.values()), log, finished, forged)
 
 
-def _lines(path: str) -> Iterator[dict[str, str]]:
+def _believed(text: str, key: bytes) -> tuple[list[dict[str, Any]], str]:
+    """What the suite has told, as far as it is the suite that told it, and why the rest is not.
+
+    Each line ends in a code that only who has the key can make (HMAC, RFC 2104): of its number and
+    of what stands in it. The suite reads the key before any code that is judged.
+    """
+    found: list[dict[str, Any]] = []
+    for number, line in enumerate(text.splitlines(keepends=True)):
+        if not line.endswith("\n"):
+            break  # it was ended in the middle of it
+        told, _, code = line.rstrip("\n").rpartition(" ")
+        right = hmac.new(key, f"{number} {told}".encode(), "sha256").hexdigest()
+        if not hmac.compare_digest(right.encode(), code.encode()):
+            return found, "what the tests tell was written by somebody else"
+        found.append(json.loads(told))
+    return found, ""
+
+
+def _text(path: str) -> str:
+    """The last of a file that they have written, who may have put anything there: a link to a file
+    of the machine, a pipe that nobody writes to, more than our memory holds."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            for line in file:
-                if line.endswith("\n"):
-                    yield json.loads(line)
-    except FileNotFoundError:
-        return
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return ""
+        with open(fd, "rb", closefd=False) as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _LONGEST))
+            return file.read(_LONGEST).decode(errors="replace")
+    finally:
+        os.close(fd)

@@ -4,6 +4,7 @@ A region begins with ``# lab 3.2: stack the layers`` and ends with ``# end lab``
 their own; the marks stay in the student's copy, so that everything outside of them can be compared.
 """
 
+import ast
 import os
 import re
 import textwrap
@@ -121,6 +122,69 @@ def grafted(path: str, text: str, theirs: Bodies) -> str:
         return found.pop() if found else region.body  # from the last one on, as replaced goes
 
     return replaced(text, body)
+
+
+# Some programs take these for the end of a line, and Python does not
+_ODD = re.compile("[\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
+
+
+def escaped(ours: str, theirs: str) -> str:
+    """What ``theirs``, our text with other bodies in its regions, changes outside of them, in
+    words, or "" for nothing. Both are Python.
+
+    A body may end the function that it stands in, by its indentation, and go on with another; open
+    a string that swallows what follows; or take what follows into a statement of its own.
+    """
+    if set(_ODD.findall(theirs)) - set(_ODD.findall(ours)):
+        return "it has a character in it that ends a line for some programs, and not for others"
+    own, other = _Outline(ours), _Outline(theirs)
+    if other.wrong:
+        return other.wrong
+    if own.text != other.text or not other.places <= own.places:
+        return "it changes what stands outside of the exercise: is its indentation right?"
+    return ""
+
+
+class _Outline:
+    """A text without what stands in its regions: ``text``; ``places``: where that was."""
+
+    def __init__(self, source: str) -> None:
+        self.spans = [(region.first + 1, region.last) for region in find(source)]
+        self.places: set[str] = set()
+        self.wrong = ""
+        tree = ast.parse(source)
+        self._strip(tree, "")
+        self.text = ast.dump(tree)
+
+    def _strip(self, node: ast.AST, place: str) -> None:
+        for name, value in ast.iter_fields(node):
+            if isinstance(value, ast.AST):
+                self._strip(value, f"{place}.{name}")
+            elif isinstance(value, list):
+                kept: list[object] = []
+                for child in value:
+                    where = f"{place}.{name}[{len(kept)}]"
+                    if isinstance(child, ast.stmt) and (number := self._inside(child)) is not None:
+                        # Which of the statements beside it come first is in the outline.
+                        self.places.add(f"{number} {where}")
+                        continue
+                    kept.append(child)
+                    if isinstance(child, ast.AST):
+                        self._strip(child, where)
+                value[:] = kept
+
+    def _inside(self, statement: ast.stmt) -> int | None:
+        """Which region it stands in."""
+        decorators = getattr(statement, "decorator_list", [])
+        first = min([statement.lineno, *(one.lineno for one in decorators)])
+        for number, (begin, end) in enumerate(self.spans):
+            if begin <= first <= end:
+                if (statement.end_lineno or first) > end:
+                    self.wrong = "its last statement goes on behind the end of the exercise"
+                if any(isinstance(one, ast.Global) for one in ast.walk(statement)):
+                    self.wrong = "`global` reaches out of the function that it stands in"
+                return number
+        return None
 
 
 def shown(region: Region) -> str:

@@ -5,6 +5,7 @@ many ways to be right.
 """
 
 import ast
+import random
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -20,6 +21,7 @@ CRASH = "crash"
 TIMEOUT = "timeout"
 UNWRITTEN = "unwritten"
 SKIPPED = "skipped"
+CHEATED = "cheated"
 
 BAD = ("failed", "hung", "ended")
 _OURS = ("AssertionError", "Failed", "Failure", "KernelError", "")
@@ -29,6 +31,7 @@ _STOPPED = (
     "The whole suite ended in the middle of this: is there a kill, or an exit, too many, or more in"
     " memory than fits?"
 )
+_ESCAPED = "What you write stays between the two marks, indented as they are, or more."
 _NONE = (
     "None came where a value was needed: does every way through your code `return` what it made?"
 )
@@ -76,7 +79,7 @@ class Judge:
                 found[exercise.id] = wrong
         waiting = [one for one in exercises if one.id not in found]
         judged = self.run(waiting, theirs)
-        failed = [verdict for verdict in judged if verdict.outcome in (WRONG, CRASH, TIMEOUT)]
+        failed = [verdict for verdict in judged if verdict.outcome not in (PASSED, SKIPPED)]
         if len(waiting) > 1 and len(failed) > 1:
             judged = [self._alone(v, theirs) if v in failed else v for v in judged]
         found |= {verdict.exercise.id: verdict for verdict in judged}
@@ -91,6 +94,8 @@ class Judge:
                 message = re.sub(r" on line \d+", "", getattr(error, "msg", str(error)))
                 told = f"{type(error).__name__}: {message} ({where})"
                 return _placed(Verdict(exercise, CRASH, observed=(told,)), {path: text})
+            if told := regions.escaped(self.ours[path], text):
+                return Verdict(exercise, CRASH, observed=(f"{told} (steps/{path})",), hint=_ESCAPED)
         return None
 
     def _files(self, exercises: Iterable[Exercise], theirs: Bodies) -> dict[str, str]:
@@ -109,7 +114,9 @@ class Judge:
         log = ""
         while waiting:
             tests = list(dict.fromkeys(test for one in waiting for test in one.tests))
-            run = self.suite.run(files, tests)
+            run = self.suite.run(files, tests, self._canaries(waiting))
+            if run.forged:
+                return [Verdict(one, CHEATED, observed=(run.forged,)) for one in exercises]
             seen += run.seen
             log = run.log
             left = [one for one in waiting if not _decided(one, run)]
@@ -117,6 +124,12 @@ class Judge:
                 break  # nothing at all was run: the log has to tell
             waiting = left
         return [_placed(verdict(one, seen, log), files) for one in exercises]
+
+    def _canaries(self, exercises: Iterable[Exercise]) -> list[str]:
+        """One test of each, for a mark: nobody knows which."""
+        if not self.suite.canaries:
+            return []
+        return [random.SystemRandom().choice(exercise.tests) for exercise in exercises]
 
     def _alone(self, before: Verdict, theirs: Bodies) -> Verdict:
         """When several fail, one may be the reason of the others: each is tried among ours."""
@@ -146,7 +159,12 @@ def _decided(exercise: Exercise, run: Run) -> bool:
     own = _of(exercise, run.seen)
     if any(one.outcome in BAD for one in own):
         return True
-    return run.finished and bool(own)
+    return run.finished and _complete(exercise, own)
+
+
+def _complete(exercise: Exercise, own: Sequence[Seen]) -> bool:
+    """Was each of its tests seen? Who ends the session early has not passed the rest."""
+    return all(any(_covers(test, one.test) for one in own) for test in exercise.tests)
 
 
 def verdict(exercise: Exercise, seen: Iterable[Seen], log: str) -> Verdict:
@@ -158,9 +176,8 @@ def verdict(exercise: Exercise, seen: Iterable[Seen], log: str) -> Verdict:
         if all(one.outcome == "skipped" for one in own):
             told = own[0].text.strip().splitlines()[-1:] or ["its tests cannot run here"]
             return Verdict(exercise, SKIPPED, own[0].test, tuple(told))
-        if not all(any(_covers(test, one.test) for one in own) for test in exercise.tests):
-            told = log.splitlines()[-3:]  # some passed, and then the suite ended, or left one out
-            return Verdict(exercise, CRASH, observed=tuple(told), hint=_STOPPED)
+        if not _complete(exercise, own):
+            return Verdict(exercise, CRASH, observed=tuple(log.splitlines()[-3:]), hint=_STOPPED)
         return Verdict(exercise, PASSED)
     for one in bad:
         if one.outcome == "hung":

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from mydocker.engine.images import tarheader
 from mydocker.kernel import beneath
 from mydocker.kernel.errors import Failure, KernelError
-from mydocker.overlay2 import holes
+from mydocker.overlay2 import holes, notes
 from mydocker.overlay2.archive import OPAQUE, WHITEOUT
 from mydocker.overlay2.tarformat import (
     BLOCK_DEVICE,
@@ -35,10 +35,9 @@ from mydocker.overlay2.tarformat import (
 )
 
 PIECE = 1 << 20
-_NOTE = "trusted.overlay."  # overlayfs's own attributes
-# Not believed, as overlayfs does not: anybody in the container may set it. It stays here, though:
-# another machine may mount the layer so that it is believed (the option userxattr).
-_NOTES = (_NOTE, "user.overlay.")
+# overlayfs's own attributes stay here, also those that it does not believe because anybody in the
+# container may set them: another machine may mount the layer so that they are believed (userxattr).
+_NOTES = (notes.TRUSTED, notes.USER)
 _OF_THE_MACHINE = ("security.selinux", "security.ima", "security.evm")
 _PATH = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _USUAL = (0o755, 0, 0)  # mode and owner that everybody gives a root directory
@@ -440,8 +439,8 @@ def _note(file: int | str, name: str) -> bytes | None:
     """One of overlayfs's attributes; None if it is not there."""
     try:
         if isinstance(file, int):
-            return os.getxattr(file, _NOTE + name)
-        return os.getxattr(file, _NOTE + name, follow_symlinks=False)
+            return os.getxattr(file, notes.prefix() + name)
+        return os.getxattr(file, notes.prefix() + name, follow_symlinks=False)
     except OSError:
         return None
 
