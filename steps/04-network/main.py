@@ -21,9 +21,9 @@ from mydocker.container.commandline import (
 )
 from mydocker.container.running import new_identifier, run
 from mydocker.namespaces.options import clone_flags, namespace_parts, process_options
+from mydocker.namespaces.sharing import after_root
 from mydocker.network.finding import find_shared, name_option
 from mydocker.network.options import network_flags, network_options, network_parts
-from mydocker.network.sharing import after_root
 from mydocker.overlay2.layers import LayerStore
 from mydocker.overlay2.options import (
     container_flags,

@@ -12,7 +12,7 @@ from sandbox.launcher import Launcher
 
 @given(st.integers(0, 4 * 10**18))
 def test_moments_are_read_as_they_were_written(nanoseconds: int) -> None:
-    from mydocker.engine.times import moment, number, text
+    from mydocker.engine.words.times import moment, number, text
 
     written = text(nanoseconds)
     assert number(written) == nanoseconds
@@ -37,7 +37,7 @@ def test_moments_are_read_as_they_were_written(nanoseconds: int) -> None:
     ],
 )
 def test_spans_in_words(seconds: float, words: str) -> None:
-    from mydocker.engine.times import span
+    from mydocker.engine.words.times import span
 
     assert span(seconds) == words
 
@@ -47,23 +47,23 @@ def test_spans_in_words(seconds: float, words: str) -> None:
     [("10s", 10**10), ("1h30m", 5400 * 10**9), ("1.5m", 90 * 10**9), ("100ms", 10**8), ("0", 0)],
 )
 def test_durations(written: str, nanoseconds: int) -> None:
-    from mydocker.engine.times import duration
+    from mydocker.engine.words.times import duration
 
     assert duration(written) == nanoseconds
 
 
 @pytest.mark.parametrize("written", ["", "10", "s", "1d", "1 s", "-1s", "1h x"])
 def test_what_is_no_duration(written: str) -> None:
-    from mydocker.engine.errors import Refused
-    from mydocker.engine.times import duration
+    from mydocker.engine.records.errors import Refused
+    from mydocker.engine.words.times import duration
 
     with pytest.raises(Refused):
         duration(written)
 
 
 def test_detach_keys() -> None:
-    from mydocker.engine.attaching import parse_keys
-    from mydocker.engine.errors import Refused
+    from mydocker.cli.attaching import parse_keys
+    from mydocker.engine.records.errors import Refused
 
     assert parse_keys("ctrl-p,ctrl-q") == b"\x10\x11"
     assert parse_keys("a,ctrl-@,ctrl-_") == b"a\x00\x1f"
@@ -80,7 +80,7 @@ CHUNKS = st.lists(st.binary(max_size=60) | st.text('ab\n\\"n\x01ü', max_size=40
 def test_a_log_keeps_what_it_is_given(chunks: list[bytes], size: int) -> None:
     import tempfile
 
-    from mydocker.engine.logfile import Log
+    from mydocker.engine.monitor.logfile import Log
 
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "log"
@@ -99,7 +99,7 @@ def test_a_log_keeps_what_it_is_given(chunks: list[bytes], size: int) -> None:
 
 @pytest.mark.parametrize("files", [1, 3])
 def test_a_full_log_makes_room(tmp_path: Path, files: int) -> None:
-    from mydocker.engine.logfile import Log
+    from mydocker.engine.monitor.logfile import Log
 
     log = Log(str(tmp_path / "log"), 250, files)
     for number in range(20):  # three of them fill a file

@@ -11,7 +11,7 @@ import pytest
 from sandbox.containers import Containers
 from sandbox.launcher import Launcher
 
-from mydocker.engine.logfile import Log
+from mydocker.engine.monitor.logfile import Log
 from mydocker.kernel import syscalls
 from mydocker.network.store import Store
 

@@ -14,9 +14,9 @@ from sandbox.archives import Tar
 from sandbox.launcher import Launcher, eventually
 from sandbox.trees import Place, photograph, untarred, write_file
 
-from mydocker.engine.images import layertar, tarheader
 from mydocker.engine.images.commit import EMPTY, commit, container_config
 from mydocker.engine.images.export import export
+from mydocker.engine.trees import layertar, tarheader
 from mydocker.kernel.errors import Failure
 from mydocker.namespaces import users
 from mydocker.overlay2 import digest, notes
@@ -444,7 +444,7 @@ def test_memory_does_not_grow_with_the_image(place: Place, tmp_path: Path) -> No
             file.write(os.urandom(1 << 20))
     program = (
         "import sys, os; sys.path[:0] = sys.argv[4].split(':');"
-        "from mydocker.engine.store import Store;"
+        "from mydocker.engine.records.store import Store;"
         "from mydocker.engine.images.commit import commit;"
         "from mydocker.engine.images.export import export;"
         "store = Store(sys.argv[1], sys.argv[2]);"

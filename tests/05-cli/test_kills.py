@@ -170,10 +170,10 @@ def prepare(docker: Containers) -> None:
 
 
 def nothing_left(sandbox: Sandbox) -> list[str]:
-    from mydocker.engine import pruning
-    from mydocker.engine.leftover import Place
+    from mydocker.engine.cleaning import leftovers
+    from mydocker.engine.cleaning.leftover import Place
 
     place = Place(str(sandbox.root), str(sandbox.run))
     names = os.listdir(sandbox.root / "containers/names")
     left = [one for one in os.listdir(sandbox.root / "containers") if one != "names"]
-    return [*map(str, pruning.find(place)), *names, *left]
+    return [*map(str, leftovers.find(place)), *names, *left]

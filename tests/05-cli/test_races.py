@@ -20,8 +20,8 @@ from sandbox.racing import ROUNDS, Racer, luring, restless, swapping
 from sandbox.trees import Place
 
 from mydocker.engine import copying
-from mydocker.engine.disk import disk_use
-from mydocker.engine.images.layertar import pack_layer, pack_named, pack_tree
+from mydocker.engine.trees.disk import disk_use
+from mydocker.engine.trees.layertar import pack_layer, pack_named, pack_tree
 from mydocker.engine.volumes.copyup import copy_up
 from mydocker.kernel import syscalls
 from mydocker.kernel.errors import Failure

@@ -95,9 +95,9 @@ def test_its_process_killed_by_another_starts_again(docker: Containers) -> None:
 
 
 def test_the_waits_double_until_it_has_run_for_a_while() -> None:
-    from mydocker.engine.config import Restart
-    from mydocker.engine.monitor import next_start
-    from mydocker.engine.state import State
+    from mydocker.engine.monitor.monitor import next_start
+    from mydocker.engine.records.config import Restart
+    from mydocker.engine.records.state import State
 
     always, waits = Restart("always"), [0.0]
     while len(waits) < 14:
@@ -127,9 +127,9 @@ def test_the_waits_double_until_it_has_run_for_a_while() -> None:
 def test_which_end_is_the_last(
     policy: str, retries: int, count: int, code: int, stopped: bool, again: bool
 ) -> None:
-    from mydocker.engine.config import Restart
-    from mydocker.engine.monitor import next_start
-    from mydocker.engine.state import State
+    from mydocker.engine.monitor.monitor import next_start
+    from mydocker.engine.records.config import Restart
+    from mydocker.engine.records.state import State
 
     state = State(stopped=stopped, restart_count=count)
     wait = next_start(Restart(policy, retries), state, code, 1.0, 0.0)

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from sandbox.inside import PYTHON, need_image, python, status
 from sandbox.launcher import Launcher
 
-from mydocker.engine.security import bpf
-from mydocker.engine.security.capabilities import DEFAULT, NAMES
-from mydocker.engine.security.default_profile import default_profile
-from mydocker.engine.security.profile import (
+from mydocker.kernel.errors import Failure
+from mydocker.security import bpf
+from mydocker.security.capabilities import DEFAULT, NAMES
+from mydocker.security.default_profile import default_profile
+from mydocker.security.profile import (
     ALLOW,
     ERRNO,
     KILL_PROCESS,
@@ -30,8 +31,7 @@ from mydocker.engine.security.profile import (
     Surroundings,
     parse,
 )
-from mydocker.engine.security.syscall_numbers import MACHINES, numbers
-from mydocker.kernel.errors import Failure
+from mydocker.security.syscall_numbers import MACHINES, numbers
 
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 EPERM, ENOSYS = ERRNO | 1, ERRNO | 38

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from mydocker.engine.errors import Refused
-from mydocker.engine.templates import Template
+from mydocker.engine.records.errors import Refused
+from mydocker.engine.words.templates import Template
 
 VALUE = {
     "Name": "box", "Up": True, "Down": False, "Zero": 0, "Three": 3, "None": None, "Empty": "",

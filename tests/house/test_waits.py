@@ -10,7 +10,7 @@ ALLOWED = {
     "kernel/signals.py": "the one place",
     # processes of their own, in which every signal has its default action: no handler has to run
     "container/init.py": "PID 1 of a container waits for signals themselves",
-    "engine/supervisor.py": "the monitor",
+    "engine/monitor/supervisor.py": "the monitor",
     "network/dns_server.py": "the server of names",
     "network/small_dns.py": "a program of the ladder",
     # waits with an end that is near
@@ -19,12 +19,12 @@ ALLOWED = {
     "network/firewall.py": "the same",
     "network/dns.py": "some seconds",
     "network/climbing.py": "asks whether a program has ended",
-    "engine/logs.py": "a moment",
+    "engine/looking/logs.py": "a moment",
     "labs/judging.py": "a moment",
     # after a wait
     "container/channel.py": "its callers wait before they receive",
-    "engine/attaching.py": "when poll has said so",
-    "engine/connection.py": "the same",
+    "cli/attaching.py": "when poll has said so",
+    "engine/monitor/connection.py": "the same",
 }
 WAITS = {"waitpid", "waitid", "wait3", "wait4", "select", "poll", "recv", "recvmsg", "recv_fds"}
 WAITS |= {"flock", "lockf", "sigwait", "accept", "epoll"}

@@ -41,7 +41,7 @@ class Sandbox:
 
         ``sweeping``: not from a PID namespace of our own, where every other suite seems dead.
         """
-        from mydocker.kernel import links, syscalls
+        from mydocker.kernel import loopback, syscalls
         from mydocker.kernel.errors import KernelError
 
         if sweeping:
@@ -55,7 +55,7 @@ class Sandbox:
         syscalls.mount("none", "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
         self._protect()
         self._open()
-        links.set_up("lo")
+        loopback.set_up("lo")
         self.private = True
 
     def _protect(self) -> None:

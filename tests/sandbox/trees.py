@@ -12,9 +12,9 @@ from typing import Any
 
 from sandbox.archives import Tar, tree
 
-from mydocker.engine.config import Config
-from mydocker.engine.creation import create
-from mydocker.engine.store import Store
+from mydocker.engine.life.creation import create
+from mydocker.engine.records.config import Config
+from mydocker.engine.records.store import Store
 from mydocker.overlay2.images import Image, ImageStore
 from mydocker.overlay2.importing import import_archive
 from mydocker.overlay2.layers import LayerStore

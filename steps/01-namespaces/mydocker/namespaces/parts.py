@@ -4,7 +4,7 @@ import errno
 import os
 
 from mydocker.container.parts import Part
-from mydocker.kernel import files, links, syscalls
+from mydocker.kernel import files, loopback, syscalls
 from mydocker.kernel.errors import Failure, hints
 from mydocker.kernel.records import record
 
@@ -66,7 +66,7 @@ class Loopback(Part):
     """A new network namespace has one link, lo, and it is down: even 127.0.0.1 does not answer."""
 
     def enter(self) -> None:
-        links.set_up("lo", why="127.0.0.1 answers only when lo is up")
+        loopback.set_up("lo", why="127.0.0.1 answers only when lo is up")
 
 
 @record

@@ -80,7 +80,7 @@ def _list(
     root: str,
 ) -> None:
     from mydocker.overlay2.image_filters import chosen
-    from mydocker.overlay2.listing import formatted
+    from mydocker.overlay2.image_list import formatted
 
     store = ImageStore(root)
     listed = chosen(store, written)
@@ -106,10 +106,10 @@ def _rows(
     store: ImageStore, image: Image, names: Sequence[str], whole: bool
 ) -> Iterator[dict[str, str]]:
     """One row for each of ``names``; one without a name for an untagged image."""
-    from mydocker.overlay2 import listing
+    from mydocker.overlay2 import image_list
 
-    since = listing.since(image.created)
-    size = listing.size(store.size(image))
+    since = image_list.since(image.created)
+    size = image_list.size(store.size(image))
     for name in names or (f"{_NONE}:{_NONE}",):
         repository, _, tag = name.rpartition(":")
         yield {
@@ -178,9 +178,9 @@ def _spinner(what: str) -> Iterator[Callable[[str], None]]:
 @root_option
 def import_command(file: str, name: str, change: Sequence[str], message: str, root: str) -> None:
     """Make an image of one layer from the tar archive FILE of a root directory."""
-    from mydocker.overlay2.changes import apply
     from mydocker.overlay2.images import ImageConfig
     from mydocker.overlay2.importing import import_archive
+    from mydocker.overlay2.instructions import apply
 
     config = apply(ImageConfig(), change)
     with byte_bar(f"importing {file}") as progress:
@@ -264,7 +264,7 @@ def inspect(names: Sequence[str], template: str, root: str) -> None:
     """Show all that is known about images, as JSON."""
     import json
 
-    from mydocker.overlay2.listing import render
+    from mydocker.overlay2.image_list import render
 
     store = ImageStore(root)
     found = [described(store, store.resolve(name)) for name in names]

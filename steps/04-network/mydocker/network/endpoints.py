@@ -3,7 +3,7 @@
 import os
 import time
 
-from mydocker.kernel import commands
+from mydocker.kernel import programs
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import field, mutable_record
 from mydocker.network import addresses, background, bridges, dns, host, ipam, links
@@ -69,13 +69,13 @@ def plug_in(store: Store, network: Network, endpoint: Endpoint, pid: int) -> Non
     hairpin = host.filters_bridges()
     pair = links.pair(network, endpoint, pid, ipv6=host.has_ipv6(), hairpin=hairpin)
     if host.has_link(network.bridge):
-        commands.ip_batch(pair, why=why)
+        programs.ip_batch(pair, why=why)
         return
     with store.lock():  # of many that start at once, one makes the bridge
         bridge = bridges.missing(store, network)
         if bridge:
             why = f"the bridge of network '{network.name}', and {why}"
-        commands.ip_batch(bridge + pair, why=why)
+        programs.ip_batch(bridge + pair, why=why)
         if bridge:
             bridges.open_localhost(network)
 

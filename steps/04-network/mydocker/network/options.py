@@ -11,9 +11,9 @@ from mydocker.kernel import syscalls
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import record
 from mydocker.namespaces.options import apply
+from mydocker.namespaces.sharing import SHARING, sharing_flags, sharing_parts
 from mydocker.network import addresses
 from mydocker.network.etc import EtcPart, parse_extra
-from mydocker.network.sharing import SHARING, sharing_flags, sharing_parts
 from mydocker.network.store import DEFAULT
 
 if TYPE_CHECKING:  # imported where it is needed: not for --net none
@@ -112,7 +112,7 @@ def network_parts(
     if mode.startswith(_SHARED):
         if find is None:
             raise Failure(f"--net {mode}: no other container is known here")
-        from mydocker.network.shared import SharedNamespace
+        from mydocker.namespaces.shared import SharedNamespace
 
         other = find(mode.removeprefix(_SHARED))
         borrowed = other.directory

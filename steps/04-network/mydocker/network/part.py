@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from mydocker.container.parts import Part
 from mydocker.container.processes import identify
-from mydocker.kernel import commands, trace
+from mydocker.kernel import programs, trace
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import field, mutable_record, replace
 from mydocker.network import bridges, dns, firewall, ipam, networks
@@ -107,7 +107,7 @@ class NetworkPart(Part):
         """Inside: addresses and routes, in one batch for all networks."""
         if self._plan:
             batch = inside_batch(self._plan)
-            commands.ip_batch(batch, why="addresses, and a default route to the gateway")
+            programs.ip_batch(batch, why="addresses, and a default route to the gateway")
 
     def descriptors(self) -> list[int]:
         """The sockets that keep the published ports."""

@@ -37,9 +37,9 @@ def execute(
 
     Example: mydocker exec -it web sh
     """
+    from mydocker.cli.attaching import Attachment, Manner, check_input, parse_keys
     from mydocker.container.running import Ended
-    from mydocker.engine.attaching import Attachment, Manner, check_input, parse_keys
-    from mydocker.engine.execution import Wish, execute, execute_attached, execute_detached
+    from mydocker.engine.life.execution import Wish, execute, execute_attached, execute_detached
     from mydocker.overlay2.environment import read_env_file
 
     given = [text for file in env_file for text in read_env_file(file)]

@@ -11,8 +11,8 @@ import click
 from mydocker.cli.pruning import agreed, prune_options, report, report_space
 from mydocker.cli.store import containers
 from mydocker.container.commandline import explain_option
-from mydocker.engine.errors import REFUSED, Refused
 from mydocker.engine.images.history import Step
+from mydocker.engine.records.errors import REFUSED, Refused
 from mydocker.kernel.errors import Failure
 from mydocker.overlay2.image_commands import byte_bar, remove_each
 from mydocker.overlay2.images import ImageStore
@@ -186,7 +186,7 @@ def history(name: str, human: bool, no_trunc: bool, quiet: bool, template: str, 
 
 
 def _step_row(step: Step, human: bool, whole: bool) -> dict[str, str]:
-    from mydocker.overlay2 import listing
+    from mydocker.overlay2 import image_list
 
     image = step.image if whole else step.image.removeprefix("sha256:")[:12]
     command = " ".join(step.created_by.split())
@@ -194,10 +194,10 @@ def _step_row(step: Step, human: bool, whole: bool) -> dict[str, str]:
         command = command[: _SHORT_COMMAND - 1] + "…"
     return {
         "ID": image,
-        "CreatedSince": listing.since(step.created),
+        "CreatedSince": image_list.since(step.created),
         "CreatedAt": step.created,
         "CreatedBy": command,
-        "Size": listing.size(step.size) if human else str(step.size),
+        "Size": image_list.size(step.size) if human else str(step.size),
         "Comment": step.comment,
     }
 
@@ -222,16 +222,16 @@ def rmi(names: Sequence[str], force: bool, root: str) -> int:
 @explain_option
 def prune(every: bool, force: bool, written: Sequence[str], root: str) -> None:
     """Remove the images that have no name and no container."""
-    from mydocker.engine.filters import parse
-    from mydocker.engine.images import pruning
+    from mydocker.engine.images import unused
+    from mydocker.engine.words.filters import parse
 
-    chosen = parse(written, pruning.FILTERS)
+    chosen = parse(written, unused.FILTERS)
     which = (
         "images without at least one container associated to them" if every else ("dangling images")
     )
     if not agreed(f"This will remove all {which}.", force):
         return
-    pruned = pruning.prune(containers(root), every=every, chosen=chosen)
+    pruned = unused.prune(containers(root), every=every, chosen=chosen)
     report("Images", (line[0].lower() + line[1:] for line in pruned.said))
     report_space(pruned.space)
 

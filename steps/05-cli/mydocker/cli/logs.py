@@ -29,8 +29,8 @@ def logs(
 
     Example: mydocker logs -f --tail 20 --since 10m web
     """
-    from mydocker.engine import logs as reading
-    from mydocker.engine.times import moment
+    from mydocker.engine.looking import logs as reading
+    from mydocker.engine.words.times import moment
 
     count = int(tail) if tail.isdecimal() else -1
     lines = reading.read(

@@ -42,6 +42,6 @@ def report(kind: str, lines: Iterable[str]) -> None:
 
 def report_space(space: int) -> None:
     """The last line: the bytes that are free again."""
-    from mydocker.overlay2.listing import size
+    from mydocker.overlay2.image_list import size
 
     click.echo(f"Total reclaimed space: {size(space)}")

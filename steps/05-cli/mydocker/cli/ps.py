@@ -51,8 +51,8 @@ def ps(
 
     Example: mydocker ps -a --filter status=exited --format '{{.Names}}: {{.Status}}'
     """
-    from mydocker.engine import listing
-    from mydocker.engine.filters import parse
+    from mydocker.engine.looking import listing
+    from mydocker.engine.words.filters import parse
 
     store = containers()
     filters = parse(written, listing.KNOWN)
@@ -69,7 +69,7 @@ def ps(
 def _row(store: Any, one: Any, whole: bool, size: bool) -> dict[str, Any]:
     import time
 
-    from mydocker.engine.times import number, span
+    from mydocker.engine.words.times import number, span
 
     config = one.config
     command = " ".join(config.arguments)
@@ -115,14 +115,14 @@ def _asked(config: Any) -> str:
 def _mounts(config: Any) -> list[dict[str, Any]]:
     if not (config.options.get("volumes") or config.options.get("mounts")):
         return []
-    from mydocker.engine.inspection import mounts
+    from mydocker.engine.looking.inspection import mounts
 
     return mounts(config)
 
 
 def _size(store: Any, config: Any) -> str:
-    from mydocker.engine.sizes import sizes
-    from mydocker.overlay2.listing import size
+    from mydocker.engine.looking.sizes import sizes
+    from mydocker.overlay2.image_list import size
 
     own, whole = sizes(store, config)
     return f"{size(own)} (virtual {size(whole)})"

@@ -7,15 +7,15 @@ from typing import Any
 import click
 
 from mydocker.cgroups.options import cgroups_options
+from mydocker.cli.attaching import Attachment, Manner, check_input, parse_keys
 from mydocker.cli.security_options import security_options
 from mydocker.cli.store import containers
 from mydocker.container.commandline import explain_option, finish
 from mydocker.container.running import Ended
-from mydocker.engine import creation, lifecycle
-from mydocker.engine.attaching import Attachment, Manner, check_input, parse_keys
-from mydocker.engine.config import Config
-from mydocker.engine.errors import Refused
-from mydocker.engine.store import Store
+from mydocker.engine.life import creation, lifecycle
+from mydocker.engine.records.config import Config
+from mydocker.engine.records.errors import Refused
+from mydocker.engine.records.store import Store
 from mydocker.kernel.errors import CANNOT_RUN, Failure
 from mydocker.namespaces.options import apply, process_options
 from mydocker.network.options import network_options
@@ -99,7 +99,7 @@ def _created(
             os.write(fd, config.id.encode())
             os.close(fd)
         except OSError as error:
-            from mydocker.engine.removal import remove
+            from mydocker.engine.life.removal import remove
 
             remove(store, config.id)
             raise Failure(

@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
-from mydocker.engine.security.settings import read_profile
 from mydocker.kernel.errors import Failure
 from mydocker.namespaces.options import apply
+from mydocker.security.settings import read_profile
 
 Command = Callable[..., Any]
 

@@ -5,18 +5,18 @@ from collections.abc import Callable
 from mydocker.cgroups.options import cgroups_parts
 from mydocker.container.parts import Part
 from mydocker.container.process import Process
-from mydocker.engine.config import Config
-from mydocker.engine.errors import Refused
-from mydocker.engine.security import trampoline
-from mydocker.engine.security.assembly import confined
-from mydocker.engine.security.settings import from_options
-from mydocker.engine.store import Store
+from mydocker.engine.records.config import Config
+from mydocker.engine.records.errors import Refused
+from mydocker.engine.records.store import Store
 from mydocker.namespaces.options import clone_flags, namespace_parts
+from mydocker.namespaces.sharing import after_root
 from mydocker.network.options import Shared, network_flags, network_parts
-from mydocker.network.sharing import after_root
 from mydocker.overlay2.images import Image, ImageConfig
 from mydocker.overlay2.layers import LayerStore
 from mydocker.overlay2.options import container_flags, overlay2_parts
+from mydocker.security import trampoline
+from mydocker.security.confinement import confined
+from mydocker.security.settings import from_options
 
 
 def image_of(config: Config) -> Image:

@@ -13,9 +13,9 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from mydocker.engine.errors import Refused
-from mydocker.engine.state import State
-from mydocker.engine.store import Store
+from mydocker.engine.records.errors import Refused
+from mydocker.engine.records.state import State
+from mydocker.engine.records.store import Store
 from mydocker.engine.truth import changing, look
 from mydocker.kernel import beneath
 from mydocker.kernel.errors import Failure, KernelError
@@ -38,8 +38,8 @@ def root_of(store: Store, identifier: str, *, write: bool = False) -> Iterator[i
     with ExitStack() as stack:
         fd = _running(state) if state.up else -1
         if fd < 0:
-            from mydocker.engine.creation import need_layer, need_layer_locked
-            from mydocker.engine.images import view
+            from mydocker.engine.life.creation import need_layer, need_layer_locked
+            from mydocker.engine.trees import view
 
             if write:
                 _, state = stack.enter_context(changing(store, identifier))
@@ -420,7 +420,7 @@ def _copy_attributes(source: int, target: int) -> None:
 
 def pack(source: Place, write: Callable[[bytes], object]) -> None:
     """The source as a tar archive, under its own name."""
-    from mydocker.engine.images.layertar import pack_named
+    from mydocker.engine.trees.layertar import pack_named
 
     if source.status is None:
         raise Refused(f"{source.shown}: no such file or directory")

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mydocker.container import state as records
-from mydocker.engine import events
-from mydocker.engine.config import Config
-from mydocker.engine.errors import NoSuchContainer
-from mydocker.engine.state import (
+from mydocker.engine.records import events
+from mydocker.engine.records.config import Config
+from mydocker.engine.records.errors import NoSuchContainer
+from mydocker.engine.records.state import (
     DEAD,
     EXITED,
     NOBODY,
@@ -24,8 +24,8 @@ from mydocker.engine.state import (
     State,
     boot_id,
 )
-from mydocker.engine.store import Store
-from mydocker.engine.times import now
+from mydocker.engine.records.store import Store
+from mydocker.engine.words.times import now
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import replace
 from mydocker.kernel.whole import Damaged
@@ -178,7 +178,7 @@ def _mend(store: Store, config: Config, state: State) -> State:
     if state.status != RESTARTING:
         events.tell(store, config, "die", exitCode=str(state.exit_code))
     if config.auto_remove and not failures:
-        from mydocker.engine.removal import forget  # which looks here
+        from mydocker.engine.life.removal import forget  # which looks here
 
         forget(store, config)
         raise NoSuchContainer(config.short_id)

@@ -10,17 +10,17 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 
 from mydocker.container.processes import myself
-from mydocker.engine.config import Config
-from mydocker.engine.errors import Refused
-from mydocker.engine.images.layertar import pack_layer
-from mydocker.engine.images.view import container_root
-from mydocker.engine.state import RUNNING
-from mydocker.engine.store import Store
+from mydocker.engine.records.config import Config
+from mydocker.engine.records.errors import Refused
+from mydocker.engine.records.state import RUNNING
+from mydocker.engine.records.store import Store
+from mydocker.engine.trees.layertar import pack_layer
+from mydocker.engine.trees.view import container_root
 from mydocker.kernel.records import replace
-from mydocker.overlay2.changes import apply
 from mydocker.overlay2.content import Json
 from mydocker.overlay2.images import Image, ImageConfig, ImageStore
 from mydocker.overlay2.importing import add_layer, describe, now
+from mydocker.overlay2.instructions import apply
 from mydocker.overlay2.layers import LayerStore
 from mydocker.overlay2.workspace import workspace
 
@@ -70,8 +70,8 @@ def commit(
 @contextmanager
 def _still(store: Store, identifier: str, pause: bool) -> Iterator[None]:
     """Nobody removes or starts the container meanwhile; with ``pause`` it stands still."""
-    from mydocker.engine import lifecycle
-    from mydocker.engine.creation import need_layer_locked
+    from mydocker.engine.life import lifecycle
+    from mydocker.engine.life.creation import need_layer_locked
     from mydocker.engine.truth import changing, look
 
     paused = False

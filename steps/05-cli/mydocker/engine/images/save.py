@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import NamedTuple
 
-from mydocker.engine.images import tarheader
+from mydocker.engine.trees import tarheader
 from mydocker.kernel.errors import Failure
 from mydocker.overlay2.content import MANIFEST, REF_NAME, Json, encode
 from mydocker.overlay2.digest import ALGORITHM

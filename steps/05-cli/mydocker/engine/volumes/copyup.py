@@ -7,8 +7,8 @@ would start without them. Owner and mode of the directory come along, too.
 import os
 import stat
 
-from mydocker.engine.images.layertar import pack_tree
-from mydocker.engine.images.view import stack_root
+from mydocker.engine.trees.layertar import pack_tree
+from mydocker.engine.trees.view import stack_root
 from mydocker.kernel import beneath
 from mydocker.kernel.errors import KernelError
 from mydocker.overlay2.archive import unpack

@@ -10,8 +10,8 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from mydocker.engine.errors import Refused
-from mydocker.engine.store import Store
+from mydocker.engine.records.errors import Refused
+from mydocker.engine.records.store import Store
 from mydocker.engine.volumes.store import VolumeStore, is_name
 from mydocker.overlay2.images import Image
 

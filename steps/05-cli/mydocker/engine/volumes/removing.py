@@ -3,12 +3,12 @@
 from collections.abc import Container, Mapping
 from typing import Any
 
-from mydocker.engine import filters
-from mydocker.engine.disk import disk_use
-from mydocker.engine.errors import Refused
-from mydocker.engine.store import Store
+from mydocker.engine.records.errors import Refused
+from mydocker.engine.records.store import Store
+from mydocker.engine.trees.disk import disk_use
 from mydocker.engine.volumes.points import points_of, users
 from mydocker.engine.volumes.store import NoSuchVolume, VolumeStore
+from mydocker.engine.words import filters
 
 FILTERS = ("label", "label!", "all")
 

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from mydocker.container.private import DIRECTORY
-from mydocker.engine.errors import Refused
-from mydocker.engine.times import now
+from mydocker.engine.records.errors import Refused
+from mydocker.engine.words.times import now
 from mydocker.kernel import files, signals, whole
 from mydocker.kernel.records import alike, asdict, field, record
 from mydocker.kernel.whole import Damaged
