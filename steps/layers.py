@@ -32,8 +32,11 @@ ROOT = os.path.dirname(STEPS)
 NEEDED = ("click", "rich", "psutil")
 
 
-def stack(last: int) -> None:
-    """Put the steps 1..`last`, and the packages that they need, on the import path."""
+def stack(last: int, *above: str) -> None:
+    """Put the steps 1..`last`, and the packages that they need, on the import path.
+
+    ``above``: further layers, folders beside `steps`, that stand on top of these.
+    """
     # Ctrl-C while the rest is imported just ends us, without a traceback. `main` undoes this.
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
@@ -44,6 +47,7 @@ def stack(last: int) -> None:
         for name in sorted(os.listdir(STEPS))
         if name[:2].isdigit() and int(name[:2]) <= last
     ]
+    layers += [os.path.join(ROOT, name) for name in above]
     # Whatever points into the steps goes first: the folder of the script, this file's own, and
     # later steps that an editable installation has put on the path.
     path = [entry for entry in sys.path if not f"{entry}/".startswith(f"{STEPS}/")]

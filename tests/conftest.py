@@ -26,7 +26,8 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.register_profile("untimed", deadline=None)
     hypothesis.settings.load_profile("untimed")
     steps = Path(config.getoption("--steps")).resolve()
-    sys.path[:0] = [str(step) for step in sorted(steps.glob("[0-9][0-9]-*"))]
+    layers = [*sorted(steps.glob("[0-9][0-9]-*")), ROOT / "learn"]
+    sys.path[:0] = [str(layer) for layer in layers]
     config.addinivalue_line("markers", "root: needs root's privileges; skipped without them")
     if tell := config.getoption("--tell"):
         config.pluginmanager.register(Teller(Path(tell)))

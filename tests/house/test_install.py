@@ -13,7 +13,7 @@ import pytest
 
 from house.programs import ROOT, STEPS, run
 
-LAYERS = sorted(STEPS.glob("[0-9][0-9]-*/mydocker"))
+LAYERS = [*sorted(STEPS.glob("[0-9][0-9]-*/mydocker")), ROOT / "learn/mydocker"]
 
 IMPORT_ALL = """
 import importlib, sys

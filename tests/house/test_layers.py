@@ -1,15 +1,17 @@
 """Each step sees its own and lower layers, and nothing of what is built later."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from house.programs import STEPS, run
+from house.programs import ROOT, STEPS, run
 
 FOLDERS = sorted(path.parent for path in STEPS.glob("[0-9][0-9]-*/mydocker"))
+LEARN = ROOT / "learn"  # what teaches stands above all steps
 
 # The dependency rule: a package imports those to its left, and itself.
 ORDER = [
@@ -19,18 +21,20 @@ ORDER = [
     "cgroups",
     "overlay2",
     "network",
+    "security",
     "engine",
-    "labs",
     "cli",
+    "labs",
+    "learn",
 ]
 
 # Imports, with only the layers of step N stacked and nobody's site-packages, what it is told to.
 IMPORT_ALL = """
 import sys
-steps, number, *modules = sys.argv[1:]
+steps, number, above, *modules = sys.argv[1:]
 sys.path.insert(0, steps)
 from layers import stack
-stack(int(number))
+stack(int(number), *above.split())
 import importlib, traceback
 failed = 0
 for module in modules:
@@ -72,9 +76,9 @@ def rank(module: str) -> int:
     return ORDER.index(module.split(".")[1])
 
 
-def import_with(layers: int, *names: str) -> subprocess.CompletedProcess[str]:
+def import_with(layers: int, *names: str, above: str = "") -> subprocess.CompletedProcess[str]:
     python = [sys.executable, "-I", "-S", "-c", IMPORT_ALL, str(STEPS)]
-    return run(*python, str(layers), *names, env={"MYDOCKER_VENV": sys.prefix})
+    return run(*python, str(layers), above, *names, env={"MYDOCKER_VENV": sys.prefix})
 
 
 def by_name(path: Path) -> str:
@@ -99,6 +103,14 @@ def test_a_step_imports_with_its_own_and_lower_layers(folder: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_what_teaches_stands_above_the_steps_and_no_step_needs_it() -> None:
+    number = int(FOLDERS[-1].name[:2])
+    done = import_with(number, *modules(LEARN), above=LEARN.name)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for module in modules(LEARN):
+        assert import_with(number, module).returncode == 1, f"{module} is in a step"
+
+
 @pytest.mark.parametrize("folder", FOLDERS[1:], ids=by_name)
 def test_lower_steps_do_not_see_a_step(folder: Path) -> None:
     """The check above can fail: what a step adds is not there one step earlier."""
@@ -108,7 +120,7 @@ def test_lower_steps_do_not_see_a_step(folder: Path) -> None:
         assert "ModuleNotFoundError: No module named 'mydocker." in done.stdout
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=by_name)
+@pytest.mark.parametrize("folder", [*FOLDERS, LEARN], ids=by_name)
 def test_imports_point_down(folder: Path) -> None:
     """Late imports too, which no import of the module alone would show."""
     wrong = []
@@ -122,7 +134,7 @@ def test_imports_point_down(folder: Path) -> None:
 @pytest.mark.parametrize("main", sorted(STEPS.glob("*/main.py")), ids=lambda path: path.parent.name)
 def test_a_main_stacks_its_own_number_and_imports_no_later_step(main: Path) -> None:
     number = int(main.parent.name[:2])
-    assert f"stack({number})" in main.read_text()
+    assert re.search(rf"\bstack\({number}\b", main.read_text())
     visible = {m for f in FOLDERS if int(f.name[:2]) <= number for m in modules(f)}
     packages = {".".join(module.split(".")[:2]) for module in visible}
     for line, name in imported(main):

@@ -25,7 +25,7 @@ JUDGE = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
 from layers import stack
-stack(5)
+stack(5, "learn")
 from mydocker.container.commandline import default_run
 from mydocker.labs import manifest, regions
 from mydocker.labs.judging import Bounds, Suite

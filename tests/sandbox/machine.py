@@ -78,7 +78,8 @@ class Sandbox:
         """
         from mydocker.kernel import syscalls
 
-        for name, place in (("steps", str(self.steps)), ("venv", sys.prefix)):
+        learn = str(Path(__file__).parents[2] / "learn")
+        for name, place in (("steps", str(self.steps)), ("learn", learn), ("venv", sys.prefix)):
             (self.directory / name).mkdir()
             # MS_REC: single files of a student's copy may be mounted over ours
             flags = syscalls.MS_BIND | syscalls.MS_REC

@@ -121,7 +121,7 @@ def _exercise(told: dict[str, Any], path: str) -> Exercise:
 def default_repository() -> str:
     """The repository that this code is part of. Raises Failure for an installed package."""
     top = os.path.abspath(__file__)
-    for _ in range(5):  # learn/mydocker/labs/manifest.py
+    for _ in range(4):  # learn/mydocker/labs/manifest.py
         top = os.path.dirname(top)
     if not os.path.exists(os.path.join(top, MANIFEST)):
         raise Failure(

@@ -16,8 +16,8 @@ from mydocker.kernel.errors import Failure
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def vm(words: tuple[str, ...]) -> None:
     """Run a command, a shell or the tests in a virtual machine (Debian 12, cgroup v2)."""
-    # mydocker/learn/vm.py lies in steps/05-cli of the repository
-    program = os.path.join(os.path.abspath(__file__), *[os.pardir] * 5, "vm", "run")
+    # this is learn/mydocker/learn/vm.py of the repository
+    program = os.path.join(os.path.abspath(__file__), *[os.pardir] * 4, "vm", "run")
     program = os.path.normpath(program)
     if not os.path.exists(program):
         raise Failure(
