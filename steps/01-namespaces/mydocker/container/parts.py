@@ -23,7 +23,12 @@ from mydocker.kernel.records import asdict, fields
 
 
 class Part:
-    """Does nothing in any moment; a subclass, a record, overrides the moments it needs."""
+    """Does nothing in any moment; a subclass, a record, overrides the moments it needs.
+
+    ``stage``: where it stands among the others, one of those in ``container.order``.
+    """
+
+    stage = ""  # without an annotation: it belongs to the class, and is no field of the record
 
     def prepare(self) -> None:
         """On the host, before the process exists."""

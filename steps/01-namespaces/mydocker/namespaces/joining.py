@@ -83,6 +83,8 @@ def _first_id(path: str) -> int:
 class Joined(Part):
     """Namespaces of ``target``, joined instead of made: ``early`` on the host, ``flags`` inside."""
 
+    stage = "shared"
+
     target: Target
     early: int
     flags: int

@@ -20,6 +20,8 @@ class SharedNamespace(Part):
     ``kind`` as the kernel names it in ``/proc/PID/ns``; ``name`` is the other container's.
     """
 
+    stage = "shared"
+
     name: str
     pid: int
     start: int
@@ -103,6 +105,8 @@ class SharedMemory(SharedNamespace):
 class HostMemory(Part):
     """``--ipc host``: the host's /dev/shm, picked up before the root changes."""
 
+    stage = "shared"
+
     name: str = "the host"
 
     def enter(self) -> None:
@@ -113,6 +117,8 @@ class HostMemory(Part):
 @mutable_record
 class SharedShm(Part):
     """Enters after the root: the memory that ``source`` fetched comes to lie on /dev/shm."""
+
+    stage = "memory"
 
     source: SharedMemory | HostMemory
 

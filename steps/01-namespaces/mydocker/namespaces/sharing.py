@@ -1,70 +1,61 @@
-"""``--pid``, ``--ipc``, ``--uts``: the host's namespace, or that of another container."""
+"""The host's namespace, or that of another container, in place of a new one."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
-import click
+from collections.abc import Callable
 
 from mydocker.container.parts import Part
-from mydocker.kernel import syscalls
+from mydocker.container.processes import Identity
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.records import record
 from mydocker.namespaces.shared import HostMemory, SharedMemory, SharedPids, SharedShm
+from mydocker.namespaces.specification import HOST, SHARED, Namespaces
 
-Options = Mapping[str, Any]
-_HOST, _SHARED = "host", "container:"
-_KINDS = {
-    "pid": (syscalls.CLONE_NEWPID, ("host", "container:NAME")),
-    "ipc": (syscalls.CLONE_NEWIPC, ("private", "host", "container:NAME")),
-    "uts": (syscalls.CLONE_NEWUTS, ("host",)),
+# Whose each kind may be, besides the container's own
+MODES = {
+    "pid": ("host", "container:NAME"),
+    "ipc": ("private", "host", "container:NAME"),
+    "uts": ("host",),
 }
 
-SHARING = [
-    click.option(
-        f"--{kind}",
-        f"{kind}_mode",
-        default="",
-        metavar="|".join(forms),
-        help=f"Whose {kind} namespace. Default: its own.",
-    )
-    for kind, (_, forms) in _KINDS.items()
-]
+
+@record
+class Shared:
+    """The container whose namespaces are shared: what it is called, its process, its directory."""
+
+    name: str
+    process: Identity
+    directory: str
 
 
-def _mode(options: Options, kind: str) -> str:
-    """One of the forms, or "". Raises Failure for anything else."""
-    mode: str = options.get(f"{kind}_mode") or ""
-    forms = _KINDS[kind][1]
-    shared = mode.startswith(_SHARED) and mode != _SHARED and "container:NAME" in forms
+Find = Callable[[str], Shared]
+
+
+def checked_mode(kind: str, mode: str) -> str:
+    """One of the forms, or "" for a namespace of its own. Raises Failure for anything else."""
+    forms = MODES[kind]
+    shared = mode.startswith(SHARED) and mode != SHARED and "container:NAME" in forms
     if mode and not shared and (mode not in forms or mode == "container:NAME"):
         raise Failure(f"--{kind} {mode}: not a mode", f"Write {' or '.join(forms)}")
     return "" if mode == "private" else mode
 
 
-def sharing_flags(options: Options, flags: int) -> int:
-    """``flags`` for clone3(2), without the namespaces that are shared."""
-    for kind, (flag, _) in _KINDS.items():
-        if _mode(options, kind):
-            flags &= ~flag
-    if options.get("hostname") and _mode(options, "uts"):
-        raise Failure("conflicting options: hostname and the UTS mode", "Leave one of them out")
-    return flags
-
-
-def sharing_parts(options: Options, find: Callable[[str], Any] | None) -> list[Part]:
-    """Parts that enter before the root's; see :func:`after_root`. ``find`` looks another up."""
+def sharing_parts(asked: Namespaces, find: Find | None) -> list[Part]:
+    """The parts that join the namespaces of others. ``find`` looks another container up."""
     parts: list[Part] = []
-    for kind, part in (("pid", SharedPids), ("ipc", SharedMemory)):
-        mode = _mode(options, kind)
-        if mode.startswith(_SHARED):
-            if find is None:
-                raise Failure(f"--{kind} {mode}: no other container is known here")
-            other = find(mode.removeprefix(_SHARED))
+    for option, mode, part in (
+        ("--pid", asked.pid, SharedPids),
+        ("--ipc", asked.ipc, SharedMemory),
+    ):
+        if mode.startswith(SHARED):
+            other = found(option, mode, find)
             parts.append(part(other.name, other.process.pid, other.process.start_time))
-    if _mode(options, "ipc") == _HOST:
+    if asked.ipc == HOST:
         parts.append(HostMemory())
-    return parts
+    memory = [SharedShm(part) for part in parts if isinstance(part, HostMemory | SharedMemory)]
+    return [*parts, *memory]
 
 
-def after_root(parts: list[Part]) -> list[Part]:
-    """The parts that put in its place, inside the new root, what ``parts`` fetched before."""
-    return [SharedShm(part) for part in parts if isinstance(part, HostMemory | SharedMemory)]
+def found(option: str, mode: str, find: Find | None) -> Shared:
+    """The container that a mode ``container:NAME`` names. Raises Failure."""
+    if find is None:
+        raise Failure(f"{option} {mode}: no other container is known here")
+    return find(mode.removeprefix(SHARED))

@@ -53,6 +53,8 @@ class UserMaps(Part):
     The host writes them (a process may map only its own id itself), each in one write, each once.
     """
 
+    stage = "users"
+
     uids: tuple[Mapping, ...]
     gids: tuple[Mapping, ...]
     deny_setgroups: bool

@@ -48,6 +48,8 @@ class CgroupPart(Part):
     and not what somebody made for us. See :func:`cgroup_part`.
     """
 
+    stage = "limits"
+
     path: str
     limits: Limits = field(default_factory=Limits)
     disposable: tuple[str, ...] = ()

@@ -24,6 +24,8 @@ class LayersPart(Part):
     the bytes that it may write; 0 for any.
     """
 
+    stage = "layers"
+
     root: str
     id: str
     parents: list[str] = field(default_factory=list)
@@ -82,6 +84,8 @@ class RootPart(Part):
 
     ``directory`` is the new root as the host sees it: ``merged`` of a layer, or any directory.
     """
+
+    stage = "root"
 
     directory: str
     volumes: tuple[Volume, ...] = ()

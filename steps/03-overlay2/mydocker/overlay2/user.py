@@ -37,6 +37,8 @@ class UserPart(Part):
     are read from ``/etc``.
     """
 
+    stage = "user"
+
     user: str = ""
     more: tuple[str, ...] = ()
 

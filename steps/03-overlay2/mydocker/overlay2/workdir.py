@@ -14,6 +14,8 @@ class WorkingDirectoryPart(Part):
     """Inside, in the container's root: make ``path`` if it is not there. Changing to it comes last,
     with the command (``Process.directory``)."""
 
+    stage = "directory"
+
     path: str
 
     def __post_init__(self) -> None:

@@ -90,6 +90,8 @@ class EtcPart(Part):
     ``directory``. ``extra`` are ``--add-host`` values.
     """
 
+    stage = "etc"
+
     container: str
     root: str
     run: str

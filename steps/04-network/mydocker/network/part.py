@@ -24,6 +24,8 @@ class NetworkPart(Part):
     ``exposed`` the ports that the image exposes (``80/tcp``), published too if ``publish_all``.
     """
 
+    stage = "networks"
+
     container: str
     name: str
     root: str

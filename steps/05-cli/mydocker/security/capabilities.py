@@ -85,6 +85,8 @@ class KeepCapabilities(Part):
     both come after it: the filter may well forbid what a change of user needs.
     """
 
+    stage = "keys"
+
     def enter(self) -> None:
         why = "the change of user would take away what we need for the last steps"
         syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1, why=why)
@@ -96,6 +98,8 @@ class Ceiling(Part):
     First the powers that we have become effective again (the change of user left them in the
     permitted set only); :class:`Capabilities` then leaves the command its own.
     """
+
+    stage = "powers"
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.names = names
@@ -115,6 +119,8 @@ class Capabilities(Part):
 
     What we do not have ourselves cannot be given, as on a machine that is a container already.
     """
+
+    stage = "powers"
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.names = names

@@ -40,6 +40,8 @@ class Undumpable(Part):
     those inside, who are himself.
     """
 
+    stage = "guard"
+
     def prepare(self) -> None:
         if os.geteuid() == 0:
             _hide()
@@ -51,6 +53,8 @@ class Undumpable(Part):
 
 class Keyring(Part):
     """Inside: a session keyring of its own, empty, named after the container as runc does it."""
+
+    stage = "keys"
 
     def __init__(self, name: str) -> None:
         self.name = name

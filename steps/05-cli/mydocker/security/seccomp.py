@@ -35,6 +35,8 @@ _HINTS = {
 class NoNewPrivileges(Part):
     """Inside, at the end: no exec from here on gives more than its caller has (prctl(2))."""
 
+    stage = "powers"
+
     def enter(self) -> None:
         why = "set-user-ID programs and file capabilities give nothing any more"
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1, why=why)
@@ -42,6 +44,8 @@ class NoNewPrivileges(Part):
 
 class Filter(Part):
     """Inside, at the end: from here on the kernel runs ``program`` before each system call."""
+
+    stage = "powers"
 
     def __init__(self, program: bytes) -> None:
         self.program = program

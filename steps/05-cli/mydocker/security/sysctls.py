@@ -73,6 +73,8 @@ def path(name: str) -> str:
 class Sysctls(Part):
     """Inside the new namespaces, before the container's root, where /proc/sys is read-only."""
 
+    stage = "sysctls"
+
     def __init__(self, settings: tuple[tuple[str, str], ...]) -> None:
         self.settings = settings
 

@@ -59,6 +59,8 @@ def _is_limit(text: str) -> bool:
 class Ulimits(Part):
     """Inside, late: our own process must not run into them, and early enough to raise some."""
 
+    stage = "powers"
+
     limits: tuple[Ulimit, ...]
 
     def enter(self) -> None:
@@ -72,6 +74,8 @@ class Ulimits(Part):
 @record
 class OomScore(Part):
     """``--oom-score-adj``: how soon it is chosen when the machine has no memory left (proc(5))."""
+
+    stage = "guard"
 
     adjustment: int
 

@@ -47,6 +47,8 @@ class Wish:
 class JoinGroup(Part):
     """The container's control group, in which the new process is born or which it joins."""
 
+    stage = "limits"
+
     made: CgroupPart
 
     def birthplace(self) -> str:
