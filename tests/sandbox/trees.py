@@ -53,7 +53,7 @@ class Place:
     @contextmanager
     def mounted(self, config: Config) -> Iterator[Path]:
         """The container's files, to be read and changed as if it ran."""
-        parents = self.images.layers(self.images.resolve(config.image_id))[::-1]
+        parents = self.images.parents(config.image_id, config.diff_ids)
         part = LayersPart(self.containers.root, config.id, parents, True)
         part.prepare()
         try:

@@ -1,6 +1,8 @@
-"""The command line of step 02: limits, in Docker's words."""
+"""The command line of step 02: limits, in Docker's words.
 
-import os
+Command lines import this module, and nothing else does.
+"""
+
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -8,8 +10,6 @@ import click
 
 from mydocker.cgroups import limits as forms
 from mydocker.cgroups.limits import Limits
-from mydocker.cgroups.part import cgroup_part
-from mydocker.container.parts import Part
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import fields
 from mydocker.namespaces.options import apply
@@ -158,15 +158,3 @@ def cgroups_options(command: Command) -> Command:
 def limits_from(options: Mapping[str, Any]) -> Limits:
     """The limits that the options say, checked against each other and the machine."""
     return Limits(**{name: options[name] for name in _NAMES if name in options}).check()
-
-
-def cgroups_parts(options: Mapping[str, Any], identifier: str) -> list[Part]:
-    """The container's group, for the container ``identifier``.
-
-    A user who is not root may not make groups. Without a limit the container then goes without a
-    group of its own; with one, the kernel's refusal is the answer.
-    """
-    limits = limits_from(options)
-    if os.geteuid() != 0 and not limits.any:
-        return []
-    return [cgroup_part(identifier, limits, options.get("cgroup_parent") or "")]

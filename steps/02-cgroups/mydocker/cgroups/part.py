@@ -108,6 +108,17 @@ def cgroup_part(identifier: str, limits: Limits, parent: str = "") -> CgroupPart
     return CgroupPart(f"{path}/{identifier}", limits, disposable_above(path, _machine()))
 
 
+def limit_parts(asked: Limits, identifier: str, parent: str = "") -> list[Part]:
+    """The group of the container ``identifier`` with the limits ``asked``, below ``parent``.
+
+    A user who is not root may not make groups. Without a limit the container then goes without a
+    group of its own; with one, the kernel's refusal is the answer.
+    """
+    if os.geteuid() != 0 and not asked.any:
+        return []
+    return [cgroup_part(identifier, asked, parent)]
+
+
 def disposable_above(path: str, machine: hierarchy.Machine) -> tuple[str, ...]:
     """The directories of the group ``path`` and those above it that are ours to remove when empty.
 

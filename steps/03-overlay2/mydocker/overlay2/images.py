@@ -107,7 +107,7 @@ class Image:
     @property
     def short_id(self) -> str:
         """The id as listings show it."""
-        return self.id.removeprefix(digests.ALGORITHM)[:SHORT_ID]
+        return short(self.id)
 
     @property
     def created(self) -> str:
@@ -118,6 +118,11 @@ class Image:
     def chain_ids(self) -> list[str]:
         """The ChainID of each layer, from the bottom up."""
         return digests.chain_ids(self.diff_ids)
+
+
+def short(image_id: str) -> str:
+    """An image's id as listings show it."""
+    return image_id.removeprefix(digests.ALGORITHM)[:SHORT_ID]
 
 
 @record
@@ -233,12 +238,19 @@ class ImageStore:
 
         Raises Failure if one is not there.
         """
+        return self.parents(image.id, image.diff_ids)[::-1]
+
+    def parents(self, image_id: str, diff_ids: Sequence[str]) -> list[str]:
+        """The ids of the layer directories of an image with these DiffIDs, from the bottom up.
+
+        Raises Failure if one is not there.
+        """
         found = []
-        for chain_id in reversed(image.chain_ids):
+        for chain_id in digests.chain_ids(diff_ids):
             cache_id = self.layerdb.cache_id(chain_id)
             if not cache_id or not self.layer_store.exists(cache_id):
                 raise Failure(
-                    f"image {image.short_id}: its layer {chain_id} is not there",
+                    f"image {short(image_id)}: its layer {chain_id} is not there",
                     "The image store is damaged: remove the image and import it again",
                 )
             found.append(cache_id)

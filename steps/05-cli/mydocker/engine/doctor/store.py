@@ -64,7 +64,7 @@ def _image(store: ImageStore, image: Image) -> None:
                 _AGAIN,
             )
     below: list[str] = []
-    cache_ids = store.layers(image)[::-1]
+    cache_ids = store.parents(image.id, image.diff_ids)
     for chain_id, cache_id, diff_id in zip(image.chain_ids, cache_ids, image.diff_ids, strict=True):
         registered = store.layerdb.get(chain_id)
         stands_on = [store.layer_store.resolve(s) for s in store.layer_store.layer(cache_id).lower]
