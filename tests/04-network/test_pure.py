@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mydocker.kernel.errors import Failure
 from mydocker.network import addresses, etc, firewall, host, ipam, links, names, ports, small_dns
 from mydocker.network.addresses import Subnet, Taken
+from mydocker.network.specification import PortBinding
 from mydocker.network.store import Endpoint, Network, Published, Store
 
 BLUE = Network(
@@ -360,8 +361,8 @@ class Queue:
 
 
 def test_forms_of_ports() -> None:
-    assert ports.parse("80") == [ports.Wish("", range(0), 80, "tcp")]
-    assert ports.parse("127.0.0.1::80/udp") == [ports.Wish("127.0.0.1", range(0), 80, "udp")]
+    assert ports.parse("80") == [PortBinding(80)]
+    assert ports.parse("127.0.0.1::80/udp") == [PortBinding(80, "udp", "127.0.0.1")]
     assert ports.parse("[::1]:8080:80")[0].ip == "::1"
     assert ports.parse("0.0.0.0:8080:80")[0].ip == ""
     pairs = [(w.hosts[0], w.container) for w in ports.parse("8000-8002:90-92")]

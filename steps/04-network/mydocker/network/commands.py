@@ -10,8 +10,9 @@ from mydocker.container.commandline import LazyGroup, default_root, default_run,
 from mydocker.container.private import close
 from mydocker.kernel.errors import Failure
 from mydocker.network import addresses, bridges, drawing, membership, networks
-from mydocker.network.endpoints import Attachment, published
+from mydocker.network.endpoints import published
 from mydocker.network.finding import find_container
+from mydocker.network.specification import Attachment
 from mydocker.network.store import Store
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def connect(name: str, container: str, aliases: tuple[str, ...], ip: str, ip6: s
     for address in (ip, ip6):
         if address:
             addresses.number(address)
-    wants = Attachment(name, list(aliases), ip, ip6)
+    wants = Attachment(name, tuple(aliases), ip, ip6)
     membership.connect(store, find_container(store, container), wants)
 
 

@@ -5,9 +5,9 @@ import time
 
 from mydocker.kernel import programs
 from mydocker.kernel.errors import Failure
-from mydocker.kernel.records import field, mutable_record
 from mydocker.network import addresses, background, bridges, dns, host, ipam, links
 from mydocker.network.addresses import Subnet
+from mydocker.network.specification import Attachment
 from mydocker.network.store import DEFAULT, Endpoint, Network, Published, Store
 
 # Seconds for which the default network's bridge and firewall stay after its last container. The
@@ -15,17 +15,6 @@ from mydocker.network.store import DEFAULT, Endpoint, Network, Published, Store
 # after the other, that would be most of each one's start and end.
 LINGER = 0.3
 _MOST = 16  # networks of one container: the name of a link has one hexadecimal digit for it
-
-
-@mutable_record
-class Attachment:
-    """A network that a container shall be on, by name, and what it wants there ("" for any)."""
-
-    network: str
-    aliases: list[str] = field(default_factory=list)
-    address: str = ""
-    address6: str = ""
-    mac: str = ""
 
 
 def reserve(
@@ -59,7 +48,7 @@ def reserve(
         mac=mac,
         address=found[0],
         address6=found[1] if len(found) > 1 else "",
-        aliases=tuple(wants.aliases),
+        aliases=wants.aliases,
     )
 
 

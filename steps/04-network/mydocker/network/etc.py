@@ -80,6 +80,19 @@ def parse_extra(written: str) -> tuple[str, str]:
         raise Failure(f"--add-host {written}: '{address}' is not an address", hint) from None
 
 
+def check_host_name(option: str, name: str) -> None:
+    """Raise Failure for a name that DNS cannot carry (RFC 1123)."""
+    labels = name.split(".")
+    good = all(
+        0 < len(label) <= 63
+        and label.isascii()
+        and label.replace("-", "").replace("_", "").isalnum()
+        for label in labels
+    )
+    if not good or len(name) > 253:
+        raise Failure(f"{option} {name!r}: not a name for DNS", "Letters, digits, - and _ will do")
+
+
 @mutable_record
 class EtcPart(Part):
     """The three files, in ``directory``, over those of ``rootfs``, the container's future root.
