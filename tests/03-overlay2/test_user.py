@@ -7,7 +7,7 @@ import pytest
 from sandbox.launcher import Launcher
 
 from mydocker.kernel.errors import Failure
-from mydocker.overlay2.environment import PATH, environment, read_env_file
+from mydocker.overlay2.environment import PATH, environment, given, read_env_file
 from mydocker.overlay2.user import Identity, _lines, look_up
 
 PASSWD = [
@@ -63,8 +63,8 @@ def test_look_up_fails(user: str, said: str) -> None:
 
 def test_environment_in_layers() -> None:
     host = {"HERE": "h", "PATH": "/host", "SECRET": "s"}
-    given = ["A=2", "HERE", "NOT_THERE", "EMPTY=", "EQUAL=a=b"]
-    assert environment(["A=1", "B=1"], "box", given, host) == {
+    texts = ["A=2", "HERE", "NOT_THERE", "EMPTY=", "EQUAL=a=b"]
+    assert environment(["A=1", "B=1"], "box", given(texts, host)) == {
         "PATH": PATH,
         "HOSTNAME": "box",
         "A": "2",
@@ -73,9 +73,9 @@ def test_environment_in_layers() -> None:
         "EMPTY": "",
         "EQUAL": "a=b",
     }
-    assert environment(["PATH=/image"], "", ["B"], host) == {"PATH": "/image"}
+    assert environment(["PATH=/image"], "", given(["B"], host)) == {"PATH": "/image"}
     with pytest.raises(Failure, match="-e =x"):
-        environment([], "", ["=x"], host)
+        given(["=x"], host)
 
 
 def test_env_file(tmp_path: Path) -> None:

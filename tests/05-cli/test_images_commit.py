@@ -20,7 +20,8 @@ from mydocker.engine.trees import layertar, tarheader
 from mydocker.kernel.errors import Failure
 from mydocker.namespaces import users
 from mydocker.overlay2 import digest, notes
-from mydocker.overlay2.images import Image, ImageStore
+from mydocker.overlay2.image import Image
+from mydocker.overlay2.images import ImageStore
 from mydocker.overlay2.tarformat import DIRECTORY, FILE, HARD_LINK, Entry, Reader
 
 pytestmark = pytest.mark.root

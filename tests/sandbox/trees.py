@@ -15,7 +15,8 @@ from sandbox.archives import Tar, tree
 from mydocker.engine.life.creation import create
 from mydocker.engine.records.config import Config
 from mydocker.engine.records.store import Store
-from mydocker.overlay2.images import Image, ImageStore
+from mydocker.overlay2.image import Image
+from mydocker.overlay2.images import ImageStore
 from mydocker.overlay2.importing import import_archive
 from mydocker.overlay2.layers import LayerStore
 from mydocker.overlay2.part import LayersPart
@@ -47,8 +48,10 @@ class Place:
 
     def container(self, image: Image, *command: str, **options: Any) -> Config:
         """A container that was created and never ran."""
-        told = _options() | options
-        return create(self.containers, image, image.id, command or ("true",), told)
+        from mydocker.cli.options import configuration
+
+        asked = configuration(image, image.id, command or ("true",), _options() | options)
+        return create(self.containers, asked)
 
     @contextmanager
     def mounted(self, config: Config) -> Iterator[Path]:

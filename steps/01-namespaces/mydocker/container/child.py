@@ -118,8 +118,7 @@ def _execute(process: Process, channel: Channel) -> NoReturn:
     def answer(number: int) -> bytes:
         return encoded(error_message(_explained(KernelError("execve", (path,), number), name)))
 
-    if process.executor is not None:
-        process.executor(path, arguments, environment, channel, answer)
+    process.execute(path, environment, channel, answer)
     try:
         syscalls.execve(path, arguments, environment, why="become the command")
     except KernelError as error:

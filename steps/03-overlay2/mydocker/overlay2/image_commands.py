@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from mydocker.kernel.errors import CANNOT_RUN, Failure
-from mydocker.overlay2.images import Image, ImageStore, Use
+from mydocker.overlay2.image import Image
+from mydocker.overlay2.images import ImageStore, Use
 from mydocker.overlay2.root_option import root_option
 
 _HEADINGS = {
@@ -178,7 +179,7 @@ def _spinner(what: str) -> Iterator[Callable[[str], None]]:
 @root_option
 def import_command(file: str, name: str, change: Sequence[str], message: str, root: str) -> None:
     """Make an image of one layer from the tar archive FILE of a root directory."""
-    from mydocker.overlay2.images import ImageConfig
+    from mydocker.overlay2.image import ImageConfig
     from mydocker.overlay2.importing import import_archive
     from mydocker.overlay2.instructions import apply
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from mydocker.kernel.errors import Failure
-from mydocker.overlay2.images import Image, ImageStore
+from mydocker.overlay2.image import Image
+from mydocker.overlay2.images import ImageStore
 
 KNOWN = ("before", "dangling", "label", "reference", "since")
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}

@@ -18,7 +18,8 @@ from mydocker.overlay2.archive import unpack
 from mydocker.overlay2.compression import decompressed
 from mydocker.overlay2.content import Json
 from mydocker.overlay2.digest import ALGORITHM
-from mydocker.overlay2.images import Image, ImageConfig, ImageStore, NewLayer
+from mydocker.overlay2.image import Image, ImageConfig
+from mydocker.overlay2.images import ImageStore, NewLayer
 from mydocker.overlay2.tarformat import Reader
 from mydocker.overlay2.workspace import workspace
 

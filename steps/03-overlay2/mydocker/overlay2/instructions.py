@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import replace
-from mydocker.overlay2.images import ImageConfig
+from mydocker.overlay2.image import ImageConfig
 
 
 def apply(config: ImageConfig, changes: Iterable[str]) -> ImageConfig:

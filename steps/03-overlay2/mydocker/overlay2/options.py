@@ -15,8 +15,9 @@ from mydocker.kernel.records import replace
 from mydocker.namespaces.options import content_options, contents_from, process_of
 from mydocker.namespaces.specification import ALL, WITHOUT_USERS, Namespaces
 from mydocker.overlay2 import volumes as forms
-from mydocker.overlay2.environment import environment, read_env_file
-from mydocker.overlay2.images import Image, ImageConfig, ImageStore, NoSuchImage
+from mydocker.overlay2.environment import environment, given, read_env_file
+from mydocker.overlay2.image import Image, ImageConfig
+from mydocker.overlay2.images import ImageStore, NoSuchImage
 from mydocker.overlay2.root_option import root_option
 from mydocker.overlay2.specification import Rootfs
 
@@ -134,10 +135,17 @@ def overlay2_process(
 ) -> Process:
     """What runs in the container: ``command`` or the image's own, with its variables."""
     config = image.config
-    given = [text for file in options["env_file"] for text in read_env_file(file)]
-    variables = environment(config.env, hostname, [*given, *options["env"]], os.environ)
+    variables = environment(config.env, hostname, given_environment(options))
     process = process_of(options, _arguments(options, config, command), variables)
     return replace(process, directory=_directory(options, config))
+
+
+def given_environment(options: Options) -> list[str]:
+    """What ``--env-file`` and ``-e`` say, each variable once: ``KEY=VALUE``, where ``-e KEY`` has
+    our own value; ``KEY`` if we have none either, and neither shall the container. Raises Failure.
+    """
+    texts = [text for file in options["env_file"] for text in read_env_file(file)]
+    return given([*texts, *options["env"]], os.environ)
 
 
 def _arguments(options: Options, config: ImageConfig, command: tuple[str, ...]) -> tuple[str, ...]:

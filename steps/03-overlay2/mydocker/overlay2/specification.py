@@ -1,15 +1,14 @@
 """What is asked of a container's root directory, as data; and the parts that make it so."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from mydocker.container.parts import Part
 from mydocker.kernel.records import record
-from mydocker.overlay2.layers import LayerStore
-from mydocker.overlay2.part import LayersPart, RootPart
-from mydocker.overlay2.rootfs import USUAL, Contents
-from mydocker.overlay2.user import UserPart
 from mydocker.overlay2.volumes import Volume
-from mydocker.overlay2.workdir import WorkingDirectoryPart
+
+if TYPE_CHECKING:  # who only reads what was asked needs no parts
+    from mydocker.overlay2.rootfs import Contents
 
 
 @record
@@ -35,17 +34,23 @@ def root_parts(
     parents: Sequence[str],
     *,
     keep: bool = False,
-    contents: Contents = USUAL,
+    contents: "Contents | None" = None,
 ) -> list[Part]:
     """The parts that give the container ``identifier`` its root, on the layers ``parents``.
 
     ``root`` is mydocker's data directory; ``parents`` from the bottom up. ``keep``: its writable
     layer stays when it ends. ``contents``: what there is in it besides the image.
     """
+    from mydocker.overlay2.layers import LayerStore
+    from mydocker.overlay2.part import LayersPart, RootPart
+    from mydocker.overlay2.rootfs import USUAL
+    from mydocker.overlay2.user import UserPart
+    from mydocker.overlay2.workdir import WorkingDirectoryPart
+
     merged = LayerStore(root).layer(identifier).merged
     return [
         LayersPart(root, identifier, list(parents), keep, asked.size),
-        RootPart(merged, asked.volumes, asked.read_only, contents),
+        RootPart(merged, asked.volumes, asked.read_only, contents or USUAL),
         WorkingDirectoryPart(asked.directory),
         UserPart(asked.user, asked.groups),
     ]

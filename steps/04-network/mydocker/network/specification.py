@@ -6,7 +6,6 @@ from mydocker.container.parts import Part
 from mydocker.kernel.records import record, replace
 from mydocker.namespaces.sharing import Find, found
 from mydocker.namespaces.specification import HOST, SHARED, Namespaces
-from mydocker.network.etc import EtcPart
 
 if TYPE_CHECKING:  # imported where it is needed: not for --net none
     from mydocker.network.part import NetworkPart
@@ -123,6 +122,8 @@ def network_parts(
     ``rootfs`` is its future root: without one, it sees the host's /etc. ``directory`` is for its
     own files, ``find`` looks up another container by name. Raises Failure.
     """
+    from mydocker.network.etc import EtcPart
+
     directory = directory or f"{root}/containers/{identifier}"
     parts: list[Part] = []
     borrowed = ""

@@ -28,9 +28,9 @@ def attach(container: str, no_stdin: bool, detach_keys: str, sig_proxy: bool) ->
     store = containers()
     identifier = lifecycle.attachable(store, container)
     config = store.config(identifier)
-    types = config.input and not no_stdin
-    manner = Manner(types, config.terminal, parse_keys(detach_keys), sig_proxy)
-    check_input(types, config.terminal)
+    types = config.process.input and not no_stdin
+    manner = Manner(types, config.process.terminal, parse_keys(detach_keys), sig_proxy)
+    check_input(types, config.process.terminal)
     socket = connection.connect(store, identifier)
     if socket is None:
         raise Refused("You cannot attach to a stopped container, start it first")

@@ -35,9 +35,11 @@ def start(names: tuple[str, ...], attach: bool, interactive: bool, detach_keys: 
         if len(names) > 1:
             raise Refused("you cannot start and attach multiple containers at once")
         config = store.config(store.find(names[0]))
-        types = interactive and config.input
-        check_input(types, config.terminal)
-        attach_from_start(store, config, Manner(types, config.terminal, parse_keys(detach_keys)))
+        types = interactive and config.process.input
+        check_input(types, config.process.terminal)
+        attach_from_start(
+            store, config, Manner(types, config.process.terminal, parse_keys(detach_keys))
+        )
         return 0
 
     def one(name: str) -> None:

@@ -72,7 +72,7 @@ def _row(store: Any, one: Any, whole: bool, size: bool) -> dict[str, Any]:
     from mydocker.engine.words.times import number, span
 
     config = one.config
-    command = " ".join(config.arguments)
+    command = " ".join(config.process.arguments)
     ago = span(time.time() - number(config.created) / 1e9) if config.created else "?"
     row = _Row(
         ID=config.id if whole else config.short_id,
@@ -109,11 +109,11 @@ class _Row(dict[str, Any]):
 
 
 def _asked(config: Any) -> str:
-    return ",".join(config.options.get("networks") or ("bridge",))
+    return ",".join(config.network.networks)
 
 
 def _mounts(config: Any) -> list[dict[str, Any]]:
-    if not (config.options.get("volumes") or config.options.get("mounts")):
+    if not config.rootfs.volumes:
         return []
     from mydocker.engine.looking.inspection import mounts
 

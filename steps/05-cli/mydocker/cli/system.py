@@ -112,7 +112,8 @@ def _every(found: "Space") -> None:
     titles = ["CONTAINER ID", "IMAGE", "COMMAND", "LOCAL VOLUMES", "SIZE", "CREATED", "STATUS",
               "NAMES"]  # fmt: skip
     table(titles, (
-        [use.config.short_id, use.config.image, _command(use.config.arguments), str(use.volumes),
+        [use.config.short_id, use.config.image, _command(use.config.process.arguments),
+         str(use.volumes),
          size(use.size), f"{span((number(now()) - number(use.config.created)) / 1e9)} ago",
          status_words(use.state), use.config.name]
         for use in found.containers

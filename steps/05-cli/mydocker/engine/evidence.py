@@ -114,7 +114,7 @@ def _by_id(store: Store, identifier: str) -> list[Part]:
     from mydocker.overlay2.part import LayersPart
 
     known = _known(store, identifier)
-    parent = str(known.options.get("cgroup_parent") or "") if known else ""
+    parent = known.cgroup_parent if known else ""
     return [
         cgroup_part(identifier, Limits(), parent),
         # The layer of a container goes with the container, and with nothing else.

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from mydocker.container import state as records
 from mydocker.engine.records import events
 from mydocker.engine.records.config import Config
-from mydocker.engine.records.errors import NoSuchContainer
+from mydocker.engine.records.errors import NoSuchContainer, Refused
 from mydocker.engine.records.state import (
     DEAD,
     EXITED,
@@ -29,6 +29,7 @@ from mydocker.engine.words.times import now
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import replace
 from mydocker.kernel.whole import Damaged
+from mydocker.namespaces.sharing import Find, Shared
 
 KILLED = 137
 
@@ -183,3 +184,16 @@ def _mend(store: Store, config: Config, state: State) -> State:
         forget(store, config)
         raise NoSuchContainer(config.short_id)
     return state
+
+
+def finder(store: Store) -> Find:
+    """For ``--net container:NAME`` and its like: finds a container that runs."""
+
+    def find(word: str) -> Shared:
+        identifier = store.find(word)
+        state = look(store, identifier)
+        if not state.up:
+            raise Refused(f"cannot join the namespaces of a non running container: {identifier}")
+        return Shared(store.config(identifier).name, state.process, store.directory(identifier))
+
+    return find

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from mydocker.kernel.errors import Failure
 from mydocker.overlay2.rootfs import Device
+from mydocker.security.specification import DeviceMapping
 
 _FORMS = "Write --device HOST[:CONTAINER[:rwm]], as /dev/fuse or /dev/sdb:/dev/xvdc:r"
 # What of the host's /dev is no device of the machine: the container has its own
@@ -24,9 +25,10 @@ class Given(NamedTuple):
     rule: str
 
 
-def given(text: str) -> list[Given]:
+def given(mapping: DeviceMapping) -> list[Given]:
     """The devices of one ``--device``; a directory stands for all in it. Raises Failure."""
-    source, target, access = _split(text)
+    source, target, access = mapping.source, mapping.target, mapping.access
+    text = source if target == source else f"{source}:{target}"
     if os.path.isdir(source):
         found = list(_below(source, target, access))
         if not found:
@@ -41,7 +43,8 @@ def given(text: str) -> list[Given]:
     return [_given(source, target, access, status)]
 
 
-def _split(text: str) -> tuple[str, str, str]:
+def parse(text: str) -> DeviceMapping:
+    """``HOST[:CONTAINER[:rwm]]``. Raises Failure for another form."""
     source, _, rest = text.partition(":")
     target, _, access = rest.partition(":")
     if not access and target and not target.startswith("/"):
@@ -50,7 +53,7 @@ def _split(text: str) -> tuple[str, str, str]:
     valid = set(access) <= set("rwm") and len(set(access)) == len(access)
     if not valid or not source.startswith("/") or not target.startswith("/"):
         raise Failure(f"--device {text}: not a device", _FORMS)
-    return source, os.path.normpath(target), access
+    return DeviceMapping(source, os.path.normpath(target), access)
 
 
 def everything() -> list[Device]:

@@ -51,6 +51,12 @@ class Undumpable(Part):
             _hide()  # again: a change of user in a user namespace undid it
 
 
+class StillUndumpable(Undumpable):
+    """Once more, just before the change of user: joining a user namespace undid it."""
+
+    stage = "keys"
+
+
 class Keyring(Part):
     """Inside: a session keyring of its own, empty, named after the container as runc does it."""
 

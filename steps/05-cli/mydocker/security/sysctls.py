@@ -38,8 +38,8 @@ _HINTS = {
 }
 
 
-def parse(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    """``(name, value)`` of each text. Raises Failure for what belongs to the whole machine."""
+def parse(texts: Iterable[str]) -> dict[str, str]:
+    """Name and value of each text. Raises Failure for what belongs to the whole machine."""
     found: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -51,7 +51,7 @@ def parse(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
             )
             raise Failure(f"--sysctl {text}: sysctl '{name}' is not allowed", hint)
         found[name] = value
-    return tuple(found.items())
+    return found
 
 
 def _is_of_namespace(name: str) -> bool:
@@ -60,9 +60,9 @@ def _is_of_namespace(name: str) -> bool:
     return known and os.path.normpath(path(name)) == path(name)
 
 
-def of_network(settings: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """The names of those that belong to a network namespace."""
-    return tuple(name for name, _ in settings if name.startswith(_NETWORK))
+def of_network(settings: Iterable[str]) -> tuple[str, ...]:
+    """Those of the names ``settings`` that belong to a network namespace."""
+    return tuple(name for name in settings if name.startswith(_NETWORK))
 
 
 def path(name: str) -> str:

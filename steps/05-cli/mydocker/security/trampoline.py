@@ -23,12 +23,13 @@ its length, and the message.
 import errno
 import os
 import struct
-from collections.abc import Callable
 from contextlib import suppress
 
 from mydocker.container.channel import Channel
+from mydocker.container.process import Answer, Process
 from mydocker.kernel import syscalls
 from mydocker.kernel.errors import NOT_EXECUTABLE, Failure, KernelError
+from mydocker.kernel.records import record
 
 # Assembled from the lines beside it
 _X86_64 = (
@@ -101,8 +102,6 @@ _ANSWERED = (
 )  # fmt: skip
 _OTHERWISE = errno.EIO
 
-Answer = Callable[[int], bytes]
-
 
 def program(machine: str, answer: Answer) -> bytes:
     """The tiny program as an ELF file (elf(5)), with the ``answer`` to each errno in it."""
@@ -119,6 +118,16 @@ def program(machine: str, answer: Answer) -> bytes:
     load = struct.pack("=IIQQQQQQ", 1, 5, 0, _ADDRESS, _ADDRESS, size, size, 0x1000)
     stack = struct.pack("=IIQQQQQQ", 0x6474E551, 6, 0, 0, 0, 0, 0, 16)  # not executable
     return header + load + stack + body
+
+
+@record
+class Trampolined(Process):
+    """A process that becomes its command by way of the tiny program."""
+
+    def execute(
+        self, path: str, environment: dict[str, str], channel: Channel, answer: Answer
+    ) -> None:
+        become(path, self.arguments, environment, channel, answer)
 
 
 def become(

@@ -6,12 +6,12 @@ user on the whole machine (nproc, sigpending, msgqueue): for a container, contro
 """
 
 import errno
-from typing import NamedTuple
 
 from mydocker.container.parts import Part
 from mydocker.kernel import files, syscalls
 from mydocker.kernel.errors import Failure, hints
 from mydocker.kernel.records import record
+from mydocker.security.specification import Ulimit
 
 # <asm-generic/resource.h>: the numbers of RLIMIT_*, in their order
 NAMES = (
@@ -24,14 +24,6 @@ _RAISING = {
     errno.EPERM: "To raise a hard limit you need CAP_SYS_RESOURCE yourself: see ulimit -H -a",
     errno.EINVAL: "SOFT may not be more than HARD",
 }
-
-
-class Ulimit(NamedTuple):
-    """One limit; UNLIMITED for none."""
-
-    name: str
-    soft: int
-    hard: int
 
 
 def parse(text: str) -> Ulimit:
@@ -64,11 +56,10 @@ class Ulimits(Part):
     limits: tuple[Ulimit, ...]
 
     def enter(self) -> None:
-        for name, soft, hard in self.limits:
+        for one in self.limits:
+            number, why = NAMES.index(one.name), f"--ulimit {one.name}"
             with hints(_RAISING):
-                syscalls.setrlimit(
-                    NAMES.index(name), soft, hard, shown=name, why=f"--ulimit {name}"
-                )
+                syscalls.setrlimit(number, one.soft, one.hard, shown=one.name, why=why)
 
 
 @record

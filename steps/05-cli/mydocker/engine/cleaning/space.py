@@ -9,13 +9,13 @@ from mydocker.engine.records.state import State
 from mydocker.engine.records.store import Store
 from mydocker.engine.trees.disk import disk_use
 from mydocker.engine.truth import look
-from mydocker.engine.volumes.points import points_of
 from mydocker.engine.volumes.store import VolumeStore
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import record
 from mydocker.overlay2 import digest
 from mydocker.overlay2.diff import contents
-from mydocker.overlay2.images import Image, ImageStore
+from mydocker.overlay2.image import Image
+from mydocker.overlay2.images import ImageStore
 from mydocker.overlay2.layers import LayerStore
 
 
@@ -43,7 +43,7 @@ class ContainerUse:
 
     @property
     def volumes(self) -> int:
-        return len(points_of(self.config.options))
+        return len(self.config.points)
 
 
 @record
@@ -109,7 +109,7 @@ def space(store: Store) -> Space:
     links: dict[str, int] = {}
     for use in containers:
         users[use.config.image_id] = users.get(use.config.image_id, 0) + 1
-        for name in {point.name for point in points_of(use.config.options)}:
+        for name in {point.name for point in use.config.points}:
             links[name] = links.get(name, 0) + 1
     volumes = VolumeStore(store.root)
     return Space(

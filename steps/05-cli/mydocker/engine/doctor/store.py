@@ -12,7 +12,8 @@ from contextlib import contextmanager
 
 from mydocker.kernel.errors import Failure
 from mydocker.overlay2.content import Json
-from mydocker.overlay2.images import Image, ImageStore
+from mydocker.overlay2.image import Image
+from mydocker.overlay2.images import ImageStore
 
 _AGAIN = "Remove the images that have it and import them again; is the disk sound?"
 

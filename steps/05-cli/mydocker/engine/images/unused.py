@@ -8,7 +8,8 @@ from mydocker.engine.records.store import Store
 from mydocker.engine.words import filters
 from mydocker.engine.words.times import number
 from mydocker.kernel.errors import Failure
-from mydocker.overlay2.images import Image, ImageStore
+from mydocker.overlay2.image import Image
+from mydocker.overlay2.images import ImageStore
 
 FILTERS = (*filters.PRUNING, "dangling")
 

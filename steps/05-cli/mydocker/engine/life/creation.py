@@ -1,93 +1,59 @@
-"""``create``: from the options of a command line to a container that is written down."""
+"""``create``: a container is written down, with its volumes and, if it is wanted now, its layer."""
 
-import os
 import signal
-from collections.abc import Mapping
-from typing import Any
 
-from mydocker.container.running import new_identifier
-from mydocker.engine.assembly import image_of, parts_of
+from mydocker.engine.assembly import parts_of
 from mydocker.engine.records import events, names
 from mydocker.engine.records.config import Config, Restart
 from mydocker.engine.records.errors import NameTaken, Refused
 from mydocker.engine.records.store import Store
+from mydocker.engine.truth import finder
 from mydocker.engine.words.times import now
 from mydocker.kernel.records import replace
-from mydocker.overlay2.images import Image
 from mydocker.overlay2.layers import LayerStore
-from mydocker.overlay2.options import overlay2_process, size_limit
-from mydocker.security.settings import read_profile
 
 _POLICIES = ("no", "always", "unless-stopped", "on-failure")
-_DRIVERS = ("json-file", "none")
+DRIVERS = ("json-file", "none")
 
 
-def create(
-    store: Store,
-    image: Image,
-    asked: str,
-    command: tuple[str, ...],
-    options: Mapping[str, Any],
-    *,
-    with_layer: bool = True,
-) -> Config:
-    """Make a container of ``image``, which the user called ``asked``; nothing runs yet.
+def create(store: Store, asked: Config, *, with_layer: bool = True) -> Config:
+    """Make the container ``asked``, which has a new id, and a name if it shall have that one.
 
-    ``with_layer``: make its writable layer now, for ``cp`` and ``diff``; else the start makes it.
-    Raises Failure for options that cannot be, NameTaken for a name in use.
+    Nothing runs yet. ``with_layer``: make its writable layer now, for ``cp`` and ``diff``; else the
+    start makes it. Raises Failure for what cannot be, NameTaken for a name in use.
     """
-    if _wants_volumes(image, options):
-        return _create_with_volumes(store, image, asked, command, options, with_layer)
-    return _create(store, image, asked, command, options, with_layer)
+    asked = replace(asked, created=now())
+    if asked.auto_remove and asked.restart.policy != "no":
+        raise Refused("Conflicting options: --restart and --rm")
+    if asked.points or asked.written.volumes_from or asked.settings.volumes:
+        return _create_with_volumes(store, asked, with_layer)
+    return _create(store, asked, with_layer)
 
 
-def _wants_volumes(image: Image, options: Mapping[str, Any]) -> bool:
+def _create_with_volumes(store: Store, asked: Config, with_layer: bool) -> Config:
     """Most containers have none, and do without the imports."""
-    return bool(
-        image.config.volumes
-        or options.get("volumes_from")
-        or any(not text.startswith("/") or ":" not in text for text in options["volumes"])
-        or any("type=bind" not in text and "type=tmpfs" not in text for text in options["mounts"])
-    )
-
-
-def _create_with_volumes(
-    store: Store,
-    image: Image,
-    asked: str,
-    command: tuple[str, ...],
-    options: Mapping[str, Any],
-    with_layer: bool,
-) -> Config:
     from mydocker.engine.volumes.points import provide
     from mydocker.engine.volumes.removing import remove_anonymous
     from mydocker.engine.volumes.store import VolumeStore
 
-    provided: Mapping[str, Any] = {}
+    provided = replace(asked, points=())
     try:
         with VolumeStore(store.root).lock():
-            provided = provide(store, image, options)
-            return _create(store, image, asked, command, provided, with_layer)
+            provided = provide(store, asked)
+            return _create(store, provided, with_layer)
     except BaseException:
         remove_anonymous(store, provided)
         raise
 
 
-def _create(
-    store: Store,
-    image: Image,
-    asked: str,
-    command: tuple[str, ...],
-    options: Mapping[str, Any],
-    with_layer: bool,
-) -> Config:
-    config = _configured(image, asked, command, options)
-    parts_of(store, config)  # what is wrong with the options is said now, not at the start
-    if size_limit(options):
+def _create(store: Store, config: Config, with_layer: bool) -> Config:
+    config.limits.check()
+    parts_of(store, config, finder(store))  # what cannot be is said now, not at the start
+    if config.rootfs.size:
         from mydocker.overlay2.size_limit import check
 
         check(LayerStore(store.root).path)
-    config = _add(store, config, options.get("name") or "")
+    config = _add(store, config)
     try:
         if with_layer:
             make_layer(store, config)
@@ -104,11 +70,12 @@ def make_layer(store: Store, config: Config) -> None:
 
     layers = LayerStore(store.root)
     layers.remove_unfinished(config.id)
-    layer = layers.create(ImageStore(store.root).layers(image_of(config))[::-1], config.id)
-    if size := size_limit(config.options):
+    parents = ImageStore(store.root).parents(config.image_id, config.diff_ids)
+    layer = layers.create(parents, config.id)
+    if config.rootfs.size:
         from mydocker.overlay2.size_limit import limit
 
-        limit(layers.path, layer, size)
+        limit(layers.path, layer, config.rootfs.size)
 
 
 def need_layer(store: Store, identifier: str) -> None:
@@ -129,9 +96,9 @@ def need_layer_locked(store: Store, identifier: str) -> None:
         make_layer(store, store.config(identifier))
 
 
-def _add(store: Store, config: Config, name: str) -> Config:
-    if name:
-        config = replace(config, name=names.check(name))
+def _add(store: Store, config: Config) -> Config:
+    if config.name:
+        config = replace(config, name=names.check(config.name))
         store.add(config)
         return config
     for attempt in range(100):
@@ -142,47 +109,6 @@ def _add(store: Store, config: Config, name: str) -> Config:
         except NameTaken:
             continue
     raise Refused("no free name was found", "Give it one: --name NAME")
-
-
-def _configured(
-    image: Image, asked: str, command: tuple[str, ...], options: Mapping[str, Any]
-) -> Config:
-    identifier = new_identifier()
-    # Whether there is a terminal to hand on is asked when somebody attaches.
-    detached = {**options, "interactive": False}
-    hostname = options["hostname"] or identifier[:12]
-    process = overlay2_process(detached, image, command, hostname)
-    restart = parse_restart(options.get("restart") or "no")
-    if options.get("rm") and restart.policy != "no":
-        raise Refused("Conflicting options: --restart and --rm")
-    size, files = _rotation(options)
-    profiles = tuple(map(read_profile, options.get("security_opt") or ()))
-    return Config(
-        identifier,
-        "",
-        now(),
-        asked,
-        image.id,
-        image.diff_ids,
-        image.config.to_json(),
-        {**options, "security_opt": profiles},
-        process.arguments,
-        process.environment,
-        process.directory,
-        terminal=process.terminal,
-        input=options["interactive"],
-        init=process.init,
-        command=command,
-        labels={**dict(image.config.labels), **_labels(options)},
-        auto_remove=bool(options.get("rm")),
-        attached=not options.get("detach", True),
-        restart=restart,
-        stop_signal=signal_number(options.get("stop_signal") or image.config.stop_signal or "TERM"),
-        stop_timeout=10 if options.get("stop_timeout") is None else options["stop_timeout"],
-        log_driver=_driver(options),
-        log_size=size,
-        log_files=files,
-    )
 
 
 def parse_restart(written: str) -> Restart:
@@ -214,43 +140,3 @@ def signal_number(written: str) -> int:
         return int(signal.Signals[f"SIG{word}"])
     except KeyError:
         raise Refused(f"Invalid signal: {written}") from None
-
-
-def _labels(options: Mapping[str, Any]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for path in options.get("label_file") or ():
-        try:
-            with open(path, encoding="utf-8") as file:
-                lines = [line.strip() for line in file]
-        except OSError as error:
-            raise Refused(f"open {path}: {os.strerror(error.errno or 0)}") from None
-        found |= _pairs(line for line in lines if line and not line.startswith("#"))
-    return found | _pairs(options.get("labels") or ())
-
-
-def _pairs(written: Any) -> dict[str, str]:
-    return {text.partition("=")[0]: text.partition("=")[2] for text in written}
-
-
-def _driver(options: Mapping[str, Any]) -> str:
-    driver = options.get("log_driver") or "json-file"
-    if driver not in _DRIVERS:
-        raise Refused(f"logger: no log driver named '{driver}' is registered")
-    return str(driver)
-
-
-def _rotation(options: Mapping[str, Any]) -> tuple[int, int]:
-    """``(bytes of a file, number of files)`` of ``--log-opt max-size=…``, ``max-file=…``."""
-    from mydocker.cgroups.limits import memory
-
-    told = _pairs(options.get("log_opts") or ())
-    size, files = told.pop("max-size", "-1"), told.pop("max-file", "1")
-    if told:
-        raise Refused(f"unknown log opt '{next(iter(told))}' for json-file log driver")
-    if not files.isdecimal() or int(files) < 1:
-        raise Refused("max-file cannot be less than 1")
-    if size != "-1" and not (memory(size) or 0) > 0:
-        raise Refused(f"max-size: invalid size: '{size}'")
-    if size == "-1" and int(files) > 1:
-        raise Refused("max-size must be set when max-file is greater than 1", "--log-opt max-size=")
-    return -1 if size == "-1" else int(memory(size) or 0), int(files)

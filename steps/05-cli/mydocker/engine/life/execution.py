@@ -6,7 +6,7 @@ than that one: it loses the same capabilities and gets the same seccomp filter.
 
 import _socket
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,17 +25,16 @@ from mydocker.kernel import signals, syscalls, trace
 from mydocker.kernel.records import record, replace
 from mydocker.namespaces import joining
 from mydocker.overlay2.environment import environment
-from mydocker.security import trampoline
 from mydocker.security.confinement import confined_exec, with_all_capabilities
-from mydocker.security.settings import from_options
+from mydocker.security.trampoline import Trampolined
 
 
 @record
-class Wish:
+class ExecConfig:
     """What ``exec`` was asked for: the command, and how it differs from the container's own."""
 
     arguments: tuple[str, ...]
-    environment: tuple[str, ...] = ()  # KEY=VALUE, or KEY for ours
+    environment: tuple[str, ...] = ()  # KEY=VALUE; KEY takes it away
     directory: str = ""
     user: str = ""
     input: bool = False
@@ -61,27 +60,29 @@ class JoinGroup(Part):
         self.made.enter()
 
 
-def execute(store: Store, word: str, wish: Wish) -> Ended:
+def execute(store: Store, word: str, asked: ExecConfig) -> Ended:
     """Run a command in a container and wait for it. Raises NotRunning, Refused, or a Failure."""
     identifier = store.find(word)
     config = store.config(identifier)
-    with _prepared(store, config, wish) as (process, parts):
+    with _prepared(store, config, asked) as (process, parts):
         number = new_identifier()
-        _tell(store, config, "start", wish, number)
+        _tell(store, config, "start", asked, number)
         ended = run(process, 0, parts, run_directory=store.run)
         code = {"exitCode": str(ended.exit_code), "execID": number}
         events.tell(store, config, "exec_die", **code)
         return ended
 
 
-def _tell(store: Store, config: Config, what: str, wish: Wish, number: str) -> None:
-    command = " ".join(wish.arguments)
+def _tell(store: Store, config: Config, what: str, asked: ExecConfig, number: str) -> None:
+    command = " ".join(asked.arguments)
     for action in ("create", what):
         events.tell(store, config, f"exec_{action}: {command}", execID=number)
 
 
 @contextmanager
-def _prepared(store: Store, config: Config, wish: Wish) -> Iterator[tuple[Process, list[Part]]]:
+def _prepared(
+    store: Store, config: Config, asked: ExecConfig
+) -> Iterator[tuple[Process, list[Part]]]:
     """The process and its parts; the first process of the container is held on to meanwhile."""
     state = look(store, config.id)
     if state.status == PAUSED:
@@ -96,13 +97,13 @@ def _prepared(store: Store, config: Config, wish: Wish) -> Iterator[tuple[Proces
         if not state.process.alive():  # the descriptors are of another process with its pid
             raise NotRunning(config.id)
         parts = _joining(target, flags, group_part(store, config.id))
-        security = from_options(config.options)
-        if wish.privileged:
+        security, rootfs = config.security, config.rootfs
+        if asked.privileged:
             security = with_all_capabilities(security)
-        user = wish.user or config.options.get("user") or config.image_config.get("User") or ""
+        user = asked.user or rootfs.user
         yield (
-            _process(config, wish),
-            confined_exec(parts, user, security, config.id),
+            _process(config, asked),
+            confined_exec(parts, user, rootfs.groups, security, config.id),
         )
     finally:
         target.close()
@@ -119,29 +120,23 @@ def _joining(target: joining.Target, flags: int, group: CgroupPart | None) -> li
     # end lab
 
 
-def _process(config: Config, wish: Wish) -> Process:
-    own = [f"{name}={value}" for name, value in config.environment.items()]
-    variables = environment(own, "", _with_term(wish), os.environ)
-    return Process(
-        wish.arguments,
-        variables,
-        wish.directory or config.directory,
-        terminal=wish.terminal,
-        input=wish.input,
-        executor=trampoline.become,
+def _process(config: Config, asked: ExecConfig) -> Process:
+    own = [f"{name}={value}" for name, value in config.process.environment.items()]
+    return Trampolined(
+        asked.arguments,
+        environment(own, "", asked.environment),
+        asked.directory or config.process.directory,
+        terminal=asked.terminal,
+        input=asked.input,
     )
 
 
-def _with_term(wish: Wish) -> Iterable[str]:
-    return (*(["TERM"] if wish.terminal and "TERM" in os.environ else []), *wish.environment)
-
-
-def execute_detached(store: Store, word: str, wish: Wish) -> None:
+def execute_detached(store: Store, word: str, asked: ExecConfig) -> None:
     """Start a command in a container and leave it there. Raises Failure if it cannot start."""
-    execute_attached(store, word, replace(wish, input=False)).close()
+    execute_attached(store, word, replace(asked, input=False)).close()
 
 
-def execute_attached(store: Store, word: str, wish: Wish) -> _socket.socket:
+def execute_attached(store: Store, word: str, asked: ExecConfig) -> _socket.socket:
     """Start a command; a connection to its terminal, for ``attaching.Attachment``.
 
     A process of its own waits for the command, a monitor as a container's. So the reader may leave
@@ -154,8 +149,8 @@ def execute_attached(store: Store, word: str, wish: Wish) -> _socket.socket:
     kind = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, kind)
     number = new_identifier()
-    with _prepared(store, config, wish) as (process, parts):
-        _tell(store, config, "start", wish, number)  # before its end can be told
+    with _prepared(store, config, asked) as (process, parts):
+        _tell(store, config, "start", asked, number)  # before its end can be told
         pid = syscalls.fork(why="somebody must wait for it when we have gone")
         if pid == 0:
             try:

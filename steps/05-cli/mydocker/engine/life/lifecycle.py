@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import Any
 
+from mydocker.cgroups.limits import Limits
 from mydocker.container.processes import Identity
 from mydocker.engine.monitor import connection
 from mydocker.engine.records import events, names
@@ -338,26 +339,25 @@ def update(
         if restart_policy is not None and config.auto_remove and restart_policy.policy != "no":
             raise Refused("Restart policy cannot be updated because AutoRemove is enabled for the "
                           "container")  # fmt: skip
-        options = {**config.options, **told}
+        whole = replace(config.limits, **told)
         if told:
-            _apply(store, identifier, options, told, state)
-        config = replace(config, options=options, restart=restart_policy or config.restart)
+            _apply(store, identifier, whole, told, state)
+        config = replace(config, limits=whole, restart=restart_policy or config.restart)
         store.write_config(config)
     events.tell(store, config, "update")
     return identifier
 
 
 def _apply(
-    store: Store, identifier: str, options: Mapping[str, Any], told: Mapping[str, Any], state: State
+    store: Store, identifier: str, whole: Limits, told: Mapping[str, Any], state: State
 ) -> None:
     from mydocker.cgroups import settings
-    from mydocker.cgroups.options import limits_from
     from mydocker.engine.groups import group_of
 
-    limits_from(options)  # all together they must make sense
+    whole.check()  # all together they must make sense
     if state.up:
         group = group_of(store, identifier)
-        group.apply(settings.plan(limits_from(told), group.machine))
+        group.apply(settings.plan(Limits(**told).check(), group.machine))
 
 
 def attachable(store: Store, word: str) -> str:

@@ -61,10 +61,10 @@ def forget(store: Store, config: Config, *, volumes: bool = False) -> None:
     The anonymous volumes of one with ``--rm`` go with it, of others with ``volumes``.
     """
     _forget(store, config.id, config.name)
-    if (volumes or config.auto_remove) and config.options.get("points"):
+    if (volumes or config.auto_remove) and config.points:
         from mydocker.engine.volumes.removing import remove_anonymous
 
-        remove_anonymous(store, config.options)
+        remove_anonymous(store, config)
     events.tell(store, config, "destroy")
 
 

@@ -1,7 +1,7 @@
 """``inspect``: all that is known of a container, in the shape of Docker's JSON."""
 
+import os
 from collections.abc import Iterable
-from typing import Any
 
 from mydocker.engine.looking.listing import exposed_ports
 from mydocker.engine.records.config import Config, Json
@@ -22,8 +22,8 @@ def inspect(store: Store, word: str, *, size: bool = False) -> Json:
     shown = {
         "Id": config.id,
         "Created": config.created,
-        "Path": config.arguments[0],
-        "Args": list(config.arguments[1:]),
+        "Path": config.process.arguments[0],
+        "Args": list(config.process.arguments[1:]),
         "State": _state(state),
         "Image": config.image_id,
         "ResolvConfPath": _file(store, config, "resolv.conf"),
@@ -72,21 +72,18 @@ def _state(state: State) -> Json:
     }
 
 
-def _option(config: Config, name: str, default: Any = None) -> Any:
-    value = config.options.get(name)
-    return default if value is None else value
-
-
 def _host_config(config: Config) -> Json:
-    """What the command line asked of the machine; Docker's names and units."""
+    """What was asked of the machine; Docker's names and units."""
+    asked, network, security = config.namespaces, config.network, config.security
     log = {}
     if config.log_size >= 0:
         log = {"max-file": str(config.log_files), "max-size": str(config.log_size)}
+    written = config.written
     return {
-        "Binds": list(_option(config, "volumes", ())) or None,
-        "ContainerIDFile": _option(config, "cidfile", ""),
+        "Binds": list(written.binds) or None,
+        "ContainerIDFile": written.cidfile,
         "LogConfig": {"Type": config.log_driver, "Config": log},
-        "NetworkMode": (list(_option(config, "networks", ())) or ["default"])[0],
+        "NetworkMode": network.network_mode,
         "PortBindings": _bindings(config),
         "RestartPolicy": {
             "Name": config.restart.policy,
@@ -94,37 +91,46 @@ def _host_config(config: Config) -> Json:
         },
         "AutoRemove": config.auto_remove,
         "VolumeDriver": "",
-        "VolumesFrom": list(_option(config, "volumes_from", ())) or None,
-        "CapAdd": list(_option(config, "cap_add", ())) or None,
-        "CapDrop": list(_option(config, "cap_drop", ())) or None,
+        "VolumesFrom": list(written.volumes_from) or None,
+        "CapAdd": list(security.cap_add) or None,
+        "CapDrop": list(security.cap_drop) or None,
         "CgroupnsMode": "private",
-        "Dns": list(_option(config, "dns", ())),
-        "DnsOptions": list(_option(config, "dns_option", ())),
-        "DnsSearch": list(_option(config, "dns_search", ())),
-        "ExtraHosts": list(_option(config, "add_host", ())) or None,
-        "GroupAdd": list(_option(config, "group_add", ())) or None,
-        "IpcMode": _option(config, "ipc_mode", "") or "private",
+        "Dns": list(network.dns),
+        "DnsOptions": list(network.dns_options),
+        "DnsSearch": list(network.dns_search),
+        "ExtraHosts": list(network.extra_hosts) or None,
+        "GroupAdd": list(config.rootfs.groups) or None,
+        "IpcMode": asked.ipc or "private",
         "Cgroup": "",
         "Links": None,
-        "OomScoreAdj": _option(config, "oom_score_adj", 0),
-        "PidMode": _option(config, "pid_mode", ""),
-        "Privileged": bool(_option(config, "privileged", False)),
-        "PublishAllPorts": bool(_option(config, "publish_all", False)),
-        "ReadonlyRootfs": bool(_option(config, "read_only", False)),
-        **({"StorageOpt": _pairs(texts)} if (texts := _option(config, "storage_opt")) else {}),
-        "SecurityOpt": list(_option(config, "security_opt", ())) or None,
-        "UTSMode": _option(config, "uts_mode", ""),
-        "UsernsMode": "" if _option(config, "userns", "host") == "host" else "private",
+        "OomScoreAdj": security.oom_score_adj or 0,
+        "PidMode": asked.pid,
+        "Privileged": security.privileged,
+        "PublishAllPorts": network.publish_all,
+        "ReadonlyRootfs": config.rootfs.read_only,
+        **({"StorageOpt": _pairs(written.storage_opt)} if written.storage_opt else {}),
+        "SecurityOpt": list(written.security_opt) or None,
+        "UTSMode": asked.uts,
+        "UsernsMode": "private" if "user" in asked.new else "",
         "ShmSize": shm_size(config),
         "Runtime": "mydocker",
         "Isolation": "",
-        "Init": config.init or None,
-        "Tmpfs": dict(_pair(text) for text in _option(config, "tmpfs", ())) or None,
-        "Ulimits": list(_option(config, "ulimits", ())) or None,
-        "Sysctls": dict(text.partition("=")[::2] for text in _option(config, "sysctls", ()))
+        "Init": config.process.init or None,
+        "Tmpfs": dict(written.tmpfs) or None,
+        "Ulimits": [
+            {"Name": one.name, "Hard": one.hard, "Soft": one.soft} for one in security.ulimits
+        ]
         or None,
-        "Devices": list(_option(config, "devices_given", ())),
-        "DeviceCgroupRules": list(_option(config, "devices", ())) or None,
+        "Sysctls": security.sysctls or None,
+        "Devices": [
+            {
+                "PathOnHost": one.source,
+                "PathInContainer": one.target,
+                "CgroupPermissions": one.access,
+            }
+            for one in security.devices
+        ],
+        "DeviceCgroupRules": list(config.limits.devices or ()) or None,
         **_limits(config),
     }
 
@@ -133,59 +139,55 @@ def _pairs(texts: Iterable[str]) -> dict[str, str]:
     return {text.partition("=")[0]: text.partition("=")[2] for text in texts}
 
 
-def _pair(text: str) -> tuple[str, str]:
-    path, _, options = text.partition(":")
-    return path, options
-
-
 def shm_size(config: Config) -> int:
     """Bytes of its /dev/shm."""
-    from mydocker.cgroups.limits import size
-
-    written = config.options.get("shm_size")
-    return size(written) if written else 64 << 20
+    return config.security.shm_size or 64 << 20
 
 
 def _limits(config: Config) -> Json:
-    cpus = _option(config, "cpus", 0)
-    memory, swap = _option(config, "memory", 0), _option(config, "memory_swap", 0)
+    asked = config.limits
+    memory = asked.memory or 0
     return {
-        "CgroupParent": _option(config, "cgroup_parent", ""),
-        "CpuShares": _option(config, "cpu_shares", 0),
+        "CgroupParent": config.cgroup_parent,
+        "CpuShares": asked.cpu_shares or 0,
         "Memory": memory,
-        "NanoCpus": int(cpus * 10**9),
-        "BlkioWeight": _option(config, "blkio_weight", 0),
-        "BlkioDeviceReadBps": _rates(config, "read_bps"),
-        "BlkioDeviceWriteBps": _rates(config, "write_bps"),
-        "BlkioDeviceReadIOps": _rates(config, "read_iops"),
-        "BlkioDeviceWriteIOps": _rates(config, "write_iops"),
-        "CpuPeriod": _option(config, "cpu_period", 0),
-        "CpuQuota": _option(config, "cpu_quota", 0),
-        "CpusetCpus": _option(config, "cpuset_cpus", ""),
-        "CpusetMems": _option(config, "cpuset_mems", ""),
-        "MemoryReservation": _option(config, "memory_reservation", 0),
-        "MemorySwap": swap or memory * 2,
+        "NanoCpus": round((asked.cpus or 0) * 10**9),  # 2.01 * 10**9 is a bit less than 2010000000
+        "BlkioWeight": asked.blkio_weight or 0,
+        "BlkioDeviceReadBps": _rates(asked.read_bps),
+        "BlkioDeviceWriteBps": _rates(asked.write_bps),
+        "BlkioDeviceReadIOps": _rates(asked.read_iops),
+        "BlkioDeviceWriteIOps": _rates(asked.write_iops),
+        "CpuPeriod": asked.cpu_period or 0,
+        "CpuQuota": asked.cpu_quota or 0,
+        "CpusetCpus": asked.cpuset_cpus or "",
+        "CpusetMems": asked.cpuset_mems or "",
+        "MemoryReservation": asked.memory_reservation or 0,
+        "MemorySwap": asked.memory_swap or memory * 2,
         "MemorySwappiness": None,
-        "OomKillDisable": bool(_option(config, "oom_kill_disable", False)),
-        "PidsLimit": _option(config, "pids"),
+        "OomKillDisable": asked.oom_kill_disable,
+        "PidsLimit": asked.pids,
     }
 
 
-def _rates(config: Config, name: str) -> list[Json] | None:
-    found = [{"Path": path, "Rate": rate} for path, rate in _option(config, name, ())]
-    return found or None
+def _rates(asked: Iterable[tuple[str, int]]) -> list[Json] | None:
+    return [{"Path": _disk(device), "Rate": rate} for device, rate in asked] or None
+
+
+def _disk(number: str) -> str:
+    """Where the block device ``8:0`` is: ``/dev/sda``; its number if it is there no more."""
+    try:
+        return f"/dev/{os.path.basename(os.readlink(f'/sys/dev/block/{number}'))}"
+    except OSError:
+        return number
 
 
 def _bindings(config: Config) -> Json:
-    from mydocker.network.ports import parse
-
     found: Json = {}
-    for written in _option(config, "publish", ()):
-        for wish in parse(written):
-            hosts = wish.hosts
-            host = str(hosts[0]) if len(hosts) == 1 else f"{hosts[0]}-{hosts[-1]}" if hosts else ""
-            entry = {"HostIp": wish.ip, "HostPort": host}
-            found.setdefault(f"{wish.container}/{wish.protocol}", []).append(entry)
+    for port in config.network.publish:
+        hosts = port.hosts
+        host = str(hosts[0]) if len(hosts) == 1 else f"{hosts[0]}-{hosts[-1]}" if hosts else ""
+        entry = {"HostIp": port.ip, "HostPort": host}
+        found.setdefault(f"{port.container}/{port.protocol}", []).append(entry)
     return found
 
 
@@ -208,15 +210,7 @@ def _graph_driver(store: Store, config: Config) -> Json:
 
 def mounts(config: Config) -> list[Json]:
     """Its volumes, bound directories and tmpfs."""
-    from mydocker.engine.volumes.points import points_of
-    from mydocker.overlay2.options import volumes_from
-
-    points = {point.destination: point for point in points_of(config.options)}
-
-    try:
-        volumes = volumes_from(config.options)
-    except Failure:
-        return []
+    points = {point.destination: point for point in config.points}
     return [
         {
             "Type": "volume",
@@ -237,35 +231,33 @@ def mounts(config: Config) -> list[Json]:
             "RW": not volume.read_only,
             "Propagation": "rprivate" if volume.kind == "bind" else "",
         }
-        for volume in volumes
+        for volume in config.rootfs.volumes
     ]
 
 
 def _config(config: Config) -> Json:
-    image = config.image_config
-    entrypoint = _option(config, "entrypoint")
-    own = [entrypoint] if entrypoint else None
+    settings, process = config.settings, config.process
     shown: Json = {
-        "Hostname": _option(config, "hostname") or config.short_id,
-        "Domainname": _option(config, "domainname", ""),
-        "User": _option(config, "user") or image.get("User", ""),
-        "AttachStdin": config.attached and config.input,
+        "Hostname": config.hostname,
+        "Domainname": config.namespaces.domainname,
+        "User": settings.user,
+        "AttachStdin": config.attached and process.input,
         "AttachStdout": config.attached,
         "AttachStderr": config.attached,
-        "Tty": config.terminal,
-        "OpenStdin": config.input,
-        "StdinOnce": config.attached and config.input,
+        "Tty": process.terminal,
+        "OpenStdin": process.input,
+        "StdinOnce": config.attached and process.input,
         "Env": [
             f"{name}={value}"
-            for name, value in config.environment.items()
+            for name, value in process.environment.items()
             if name not in ("HOSTNAME", "TERM")
         ],
-        "Cmd": list(config.command) or (None if entrypoint else image.get("Cmd")),
+        "Cmd": list(settings.cmd) or None,
         "Image": config.image,
-        "Volumes": image.get("Volumes"),
-        "WorkingDir": _option(config, "workdir") or image.get("WorkingDir", ""),
-        "Entrypoint": image.get("Entrypoint") if entrypoint is None else own,
-        "OnBuild": image.get("OnBuild"),
+        "Volumes": {path: {} for path in settings.volumes} or None,
+        "WorkingDir": settings.working_dir,
+        "Entrypoint": list(settings.entrypoint) or None,
+        "OnBuild": list(settings.on_build) or None,
         "Labels": config.labels,
     }
     if ports := exposed_ports(config):
@@ -274,7 +266,7 @@ def _config(config: Config) -> Json:
         import signal
 
         shown["StopSignal"] = signal.Signals(config.stop_signal).name
-    if _option(config, "stop_timeout") is not None:
+    if config.written.stop_timeout is not None:
         shown["StopTimeout"] = config.stop_timeout
     return shown
 
@@ -302,8 +294,7 @@ def _network_settings(store: Store, config: Config, state: State) -> Json:
 def _networks(config: Config, attached: list[tuple[Network, Endpoint]]) -> Json:
     if attached:
         return {network.name: _endpoint(network, endpoint) for network, endpoint in attached}
-    asked = _option(config, "networks", ()) or ("bridge",)
-    return {} if asked[0].startswith("container:") else {name: _nowhere() for name in asked}
+    return {name: _nowhere() for name in config.network.networks}
 
 
 def _binding(port: Published) -> Json:

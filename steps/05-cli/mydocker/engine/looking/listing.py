@@ -70,8 +70,7 @@ class Listed:
 
 def exposed_ports(config: Config) -> list[str]:
     """The ports that the image or the command line exposes, as ``80/tcp``."""
-    written = [*(config.image_config.get("ExposedPorts") or ()), *config.options.get("expose", ())]
-    return sorted({port if "/" in port else f"{port}/tcp" for port in written})
+    return sorted({port if "/" in port else f"{port}/tcp" for port in config.network.exposed})
 
 
 def _by_number(port: str) -> int:
@@ -202,7 +201,7 @@ def _descends(store: Store, config: Config, word: str) -> bool:
 def _is_on(one: Listed, word: str) -> bool:
     if any(word in (name, endpoint.network) for name, endpoint in one.endpoints):
         return True
-    return word in (one.config.options.get("networks") or ("bridge",))
+    return word in one.config.network.networks
 
 
 def _has_volume(config: Config, word: str) -> bool:

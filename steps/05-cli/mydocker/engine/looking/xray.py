@@ -34,7 +34,7 @@ def xray(store: Store, word: str) -> Json:
         "id": config.id,
         "name": config.name,
         "image": config.image,
-        "command": list(config.arguments),
+        "command": list(config.process.arguments),
         "status": state.status,
         "started": state.started,
         "pid": pid,

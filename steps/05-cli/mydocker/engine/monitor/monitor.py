@@ -186,14 +186,16 @@ def _start(
     store: Store, config: Config, listener: _socket.socket | None
 ) -> tuple[Container, dict[str, Any]]:
     """Start the container; its state is written. Raises Failure. Holds the container's lock."""
-    from mydocker.engine import assembly  # late: a monitor at its end needs none of that
+    # late: a monitor at its end needs none of that
+    from mydocker.engine import assembly
+    from mydocker.engine.truth import finder
 
     state = store.state(config.id)
     if listener is not None:  # somebody asked for it, and it is not the restart policy
         state = replace(state, restart_count=0, stopped=False)
     try:
-        flags, parts = assembly.parts_of(store, config)
-        process = assembly.process_of(config)
+        parts = assembly.parts_of(store, config, finder(store))
+        process, flags = assembly.process_of(config), config.namespaces.clone_flags
         container = Container(config.id, process, flags, parts, store.run)
         streams = _streams(config)
         try:
@@ -243,13 +245,13 @@ def _streams(config: Config) -> dict[str, int]:
     With a terminal they stay the reader's for the moment: the new terminal gets their size.
     """
     ends = {"out": -1, "err": -1, "input": -1}
-    if config.terminal:
+    if config.process.terminal:
         return ends
     for name, fd in (("out", 1), ("err", 2)):
         ends[name], theirs = os.pipe2(os.O_CLOEXEC)
         os.dup2(theirs, fd)
         os.close(theirs)
-    if config.input:
+    if config.process.input:
         theirs, ends["input"] = os.pipe2(os.O_CLOEXEC)
         os.dup2(theirs, 0)
         os.close(theirs)

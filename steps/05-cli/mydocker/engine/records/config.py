@@ -1,14 +1,24 @@
 """What a container is, said once at ``create``: ``containers/<id>/config.json``.
 
-From it the parts of the container are built at every start (``assembly``). Only ``rename`` and
-``update`` ever change it.
+It holds the record of each step, as it was asked for and as the image completes it. From it the
+parts of the container are built at every start (``assembly``). Only ``rename`` and ``update`` ever
+change it.
 """
 
 from typing import Any
 
-from mydocker.kernel.records import asdict, field, record
+from mydocker.cgroups.limits import Limits
+from mydocker.container.process import Process
+from mydocker.kernel.records import asdict, field, fromdict, record
+from mydocker.namespaces.specification import Namespaces
+from mydocker.network.specification import Networking
+from mydocker.overlay2.image import ImageConfig
+from mydocker.overlay2.specification import Rootfs
+from mydocker.security.specification import Security
 
 Json = dict[str, Any]
+
+VERSION = 2  # of the form of the file; the first had none
 
 
 @record
@@ -23,25 +33,53 @@ class Restart:
 
 
 @record
-class Config:
-    """One container. ``options`` are the options of the earlier steps, by name, in JSON's types."""
+class Point:
+    """A volume at ``destination``. ``source``: the host's directory; ``copy``: what the image has
+    there is copied into the volume if that is empty."""
 
-    id: str
     name: str
-    created: str
+    destination: str
+    source: str = ""
+    writable: bool = True
+    anonymous: bool = False
+    copy: bool = True
+
+
+@record
+class Written:
+    """What ``inspect`` shows as it was written, and nothing else needs.
+
+    ``stop_timeout`` None: it was not said.
+    """
+
+    binds: tuple[str, ...] = ()
+    tmpfs: dict[str, str] = field(default_factory=dict)
+    volumes_from: tuple[str, ...] = ()
+    security_opt: tuple[str, ...] = ()
+    storage_opt: tuple[str, ...] = ()
+    cidfile: str = ""
+    stop_timeout: int | None = None
+
+
+@record
+class Config:
+    """One container. ``settings`` are those of its image, with what was asked for in their place:
+    what an image made of the container says. ``rootfs`` has its volumes mounted; which of its
+    mounts are volumes, ``points`` tells.
+    """
+
     image: str  # as it was asked for
     image_id: str
     diff_ids: tuple[str, ...]
-    image_config: Json  # the ``config`` object of the image, OCI's shape
-    options: Json
-    arguments: tuple[str, ...]
-    environment: dict[str, str]
-    directory: str
-    terminal: bool = False
-    input: bool = False
-    init: bool = False
-    command: tuple[str, ...] = ()  # what was written after the image's name
-    labels: dict[str, str] = field(default_factory=dict)
+    settings: ImageConfig
+    process: Process
+    namespaces: Namespaces = field(default_factory=Namespaces)
+    limits: Limits = field(default_factory=Limits)
+    cgroup_parent: str = ""
+    rootfs: Rootfs = field(default_factory=Rootfs)
+    network: Networking = field(default_factory=Networking)
+    security: Security = field(default_factory=Security)
+    points: tuple[Point, ...] = ()
     auto_remove: bool = False
     attached: bool = False  # made by a ``run`` in the foreground: its input ends with that run's
     restart: Restart = field(default_factory=Restart)
@@ -50,11 +88,26 @@ class Config:
     log_driver: str = "json-file"
     log_size: int = -1  # bytes of one file, then a new one is begun; -1: without end
     log_files: int = 1
+    written: Written = field(default_factory=Written)
+    id: str = ""
+    name: str = ""
+    created: str = ""
+    version: int = VERSION
 
     @property
     def short_id(self) -> str:
         """The id as lists show it."""
         return self.id[:12]
+
+    @property
+    def hostname(self) -> str:
+        """Its host name, if its UTS namespace is its own."""
+        return self.namespaces.name(self.id)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Those of its image and its own."""
+        return dict(self.settings.labels)
 
     def to_json(self) -> Json:
         """As it is written down."""
@@ -62,8 +115,17 @@ class Config:
 
     @classmethod
     def from_json(cls, told: Json) -> "Config":
-        """From what :meth:`to_json` gave."""
-        told["restart"] = Restart(**told["restart"])
-        for name in ("diff_ids", "arguments", "command"):
-            told[name] = tuple(told[name])
-        return cls(**told)
+        """From what :meth:`to_json` gave, now or in the first form. Raises TypeError, ValueError or
+        KeyError for what is neither."""
+        if "version" not in told:
+            from mydocker.engine.records.first_form import config
+
+            return config(told)
+        if told["version"] != VERSION:
+            raise ValueError(f"a container of version {told['version']} of this file's form")
+        return fromdict(cls, told)
+
+
+def unknown(identifier: str, name: str) -> Config:
+    """In place of one that is damaged: it can be listed, ended and removed."""
+    return Config("<damaged>", "", (), ImageConfig(), Process(()), id=identifier, name=name)

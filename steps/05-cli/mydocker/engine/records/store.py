@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from fcntl import LOCK_EX, LOCK_NB, flock
 
 from mydocker.container import private
-from mydocker.engine.records.config import Config
+from mydocker.engine.records.config import Config, unknown
 from mydocker.engine.records.errors import NameTaken, NoSuchContainer, Refused
 from mydocker.engine.records.state import DEAD, State
 from mydocker.kernel import files, signals, whole
@@ -136,7 +136,7 @@ class Store:
             return self.config(identifier)
         except Damaged:
             name = self.name_of(identifier) or identifier[:12]
-            return Config(identifier, name, "", "<damaged>", "", (), {}, {}, (), {}, "")
+            return unknown(identifier, name)
 
     def name_of(self, identifier: str) -> str:
         """The name that leads to it, whatever its own file says; "" if there is none."""

@@ -1,13 +1,18 @@
-"""The command line of a container's confinement, in Docker's words."""
+"""The command line of a container's confinement, in Docker's words.
 
-from collections.abc import Callable
+Command lines import this module, and nothing else does.
+"""
+
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
 
 from mydocker.kernel.errors import Failure
 from mydocker.namespaces.options import apply
-from mydocker.security.settings import read_profile
+from mydocker.security import capabilities, forms, sysctls
+from mydocker.security.forms import read_profile
+from mydocker.security.specification import DeviceMapping, Security, Ulimit
 
 Command = Callable[..., Any]
 
@@ -73,3 +78,38 @@ _OPTIONS = [
 def security_options(command: Command) -> Command:
     """What the processes of a container may do: for ``run`` and ``create``."""
     return apply(command, _OPTIONS)
+
+
+def security_from(options: Mapping[str, Any]) -> Security:
+    """What :func:`security_options`, and ``--shm-size``, were told. Raises Failure."""
+    no_new_privileges, seccomp = forms.security_opts(options["security_opt"])
+    asked = Security(
+        options["privileged"],
+        tuple(options["cap_add"]),
+        tuple(options["cap_drop"]),
+        no_new_privileges,
+        seccomp,
+        _ulimits(options["ulimits"]),
+        sysctls.parse(options["sysctls"]) or None,
+        _devices(options["devices_given"]),
+        forms.shm_size(options["shm_size"]),
+        forms.oom_score(options["oom_score_adj"]),
+    )
+    capabilities.chosen(asked.cap_add, asked.cap_drop)
+    return asked
+
+
+def _ulimits(texts: tuple[str, ...]) -> tuple[Ulimit, ...]:
+    if not texts:
+        return ()
+    from mydocker.security import ulimits
+
+    return tuple({limit.name: limit for limit in map(ulimits.parse, texts)}.values())
+
+
+def _devices(texts: tuple[str, ...]) -> tuple[DeviceMapping, ...]:
+    if not texts:
+        return ()
+    from mydocker.security import devices
+
+    return tuple(map(devices.parse, texts))
