@@ -139,7 +139,7 @@ def _settings(image: ImageConfig, command: tuple[str, ...], options: Options) ->
         entrypoint=own,
         working_dir=options["workdir"] or image.working_dir,
         user=options["user"] or image.user,
-        labels=tuple(sorted({**dict(image.labels), **_labels(options)}.items())),
+        labels=tuple({**dict(image.labels), **_labels(options)}.items()),
         stop_signal=options["stop_signal"] or image.stop_signal,
     )
 

@@ -142,4 +142,5 @@ def container_config(config: Config) -> ImageConfig:
     """What a container of the committed image is started with: as this one was."""
     published = {f"{port.container}/{port.protocol}" for port in config.network.publish}
     ports = tuple(sorted({*config.network.exposed, *published}))
-    return replace(config.settings, exposed_ports=ports)
+    labels = tuple(sorted(config.settings.labels))
+    return replace(config.settings, labels=labels, exposed_ports=ports)

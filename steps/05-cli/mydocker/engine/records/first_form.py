@@ -80,7 +80,7 @@ def _settings(told: Json, options: Json) -> ImageConfig:
         own,
         options.get("workdir") or image.working_dir,
         options.get("user") or image.user,
-        tuple(sorted(told["labels"].items())),
+        tuple(told["labels"].items()),
         image.exposed_ports,
         image.volumes,
         options.get("stop_signal") or image.stop_signal,
