@@ -13,7 +13,8 @@ from mydocker.container.parts import Part
 from mydocker.security import bpf, guard, seccomp
 from mydocker.security.default_profile import default_profile
 from mydocker.security.profile import ALLOW, ERRNO, Condition, Profile, Rule
-from mydocker.security.ulimits import Ulimit, Ulimits
+from mydocker.security.specification import Ulimit
+from mydocker.security.ulimits import Ulimits
 
 _EPERM = 1
 # Of these the tests need the calls: containers are made with them, and with pivot_root.

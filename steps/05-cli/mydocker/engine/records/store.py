@@ -23,6 +23,7 @@ from mydocker.engine.records.config import Config, unknown
 from mydocker.engine.records.errors import NameTaken, NoSuchContainer, Refused
 from mydocker.engine.records.state import DEAD, State
 from mydocker.kernel import files, signals, whole
+from mydocker.kernel.errors import Failure
 from mydocker.kernel.whole import Damaged, NotWritten
 
 _NAMES = "names"
@@ -124,7 +125,7 @@ class Store:
             raise NoSuchContainer(identifier[:12])
         try:
             return Config.from_json(told)
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, AttributeError, Failure):
             raise Damaged(path, hint) from None
 
     def known(self, identifier: str) -> Config:
