@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mydocker.container import state as records
+from mydocker.engine.errors import NoSuchContainer, Refused
 from mydocker.engine.records import events
 from mydocker.engine.records.config import Config
-from mydocker.engine.records.errors import NoSuchContainer, Refused
 from mydocker.engine.records.state import (
     DEAD,
     EXITED,

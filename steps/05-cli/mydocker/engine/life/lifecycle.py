@@ -13,10 +13,10 @@ from typing import Any
 
 from mydocker.cgroups.limits import Limits
 from mydocker.container.processes import Identity
-from mydocker.engine.monitor import connection
+from mydocker.engine import connection
+from mydocker.engine.errors import NoSuchContainer, NotRunning, Refused
 from mydocker.engine.records import events, names
 from mydocker.engine.records.config import Config, Restart
-from mydocker.engine.records.errors import NoSuchContainer, NotRunning, Refused
 from mydocker.engine.records.state import DEAD, NOBODY, PAUSED, RESTARTING, RUNNING, State
 from mydocker.engine.records.store import Store
 from mydocker.engine.truth import changing, look

@@ -2,9 +2,9 @@
 
 from contextlib import suppress
 
+from mydocker.engine.errors import NoSuchContainer, Refused
 from mydocker.engine.records import events
 from mydocker.engine.records.config import Config
-from mydocker.engine.records.errors import NoSuchContainer, Refused
 from mydocker.engine.records.state import CREATED, DEAD, EXITED, REMOVING
 from mydocker.engine.records.store import Store
 from mydocker.engine.words.filters import Filters, passes

@@ -30,10 +30,10 @@ from mydocker.container.channel import (
 from mydocker.container.parts import Part, rebuilt
 from mydocker.container.processes import identify, myself
 from mydocker.container.running import Container, Ended, release_all
+from mydocker.engine.errors import NoSuchContainer
 from mydocker.engine.monitor.supervisor import READS, SLIM_AFTER, TYPES, Client, Supervisor
 from mydocker.engine.records import events
 from mydocker.engine.records.config import Config, Restart
-from mydocker.engine.records.errors import NoSuchContainer
 from mydocker.engine.records.state import (
     CREATED,
     EXITED,

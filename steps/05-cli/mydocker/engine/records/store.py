@@ -19,8 +19,8 @@ from contextlib import contextmanager
 from fcntl import LOCK_EX, LOCK_NB, flock
 
 from mydocker.container import private
+from mydocker.engine.errors import NameTaken, NoSuchContainer, Refused
 from mydocker.engine.records.config import Config, unknown
-from mydocker.engine.records.errors import NameTaken, NoSuchContainer, Refused
 from mydocker.engine.records.state import DEAD, State
 from mydocker.kernel import files, signals, whole
 from mydocker.kernel.errors import Failure
@@ -124,6 +124,10 @@ class Store:
         if told is None:
             raise NoSuchContainer(identifier[:12])
         try:
+            if "version" not in told:
+                from mydocker.engine.records import first_form
+
+                return first_form.config(told)
             return Config.from_json(told)
         except (ValueError, TypeError, KeyError, AttributeError, Failure):
             raise Damaged(path, hint) from None
