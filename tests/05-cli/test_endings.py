@@ -11,7 +11,7 @@ from sandbox.launcher import eventually
 from sandbox.machine import Sandbox
 
 from mydocker.cli.store import for_each
-from mydocker.engine.records.errors import NoSuchContainer, Refused
+from mydocker.engine.errors import NoSuchContainer, Refused
 
 pytestmark = pytest.mark.root
 

@@ -54,7 +54,7 @@ def test_durations(written: str, nanoseconds: int) -> None:
 
 @pytest.mark.parametrize("written", ["", "10", "s", "1d", "1 s", "-1s", "1h x"])
 def test_what_is_no_duration(written: str) -> None:
-    from mydocker.engine.records.errors import Refused
+    from mydocker.engine.errors import Refused
     from mydocker.engine.words.times import duration
 
     with pytest.raises(Refused):
@@ -63,7 +63,7 @@ def test_what_is_no_duration(written: str) -> None:
 
 def test_detach_keys() -> None:
     from mydocker.cli.attaching import parse_keys
-    from mydocker.engine.records.errors import Refused
+    from mydocker.engine.errors import Refused
 
     assert parse_keys("ctrl-p,ctrl-q") == b"\x10\x11"
     assert parse_keys("a,ctrl-@,ctrl-_") == b"a\x00\x1f"

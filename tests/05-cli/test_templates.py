@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mydocker.engine.records.errors import Refused
+from mydocker.engine.errors import Refused
 from mydocker.engine.words.templates import Template
 
 VALUE = {

@@ -21,9 +21,9 @@ def attach(container: str, no_stdin: bool, detach_keys: str, sig_proxy: bool) ->
     """
     from mydocker.cli.attaching import Attachment, Manner, check_input, greet, parse_keys
     from mydocker.container.running import Ended
+    from mydocker.engine import connection
+    from mydocker.engine.errors import Refused
     from mydocker.engine.life import lifecycle
-    from mydocker.engine.monitor import connection
-    from mydocker.engine.records.errors import Refused
 
     store = containers()
     identifier = lifecycle.attachable(store, container)

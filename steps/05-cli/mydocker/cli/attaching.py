@@ -15,9 +15,9 @@ from types import FrameType
 
 from mydocker.container.channel import event_of
 from mydocker.container.running import FORWARDED
-from mydocker.engine.monitor.connection import End, parse_end
+from mydocker.engine.connection import End, parse_end
+from mydocker.engine.errors import Refused
 from mydocker.engine.monitor.supervisor import READS, TYPES
-from mydocker.engine.records.errors import Refused
 from mydocker.kernel import signals, trace
 from mydocker.kernel.records import record
 

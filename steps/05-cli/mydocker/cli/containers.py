@@ -30,7 +30,7 @@ def start(names: tuple[str, ...], attach: bool, interactive: bool, detach_keys: 
     if attach or interactive:
         from mydocker.cli.attaching import Manner, check_input, parse_keys
         from mydocker.cli.run import attach_from_start
-        from mydocker.engine.records.errors import Refused
+        from mydocker.engine.errors import Refused
 
         if len(names) > 1:
             raise Refused("you cannot start and attach multiple containers at once")
@@ -115,8 +115,8 @@ def unpause(names: tuple[str, ...]) -> int:
 @_SEVERAL
 def wait(names: tuple[str, ...]) -> int:
     """Wait until containers have ended; prints their exit codes."""
+    from mydocker.engine.errors import REFUSED
     from mydocker.engine.life import lifecycle
-    from mydocker.engine.records.errors import REFUSED
     from mydocker.kernel.errors import Failure
 
     store, code = containers(), 0
@@ -136,8 +136,8 @@ def wait(names: tuple[str, ...]) -> int:
 @_SEVERAL
 def rm(names: tuple[str, ...], force: bool, volumes: bool) -> int:
     """Remove containers."""
+    from mydocker.engine.errors import REFUSED
     from mydocker.engine.life.removal import remove
-    from mydocker.engine.records.errors import REFUSED
 
     store = containers()
     # As in Docker: who forces it wants it gone, and it is.

@@ -29,7 +29,7 @@ def cp(source: str, target: str, archive: bool, follow_link: bool) -> None:
     Examples: mydocker cp web:/etc/hosts .   mydocker cp web:/var/log - | tar t
     """
     from mydocker.engine import copying
-    from mydocker.engine.records.errors import Refused
+    from mydocker.engine.errors import Refused
 
     store = containers()
     (here, source_path), (there, target_path) = _parts(source), _parts(target)

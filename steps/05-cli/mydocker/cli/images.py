@@ -11,8 +11,8 @@ import click
 from mydocker.cli.pruning import agreed, prune_options, report, report_space
 from mydocker.cli.store import containers
 from mydocker.container.commandline import explain_option
+from mydocker.engine.errors import REFUSED, Refused
 from mydocker.engine.images.history import Step
-from mydocker.engine.records.errors import REFUSED, Refused
 from mydocker.kernel.errors import Failure
 from mydocker.overlay2.image_commands import byte_bar, remove_each
 from mydocker.overlay2.images import ImageStore

@@ -149,7 +149,7 @@ def diff(container: str) -> None:
 @click.argument("private", required=False, metavar="[PORT[/udp]]")
 def port(container: str, private: str | None) -> None:
     """Show the published ports of a container."""
-    from mydocker.engine.records.errors import Refused
+    from mydocker.engine.errors import Refused
     from mydocker.network.endpoints import published
     from mydocker.network.store import Store as Networks
 

@@ -11,9 +11,9 @@ import click
 
 from mydocker.cgroups.options import cgroups_options, limits_from
 from mydocker.container.running import new_identifier
+from mydocker.engine.errors import Refused
 from mydocker.engine.life.creation import DRIVERS, parse_restart, signal_number
 from mydocker.engine.records.config import Config, Point, Written
-from mydocker.engine.records.errors import Refused
 from mydocker.kernel.records import replace
 from mydocker.namespaces.options import apply, process_options, shared_from
 from mydocker.network.options import network_options, networking_from

@@ -10,9 +10,9 @@ from mydocker.cli.options import configuration, container_options
 from mydocker.cli.store import containers
 from mydocker.container.commandline import explain_option, finish
 from mydocker.container.running import Ended
+from mydocker.engine.errors import Refused
 from mydocker.engine.life import creation, lifecycle
 from mydocker.engine.records.config import Config
-from mydocker.engine.records.errors import Refused
 from mydocker.engine.records.store import Store
 from mydocker.kernel.errors import CANNOT_RUN, Failure
 from mydocker.namespaces.options import apply

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from mydocker.engine.records.errors import REFUSED
+from mydocker.engine.errors import REFUSED
 from mydocker.engine.words.templates import Template
 from mydocker.kernel.errors import Failure
 

@@ -8,7 +8,7 @@ import click
 
 from mydocker.container.commandline import default_root, default_run
 from mydocker.container.private import close
-from mydocker.engine.records.errors import REFUSED, NoSuchContainer
+from mydocker.engine.errors import REFUSED, NoSuchContainer
 from mydocker.engine.records.store import Store
 from mydocker.kernel.errors import Failure
 

@@ -34,7 +34,7 @@ def prune(every: bool, volumes: bool, force: bool, written: tuple[str, ...], roo
     from mydocker.cli.store import containers
     from mydocker.engine.cleaning import leftovers, unused
     from mydocker.engine.cleaning.leftover import Place
-    from mydocker.engine.records.errors import Refused
+    from mydocker.engine.errors import Refused
     from mydocker.engine.words.filters import PRUNING, parse
 
     chosen = parse(written, PRUNING)

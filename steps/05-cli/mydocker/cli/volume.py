@@ -8,7 +8,7 @@ import click
 from mydocker.cli.pruning import agreed, prune_options, report, report_space
 from mydocker.cli.store import containers, for_each
 from mydocker.container.commandline import explain_option
-from mydocker.engine.records.errors import Refused
+from mydocker.engine.errors import Refused
 from mydocker.overlay2.root_option import root_option
 
 _FILTERS = ("dangling", "driver", "label", "name")

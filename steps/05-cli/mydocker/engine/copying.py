@@ -13,7 +13,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from mydocker.engine.records.errors import Refused
+from mydocker.engine.errors import Refused
 from mydocker.engine.records.state import State
 from mydocker.engine.records.store import Store
 from mydocker.engine.truth import changing, look

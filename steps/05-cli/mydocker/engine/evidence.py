@@ -13,7 +13,7 @@ from mydocker.container import state as records
 from mydocker.container.leftovers import end, release_parts
 from mydocker.container.parts import Part, rebuilt
 from mydocker.container.processes import Identity, identify
-from mydocker.engine.monitor import connection
+from mydocker.engine import connection
 from mydocker.engine.records.config import Config
 from mydocker.engine.records.state import NOBODY, PAUSED, RESTARTING, RUNNING, State, boot_id
 from mydocker.engine.records.store import Store, listed

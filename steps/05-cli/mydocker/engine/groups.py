@@ -6,7 +6,7 @@ from mydocker.cgroups.cgroup import Cgroup
 from mydocker.cgroups.part import CgroupPart
 from mydocker.container import state as records
 from mydocker.container.parts import rebuilt
-from mydocker.engine.records.errors import NotRunning
+from mydocker.engine.errors import NotRunning
 from mydocker.engine.records.store import Store
 from mydocker.kernel.errors import Failure
 

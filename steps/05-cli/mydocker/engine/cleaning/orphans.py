@@ -11,8 +11,8 @@ from functools import partial
 
 from mydocker.engine import truth
 from mydocker.engine.cleaning.leftover import Leftover, Place, is_id
+from mydocker.engine.errors import NoSuchContainer
 from mydocker.engine.life import removal
-from mydocker.engine.records.errors import NoSuchContainer
 from mydocker.engine.records.state import DEAD, EXITED, REMOVING
 from mydocker.engine.records.store import Store, listed
 from mydocker.engine.trees.disk import disk_use

@@ -10,8 +10,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 
 from mydocker.container.processes import myself
+from mydocker.engine.errors import Refused
 from mydocker.engine.records.config import Config
-from mydocker.engine.records.errors import Refused
 from mydocker.engine.records.state import RUNNING
 from mydocker.engine.records.store import Store
 from mydocker.engine.trees.layertar import pack_layer

@@ -3,9 +3,9 @@
 import signal
 
 from mydocker.engine.assembly import parts_of
+from mydocker.engine.errors import NameTaken, Refused
 from mydocker.engine.records import events, names
 from mydocker.engine.records.config import Config, Restart
-from mydocker.engine.records.errors import NameTaken, Refused
 from mydocker.engine.records.store import Store
 from mydocker.engine.truth import finder
 from mydocker.engine.words.times import now

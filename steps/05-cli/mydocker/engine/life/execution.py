@@ -14,10 +14,10 @@ from mydocker.cgroups.part import CgroupPart
 from mydocker.container.parts import Part
 from mydocker.container.process import Process
 from mydocker.container.running import Container, Ended, new_identifier, run
+from mydocker.engine.errors import NotRunning, Refused
 from mydocker.engine.groups import group_part
 from mydocker.engine.records import events
 from mydocker.engine.records.config import Config
-from mydocker.engine.records.errors import NotRunning, Refused
 from mydocker.engine.records.state import PAUSED, RESTARTING
 from mydocker.engine.records.store import Store
 from mydocker.engine.truth import look

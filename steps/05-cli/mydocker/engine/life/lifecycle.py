@@ -13,10 +13,10 @@ from typing import Any
 
 from mydocker.cgroups.limits import Limits
 from mydocker.container.processes import Identity
-from mydocker.engine.monitor import connection
+from mydocker.engine import connection
+from mydocker.engine.errors import NoSuchContainer, NotRunning, Refused
 from mydocker.engine.records import events, names
 from mydocker.engine.records.config import Config, Restart
-from mydocker.engine.records.errors import NoSuchContainer, NotRunning, Refused
 from mydocker.engine.records.state import DEAD, NOBODY, PAUSED, RESTARTING, RUNNING, State
 from mydocker.engine.records.store import Store
 from mydocker.engine.truth import changing, look
@@ -49,7 +49,7 @@ def start(
             return monitor.launch(store, config, lock, types=types, reads=reads)
         except Failure:
             if config.auto_remove:
-                from mydocker.engine.life.removal import forget
+                from mydocker.engine.forgetting import forget
 
                 forget(store, config)
             raise

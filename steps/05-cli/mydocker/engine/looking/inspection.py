@@ -3,9 +3,9 @@
 import os
 from collections.abc import Iterable
 
+from mydocker.engine.errors import Refused
 from mydocker.engine.looking.listing import exposed_ports
 from mydocker.engine.records.config import Config, Json
-from mydocker.engine.records.errors import Refused
 from mydocker.engine.records.state import DEAD, PAUSED, RESTARTING, State
 from mydocker.engine.records.store import Store
 from mydocker.engine.truth import look
@@ -343,7 +343,7 @@ def inspect_any(store: Store, word: str, kind: str = "", *, size: bool = False) 
 
     ``kind`` is one of these words if it must be one. Raises Refused.
     """
-    from mydocker.engine.records.errors import NoSuchContainer
+    from mydocker.engine.errors import NoSuchContainer
 
     if kind not in ("", "container", "image", "network"):
         raise Refused(f"'{kind}' is not a valid value for --type", "container, image or network")

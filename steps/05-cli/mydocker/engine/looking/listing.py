@@ -3,8 +3,8 @@
 import time
 from collections.abc import Iterator, Sequence
 
+from mydocker.engine.errors import NoSuchContainer, Refused
 from mydocker.engine.records.config import Config
-from mydocker.engine.records.errors import NoSuchContainer, Refused
 from mydocker.engine.records.state import (
     CREATED,
     DEAD,

@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 
-from mydocker.engine.monitor import connection
-from mydocker.engine.records.errors import NoSuchContainer, Refused
+from mydocker.engine import connection
+from mydocker.engine.errors import NoSuchContainer, Refused
 from mydocker.engine.records.store import Store
 from mydocker.engine.truth import look
 from mydocker.engine.words.times import number

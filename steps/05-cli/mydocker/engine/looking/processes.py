@@ -3,8 +3,8 @@
 import os
 from collections.abc import Sequence
 
+from mydocker.engine.errors import NotRunning, Refused
 from mydocker.engine.groups import group_of
-from mydocker.engine.records.errors import NotRunning, Refused
 from mydocker.engine.records.store import Store
 from mydocker.engine.truth import look
 

@@ -5,9 +5,9 @@ import time
 from collections.abc import Iterator, Sequence
 
 from mydocker.cgroups import statistics
+from mydocker.engine.errors import NoSuchContainer
 from mydocker.engine.groups import group_part
 from mydocker.engine.records.config import Config
-from mydocker.engine.records.errors import NoSuchContainer
 from mydocker.engine.records.store import Store
 from mydocker.engine.truth import look
 from mydocker.kernel import signals

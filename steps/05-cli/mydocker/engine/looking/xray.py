@@ -5,9 +5,9 @@ kernel says of the container's first process. As data in JSON's types; ``cli.xra
 """
 
 from mydocker.cgroups import statistics
+from mydocker.engine.errors import NotRunning
 from mydocker.engine.groups import group_part
 from mydocker.engine.records.config import Config, Json
-from mydocker.engine.records.errors import NotRunning
 from mydocker.engine.records.store import Store
 from mydocker.engine.truth import look
 from mydocker.kernel import files

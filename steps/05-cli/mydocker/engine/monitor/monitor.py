@@ -30,10 +30,10 @@ from mydocker.container.channel import (
 from mydocker.container.parts import Part, rebuilt
 from mydocker.container.processes import identify, myself
 from mydocker.container.running import Container, Ended, release_all
+from mydocker.engine.errors import NoSuchContainer
 from mydocker.engine.monitor.supervisor import READS, SLIM_AFTER, TYPES, Client, Supervisor
 from mydocker.engine.records import events
 from mydocker.engine.records.config import Config, Restart
-from mydocker.engine.records.errors import NoSuchContainer
 from mydocker.engine.records.state import (
     CREATED,
     EXITED,
@@ -457,7 +457,7 @@ def _damaged(store: Store, identifier: str) -> bool:
 
 def _removed(store: Store, config: Config, state: State) -> list[str]:
     """Remove one with ``--rm``; what to say if that fails."""
-    from mydocker.engine.life.removal import forget
+    from mydocker.engine.forgetting import forget
 
     try:
         forget(store, config)

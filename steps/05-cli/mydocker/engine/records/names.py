@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 
-from mydocker.engine.records.errors import Refused
+from mydocker.engine.errors import Refused
 
 _ADJECTIVES = """
 able amber ample apt bold brave breezy bright brisk busy calm candid careful cheerful clear

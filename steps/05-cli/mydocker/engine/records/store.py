@@ -19,8 +19,8 @@ from contextlib import contextmanager
 from fcntl import LOCK_EX, LOCK_NB, flock
 
 from mydocker.container import private
+from mydocker.engine.errors import NameTaken, NoSuchContainer, Refused
 from mydocker.engine.records.config import Config, unknown
-from mydocker.engine.records.errors import NameTaken, NoSuchContainer, Refused
 from mydocker.engine.records.state import DEAD, State
 from mydocker.kernel import files, signals, whole
 from mydocker.kernel.errors import Failure

@@ -7,8 +7,8 @@ volume.
 import os
 from collections.abc import Iterable, Mapping
 
+from mydocker.engine.errors import Refused
 from mydocker.engine.records.config import Point
-from mydocker.engine.records.errors import Refused
 from mydocker.engine.volumes.store import is_name
 from mydocker.overlay2.volumes import Volume, parse_mount, parse_tmpfs, parse_volume
 

@@ -8,8 +8,8 @@ bind of the volume's directory; which of a container's mounts are volumes is not
 import os
 from collections.abc import Callable, Iterator
 
+from mydocker.engine.errors import Refused
 from mydocker.engine.records.config import Config, Point
-from mydocker.engine.records.errors import Refused
 from mydocker.engine.records.store import Store
 from mydocker.engine.volumes.forms import destination
 from mydocker.engine.volumes.store import VolumeStore

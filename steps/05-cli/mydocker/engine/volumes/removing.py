@@ -2,8 +2,8 @@
 
 from collections.abc import Container
 
+from mydocker.engine.errors import Refused
 from mydocker.engine.records.config import Config
-from mydocker.engine.records.errors import Refused
 from mydocker.engine.records.store import Store
 from mydocker.engine.trees.disk import disk_use
 from mydocker.engine.volumes.points import users

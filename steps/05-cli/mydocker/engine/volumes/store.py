@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from mydocker.container.private import DIRECTORY
-from mydocker.engine.records.errors import Refused
+from mydocker.engine.errors import Refused
 from mydocker.engine.words.times import now
 from mydocker.kernel import files, signals, whole
 from mydocker.kernel.records import alike, asdict, field, record

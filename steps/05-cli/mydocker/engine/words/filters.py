@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
-from mydocker.engine.records.errors import Refused
+from mydocker.engine.errors import Refused
 
 Filters = dict[str, list[str]]
 PRUNING = ("until", "label", "label!")  # what goes, in the words of all commands called prune

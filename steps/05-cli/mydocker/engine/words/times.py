@@ -6,7 +6,7 @@ Docker's (and Go's) clock stands for "never".
 
 import time
 
-from mydocker.engine.records.errors import Refused
+from mydocker.engine.errors import Refused
 
 NEVER = "0001-01-01T00:00:00Z"
 _UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9,
