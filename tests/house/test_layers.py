@@ -13,7 +13,8 @@ from house.programs import ROOT, STEPS, run
 FOLDERS = sorted(path.parent for path in STEPS.glob("[0-9][0-9]-*/mydocker"))
 LEARN = ROOT / "learn"  # what teaches stands above all steps
 
-# The dependency rule: a package imports those to its left, and itself.
+# The dependency rule: a room imports those above it in this list, and itself. Late imports count.
+# ARCHITECTURE.md shows the same order, and tests/house/test_architecture.py compares the two.
 ORDER = [
     "kernel",
     "container",
@@ -22,11 +23,29 @@ ORDER = [
     "overlay2",
     "network",
     "security",
-    "engine",
+    "engine.errors",
+    "engine.words",
+    "engine.records",
+    "engine.trees",
+    "engine.connection",
+    "engine.evidence",
+    "engine.groups",
+    "engine.volumes",
+    "engine.forgetting",
+    "engine.truth",
+    "engine.assembly",
+    "engine.monitor",
+    "engine.life",
+    "engine.copying",
+    "engine.looking",
+    "engine.images",
+    "engine.cleaning",
+    "engine.doctor",
     "cli",
     "labs",
     "learn",
 ]
+HOUSES = ("engine",)  # packages that have rooms in them; all others are one room each
 
 # Imports, with only the layers of step N stacked and nobody's site-packages, what it is told to.
 IMPORT_ALL = """
@@ -57,6 +76,9 @@ def modules(folder: Path) -> dict[str, Path]:
     return found
 
 
+MODULES = {name: path for folder in (*FOLDERS, LEARN) for name, path in modules(folder).items()}
+
+
 def imported(path: Path) -> set[tuple[int, str]]:
     """Every import in a file, with its line: also the late ones, inside of functions."""
     found = set()
@@ -66,14 +88,20 @@ def imported(path: Path) -> set[tuple[int, str]]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: a relative import"
             module = node.module or ""
-            # `from mydocker import kernel` names the package only after the word import.
-            names = [f"{module}.{a.name}" for a in node.names] if module == "mydocker" else [module]
-            found |= {(node.lineno, name) for name in names}
+            for alias in node.names:  # a module may be named only after the word import
+                full = f"{module}.{alias.name}"
+                found.add((node.lineno, full if full in MODULES else module))
     return found
 
 
+def room(module: str) -> str:
+    """`mydocker.kernel.files` is in `kernel`, `mydocker.engine.life.removal` in `engine.life`."""
+    _, package, *rest = module.split(".")
+    return f"{package}.{rest[0]}" if package in HOUSES and rest else package
+
+
 def rank(module: str) -> int:
-    return ORDER.index(module.split(".")[1])
+    return ORDER.index(room(module))
 
 
 def import_with(layers: int, *names: str, above: str = "") -> subprocess.CompletedProcess[str]:
@@ -120,11 +148,20 @@ def test_lower_steps_do_not_see_a_step(folder: Path) -> None:
         assert "ModuleNotFoundError: No module named 'mydocker." in done.stdout
 
 
+def test_every_room_has_its_place_in_the_order() -> None:
+    rooms = {room(module) for module in MODULES} - set(HOUSES)
+    assert sorted(rooms) == sorted(ORDER)
+
+
 @pytest.mark.parametrize("folder", [*FOLDERS, LEARN], ids=by_name)
 def test_imports_point_down(folder: Path) -> None:
-    """Late imports too, which no import of the module alone would show."""
+    """Late imports too, which no import of the module alone would show. So no two rooms need each
+    other, by whatever way round."""
     wrong = []
     for module, path in modules(folder).items():
+        if module in {f"mydocker.{house}" for house in HOUSES}:
+            assert not imported(path), f"{path}: a house's own file is its docstring"
+            continue
         for line, name in imported(path):
             if name.startswith("mydocker.") and rank(name) > rank(module):
                 wrong.append(f"{path}:{line}: {module} imports {name}")
@@ -142,13 +179,50 @@ def test_a_main_stacks_its_own_number_and_imports_no_later_step(main: Path) -> N
             assert ".".join(name.split(".")[:2]) in packages, f"{main}:{line}: imports {name}"
 
 
-def test_the_engine_never_draws() -> None:
-    """A daemon may stand on the engine one day: no click, no rich, no print in it."""
-    for folder in FOLDERS:
-        for module, path in modules(folder).items():
-            if module.startswith("mydocker.engine"):
-                names = {name.split(".")[0] for _, name in imported(path)}
-                assert not names & {"click", "rich"}, f"{path} imports click or rich"
+# Who reads a command line, and draws on a terminal: these packages, and modules of these names.
+READING_ROOMS = {"cli", "labs", "learn"}
+READERS = {"commandline", "commands", "drawing", "image_commands", "options", "root_option"}
+# Imports by plain paths, because layers.py brings click along; says who brought what is forbidden.
+IMPORT_PLAIN = """
+import importlib, sys
+folders, *modules = sys.argv[1:]
+sys.path[:0] = folders.split(":")
+for module in modules:
+    before = set(sys.modules)
+    importlib.import_module(module)
+    for name in sorted({"click", "rich"} & (set(sys.modules) - before)):
+        print(module, "brings", name)
+"""
+
+
+def reads(module: str) -> bool:
+    return module.split(".")[1] in READING_ROOMS or module.split(".")[-1] in READERS
+
+
+def test_what_is_below_the_command_lines_brings_neither_click_nor_rich() -> None:
+    """A daemon is to stand on the engine one day. In a fresh interpreter, by what came along."""
+    below = sorted(module for module in MODULES if not reads(module))
+    folders = ":".join(str(folder) for folder in FOLDERS)
+    done = run(sys.executable, "-E", "-s", "-c", IMPORT_PLAIN, folders, *below)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    one = run(sys.executable, "-E", "-s", "-c", IMPORT_PLAIN, folders, "mydocker.cgroups.options")
+    assert one.stdout == "mydocker.cgroups.options brings click\n", "this test can fail"
+
+
+def test_no_reader_is_imported_from_below_and_nothing_there_prints() -> None:
+    """Late imports, and print: what an import of the module does not show."""
+    wrong = []
+    for module, path in MODULES.items():
+        if reads(module):
+            continue
+        for line, name in imported(path):
+            if name.split(".")[0] in ("click", "rich") or (name in MODULES and reads(name)):
+                wrong.append(f"{path}:{line}: imports {name}")
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Call(func=ast.Name(id="print" | "input" as name)):
+                    wrong.append(f"{path}:{node.lineno}: calls {name}")
+    assert not wrong, "\n".join(wrong)
 
 
 HELLO = """import sys

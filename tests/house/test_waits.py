@@ -24,7 +24,7 @@ ALLOWED = {
     # after a wait
     "container/channel.py": "its callers wait before they receive",
     "cli/attaching.py": "when poll has said so",
-    "engine/monitor/connection.py": "the same",
+    "engine/connection.py": "the same",
 }
 WAITS = {"waitpid", "waitid", "wait3", "wait4", "select", "poll", "recv", "recvmsg", "recv_fds"}
 WAITS |= {"flock", "lockf", "sigwait", "accept", "epoll"}

@@ -179,7 +179,7 @@ def _mend(store: Store, config: Config, state: State) -> State:
     if state.status != RESTARTING:
         events.tell(store, config, "die", exitCode=str(state.exit_code))
     if config.auto_remove and not failures:
-        from mydocker.engine.life.removal import forget  # which looks here
+        from mydocker.engine.forgetting import forget
 
         forget(store, config)
         raise NoSuchContainer(config.short_id)

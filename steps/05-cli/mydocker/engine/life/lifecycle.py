@@ -49,7 +49,7 @@ def start(
             return monitor.launch(store, config, lock, types=types, reads=reads)
         except Failure:
             if config.auto_remove:
-                from mydocker.engine.life.removal import forget
+                from mydocker.engine.forgetting import forget
 
                 forget(store, config)
             raise

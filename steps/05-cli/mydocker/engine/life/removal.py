@@ -3,8 +3,7 @@
 from contextlib import suppress
 
 from mydocker.engine.errors import NoSuchContainer, Refused
-from mydocker.engine.records import events
-from mydocker.engine.records.config import Config
+from mydocker.engine.forgetting import forget
 from mydocker.engine.records.state import CREATED, DEAD, EXITED, REMOVING
 from mydocker.engine.records.store import Store
 from mydocker.engine.words.filters import Filters, passes
@@ -53,25 +52,6 @@ def _active(store: Store, identifier: str) -> bool:
         return True
     with changing(store, identifier) as (_, state):
         return state.active
-
-
-def forget(store: Store, config: Config, *, volumes: bool = False) -> None:
-    """Remove what there is of a container that does not run. The caller holds its lock.
-
-    The anonymous volumes of one with ``--rm`` go with it, of others with ``volumes``.
-    """
-    _forget(store, config.id, config.name)
-    if (volumes or config.auto_remove) and config.points:
-        from mydocker.engine.volumes.removing import remove_anonymous
-
-        remove_anonymous(store, config)
-    events.tell(store, config, "destroy")
-
-
-def _forget(store: Store, identifier: str, name: str) -> None:
-    # The layer first: as long as the container is listed, it can be removed again.
-    LayerStore(store.root).remove(identifier)
-    store.remove(identifier, name)
 
 
 def prune(store: Store, filters: Filters) -> tuple[list[str], int]:

@@ -457,7 +457,7 @@ def _damaged(store: Store, identifier: str) -> bool:
 
 def _removed(store: Store, config: Config, state: State) -> list[str]:
     """Remove one with ``--rm``; what to say if that fails."""
-    from mydocker.engine.life.removal import forget
+    from mydocker.engine.forgetting import forget
 
     try:
         forget(store, config)
