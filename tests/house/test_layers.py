@@ -1,6 +1,7 @@
 """Each step sees its own and lower layers, and nothing of what is built later."""
 
 import ast
+import itertools
 import re
 import subprocess
 import sys
@@ -166,6 +167,44 @@ def test_imports_point_down(folder: Path) -> None:
             if name.startswith("mydocker.") and rank(name) > rank(module):
                 wrong.append(f"{path}:{line}: {module} imports {name}")
     assert not wrong, "\n".join(wrong)
+
+
+def needs(path: Path, known: set[str]) -> set[str]:
+    """The modules that a file imports, early or late, but for what only a type checker reads."""
+    tree = ast.parse(path.read_text())
+    unread = [node for node in ast.walk(tree) if isinstance(node, ast.If) and _for_types(node)]
+    skipped = {inner for node in unread for statement in node.body for inner in ast.walk(statement)}
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node not in skipped:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= (names & known) or ({node.module or ""} & known)
+    return found
+
+
+def _for_types(node: ast.If) -> bool:
+    return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def circles(imports: dict[str, set[str]]) -> list[str]:
+    """The modules that import themselves, by way of others."""
+    reached = {name: set(needed) for name, needed in imports.items()}
+    for between, name in itertools.product(imports, imports):  # Warshall's algorithm
+        if between in reached[name]:
+            reached[name] |= reached[between]
+    return sorted(name for name, names in reached.items() if name in names)
+
+
+def test_circles_are_seen() -> None:
+    assert not circles({"a": {"b", "c"}, "b": {"c"}, "c": set()})
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == ["a", "b", "c"]
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Neither early nor late: each can be read, and understood, after those that it imports."""
+    paths = {name: path for folder in FOLDERS for name, path in modules(folder).items()}
+    below = {n: p for n, p in paths.items() if rank(n) < ORDER.index("engine")}
+    assert not circles({name: needs(path, {*below}) for name, path in below.items()})
 
 
 @pytest.mark.parametrize("main", sorted(STEPS.glob("*/main.py")), ids=lambda path: path.parent.name)

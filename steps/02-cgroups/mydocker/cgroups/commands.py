@@ -13,13 +13,14 @@ import click
 
 from mydocker.cgroups import controllers, devices, freezer, hierarchy, rules, settings, statistics
 from mydocker.cgroups.cgroup import Cgroup
-from mydocker.cgroups.limits import Limits, size, size_text
+from mydocker.cgroups.limits import Limits
 from mydocker.cgroups.options import limit_options, limits_from
 from mydocker.cgroups.part import disposable_above, own_parent, parent_path
 from mydocker.container.commandline import explain_option
 from mydocker.kernel import files
 from mydocker.kernel.errors import Failure, KernelError
 from mydocker.kernel.records import replace
+from mydocker.kernel.sizes import parse_size, size_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -259,7 +260,7 @@ def _pair(group: Cgroup, text: str) -> tuple[str, str]:
     if not os.path.exists(path):
         raise Failure(f"group /{group.path} has no file {file}", f"ls {os.path.dirname(path)}")
     if value[:1].isdigit() and value[-1:].lower() in "kmgt" and value[:-1].isdigit():
-        value = str(size(value))
+        value = str(parse_size(value))
     return path, value
 
 

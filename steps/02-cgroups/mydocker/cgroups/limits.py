@@ -12,14 +12,13 @@ import stat
 
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import fields, record
+from mydocker.kernel.sizes import parse_size, size_text
 
 UNLIMITED = -1
 MINIMUM_MEMORY = 6 << 20  # Docker's: below, not even a shell starts
 DEFAULT_PERIOD = 100_000  # microseconds
 
-_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 # Compiled when they are used: most runs use one of them, or none.
-_SIZE = r"([0-9]+(?:\.[0-9]+)?)\s?(?:([kmgtKMGT])(?:[iI]?[bB])?|[bB])?"
 _CPU_LIST = r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*"
 _DEVICE_RULE = r"([abc]) ([0-9]+|\*):([0-9]+|\*) ([rwm]{1,3})"
 
@@ -119,29 +118,14 @@ class Limits:
 # ---------------------------------------------------------------- one option's text
 
 
-def size(text: str) -> int:
-    """A size as Docker writes it: ``300M``, ``1g``, ``1.5GiB``, ``65536``; units of 1024."""
-    match = re.fullmatch(_SIZE, text.strip())
-    if match is None:
-        raise Failure(
-            f"'{text}' is not a size",
-            "Write bytes, or a number with b, k, m, g or t: 65536, 512k, 300M, 1.5g",
-        )
-    bytes_ = int(float(match[1]) * _UNITS[(match[2] or "").lower()])
-    # The kernel counts pages in a signed 64-bit number of bytes, and takes less as "no limit".
-    if bytes_ >= 1 << 63:
-        raise Failure(f"'{text}' is too large", "The largest size is 8388607t")
-    return bytes_
-
-
 def memory(text: str) -> int | None:
     """``-m``: a size; 0 means no limit, as in Docker."""
-    return size(text) or None
+    return parse_size(text) or None
 
 
 def swap(text: str) -> int | None:
     """``--memory-swap``: a size, -1 for no limit; 0 means: the default, twice the memory."""
-    return UNLIMITED if text.strip() == "-1" else size(text) or None
+    return UNLIMITED if text.strip() == "-1" else parse_size(text) or None
 
 
 def cpus(text: str) -> float | None:
@@ -196,7 +180,7 @@ def rate(text: str, *, is_bytes: bool) -> tuple[str, int]:
     if not path or not path.startswith("/"):
         raise Failure(f"'{text}' is not a device and a rate", f"Write it as {form}")
     if is_bytes:
-        value = size(amount)
+        value = parse_size(amount)
     else:
         value = whole(amount, 1, (1 << 32) - 2, "number of operations per second") or 0
     if value == 0:
@@ -245,13 +229,3 @@ def _check_list(option: str, wanted: str, there: str) -> None:
         raise Failure(
             f"{option} {wanted}: this machine has no {min(missing)}", f"There are: {online}"
         )
-
-
-def size_text(bytes_: int) -> str:
-    """A size to read: ``100 MiB``, ``1.5 GiB``, ``4 KiB``."""
-    value, unit = float(bytes_), "B"
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if value < 1024 or unit == "TiB":
-            break
-        value /= 1024
-    return f"{value:.4g} {unit}"

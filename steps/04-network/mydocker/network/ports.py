@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from mydocker.kernel.errors import Failure
 from mydocker.network import addresses
-from mydocker.network.specification import PortBinding
+from mydocker.network.attachment import PortBinding
 from mydocker.network.store import Published
 
 PROTOCOLS = ("tcp", "udp")

@@ -191,7 +191,7 @@ def _driver(options: Mapping[str, Any]) -> str:
 
 def _rotation(options: Mapping[str, Any]) -> tuple[int, int]:
     """``(bytes of a file, number of files)`` of ``--log-opt max-size=…``, ``max-file=…``."""
-    from mydocker.cgroups.limits import memory
+    from mydocker.kernel.sizes import parse_size
 
     told = _pairs(options["log_opts"])
     size, files = told.pop("max-size", "-1"), told.pop("max-file", "1")
@@ -199,8 +199,12 @@ def _rotation(options: Mapping[str, Any]) -> tuple[int, int]:
         raise Refused(f"unknown log opt '{next(iter(told))}' for json-file log driver")
     if not files.isdecimal() or int(files) < 1:
         raise Refused("max-file cannot be less than 1")
-    if size != "-1" and not (memory(size) or 0) > 0:
+    if size == "-1":
+        if int(files) > 1:
+            hint = "--log-opt max-size="
+            raise Refused("max-size must be set when max-file is greater than 1", hint)
+        return -1, int(files)
+    most = parse_size(size)
+    if most == 0:
         raise Refused(f"max-size: invalid size: '{size}'")
-    if size == "-1" and int(files) > 1:
-        raise Refused("max-size must be set when max-file is greater than 1", "--log-opt max-size=")
-    return -1 if size == "-1" else int(memory(size) or 0), int(files)
+    return most, int(files)
