@@ -278,12 +278,12 @@ print(sorted(p for p in sys.path if "steps" in p), click.__file__)
 
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
-    """A repository of three steps with a module each, and the real layers.py."""
+    """A repository of three steps with a module each, and the real layers.py; no fast_start.py."""
     for name, module in (("01-a", "one"), ("02-b", "two"), ("03-c", "three")):
         package = tmp_path / "steps" / name / "mydocker" / module
         package.mkdir(parents=True)
         (package / "__init__.py").touch()
-    for name in ("layers.py", "snapshot.py", "stand_ins.py"):
+    for name in ("layers.py", "packages.py"):
         (tmp_path / "steps" / name).write_text((STEPS / name).read_text())
     (tmp_path / "steps/02-b/main.py").write_text(HELLO)
     return tmp_path
@@ -358,5 +358,5 @@ def test_the_launcher_of_a_step_imports_click_and_no_more() -> None:
     done = run(*python, stacked, STEPS, env={"MYDOCKER_VENV": sys.prefix})
     assert (alone.stderr, done.stderr) == ("", "")
     ours, theirs = set(done.stdout.split()), set(alone.stdout.split())
-    assert "click" in ours and ours - theirs == {"gc", "layers", "snapshot", "stand_ins"}
+    assert "click" in ours and ours - theirs == {"fast_start", "gc", "layers", "packages"}
     assert len(ours) < len(theirs)
