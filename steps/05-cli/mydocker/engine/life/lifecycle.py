@@ -35,7 +35,7 @@ def start(
 
     None if it runs already. A container with ``--rm`` that cannot be started is removed.
     """
-    from mydocker.engine.monitor import monitor
+    from mydocker.engine.monitor.launch import launch
 
     with changing(store, identifier) as (lock, state):
         if state.status == PAUSED:
@@ -46,7 +46,7 @@ def start(
             raise Refused("container is marked for removal and cannot be started")
         config = store.config(identifier)
         try:
-            return monitor.launch(store, config, lock, types=types, reads=reads)
+            return launch(store, config, lock, types=types, reads=reads)
         except Failure:
             if config.auto_remove:
                 from mydocker.engine.forgetting import forget

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from mydocker.engine.errors import NoSuchContainer, Refused
+from mydocker.engine.looking.views import exposed_ports, mounts
 from mydocker.engine.records.config import Config
 from mydocker.engine.records.state import (
     CREATED,
@@ -66,11 +67,6 @@ class Listed:
             exposed = exposed_ports(self.config)
             shown += [port for port in sorted(exposed, key=_by_number) if port not in own]
         return ", ".join(shown)
-
-
-def exposed_ports(config: Config) -> list[str]:
-    """The ports that the image or the command line exposes, as ``80/tcp``."""
-    return sorted({port if "/" in port else f"{port}/tcp" for port in config.network.exposed})
 
 
 def _by_number(port: str) -> int:
@@ -205,8 +201,6 @@ def _is_on(one: Listed, word: str) -> bool:
 
 
 def _has_volume(config: Config, word: str) -> bool:
-    from mydocker.engine.looking.inspection import mounts
-
     return any(word in (m.get("Name"), m["Source"], m["Destination"]) for m in mounts(config))
 
 
