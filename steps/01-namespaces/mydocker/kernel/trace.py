@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from mydocker.kernel.errors import Failure, KernelError
+from mydocker.kernel.numbers import decimal
 from mydocker.kernel.records import record
 
 HOST = "host"
@@ -79,11 +80,12 @@ def arm(specification: str) -> None:
     """
     global _fault, _fault_at
     kind, _, number = specification.partition(":")
-    if kind not in ("fail", "kill") or not number.isdigit() or int(number) < 1:
+    at = decimal(number, 1 << 31)
+    if kind not in ("fail", "kill") or not at:
         raise Failure(
             f"MYDOCKER_FAULT={specification}: not a fault", "Write fail:K or kill:K, K from 1"
         )
-    _fault, _fault_at = kind, int(number)
+    _fault, _fault_at = kind, at
 
 
 def hush() -> None:

@@ -11,6 +11,7 @@ import re
 import stat
 
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.numbers import decimal
 from mydocker.kernel.records import fields, record
 
 UNLIMITED = -1
@@ -127,11 +128,16 @@ def size(text: str) -> int:
             f"'{text}' is not a size",
             "Write bytes, or a number with b, k, m, g or t: 65536, 512k, 300M, 1.5g",
         )
-    bytes_ = int(float(match[1]) * _UNITS[(match[2] or "").lower()])
+    bytes_ = float(match[1]) * _UNITS[(match[2] or "").lower()]
     # The kernel counts pages in a signed 64-bit number of bytes, and takes less as "no limit".
     if bytes_ >= 1 << 63:
-        raise Failure(f"'{text}' is too large", "The largest size is 8388607t")
-    return bytes_
+        raise Failure(f"'{_short(text)}' is too large", "The largest size is 8388607t")
+    return int(bytes_)
+
+
+def _short(text: str) -> str:
+    """Enough of it to be recognized."""
+    return text if len(text) <= 50 else f"{text[:50]}…"
 
 
 def memory(text: str) -> int | None:
@@ -181,10 +187,12 @@ def numbers(text: str) -> frozenset[int]:
     found: set[int] = set()
     for part in filter(None, text.split(",")):
         first, _, last = part.partition("-")
-        low, high = int(first), int(last or first)
         # No machine has more CPUs than 8192 (NR_CPUS), and 0-99999999999 would fill our memory.
-        if high < low or high >= 1 << 16:
-            raise Failure(f"'{part}' is not a range of numbers", "Write the lower one first: 0-2")
+        low, high = decimal(first, (1 << 16) - 1), decimal(last or first, (1 << 16) - 1)
+        if low is None or high is None or high < low:
+            raise Failure(
+                f"'{_short(part)}' is not a range of numbers", "Write the lower one first: 0-2"
+            )
         found.update(range(low, high + 1))
     return frozenset(found)
 
@@ -208,8 +216,9 @@ def device_number(path: str) -> str:
     """``major:minor`` of the block device at ``path``."""
     try:
         status = os.stat(path)
-    except OSError as error:
-        raise Failure(f"{path}: {error.strerror}", "lsblk lists the block devices") from None
+    except (OSError, ValueError) as error:  # ValueError: no path has a zero byte in it
+        what = error.strerror if isinstance(error, OSError) else error
+        raise Failure(f"{path}: {what}", "lsblk lists the block devices") from None
     if not stat.S_ISBLK(status.st_mode):
         raise Failure(f"{path} is not a block device", "lsblk lists the block devices")
     number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"

@@ -13,6 +13,7 @@ from mydocker.engine.errors import NameTaken, Refused
 from mydocker.engine.security.settings import read_profile
 from mydocker.engine.store import Store
 from mydocker.engine.times import now
+from mydocker.kernel.numbers import decimal
 from mydocker.kernel.records import replace
 from mydocker.overlay2.images import Image
 from mydocker.overlay2.layers import LayerStore
@@ -20,6 +21,7 @@ from mydocker.overlay2.options import overlay2_process, size_limit
 
 _POLICIES = ("no", "always", "unless-stopped", "on-failure")
 _DRIVERS = ("json-file", "none")
+_MOST_LOGS = 1000  # files of one container: each rotation renames all of them
 
 
 def create(
@@ -174,24 +176,23 @@ def parse_restart(written: str) -> Restart:
         raise Refused(f"invalid restart policy '{policy}'", f"It is one of {', '.join(_POLICIES)}")
     if colon and policy != "on-failure":
         raise Refused("maximum retry count cannot be used with restart policy '" + policy + "'")
-    if colon and not retries.isdecimal():
+    most = decimal(retries, (1 << 31) - 1) if colon else 0
+    if most is None:
         raise Refused(f"invalid restart policy format: {written}: maximum retry count must be an "
                       "integer")  # fmt: skip
-    return Restart(policy, int(retries) if colon else 0)
+    return Restart(policy, most)
 
 
 def signal_number(written: str) -> int:
     """A signal's number from ``9``, ``KILL``, ``SIGKILL``, ``RTMIN+3``. Raises Refused."""
-    if written.isdecimal():
-        if int(written) in signal.valid_signals():
-            return int(written)
-        raise Refused(f"Invalid signal: {written}")
+    number = decimal(written, signal.SIGRTMAX)
+    if number in signal.valid_signals():
+        return number or 0
     word = written.upper().removeprefix("SIG")
     base, plus, offset = word.partition("+")
-    if base == "RTMIN" and (not plus or offset.isdecimal()):
-        number = int(signal.SIGRTMIN) + int(offset or 0)
-        if number <= signal.SIGRTMAX:
-            return number
+    above = decimal(offset, signal.SIGRTMAX - signal.SIGRTMIN) if plus else 0
+    if base == "RTMIN" and above is not None:
+        return int(signal.SIGRTMIN) + above
     try:
         return int(signal.Signals[f"SIG{word}"])
     except KeyError:
@@ -229,10 +230,11 @@ def _rotation(options: Mapping[str, Any]) -> tuple[int, int]:
     size, files = told.pop("max-size", "-1"), told.pop("max-file", "1")
     if told:
         raise Refused(f"unknown log opt '{next(iter(told))}' for json-file log driver")
-    if not files.isdecimal() or int(files) < 1:
-        raise Refused("max-file cannot be less than 1")
+    count = decimal(files, _MOST_LOGS)
+    if not count:
+        raise Refused("max-file cannot be less than 1", f"Nor more than {_MOST_LOGS}")
     if size != "-1" and not (memory(size) or 0) > 0:
         raise Refused(f"max-size: invalid size: '{size}'")
-    if size == "-1" and int(files) > 1:
+    if size == "-1" and count > 1:
         raise Refused("max-size must be set when max-file is greater than 1", "--log-opt max-size=")
-    return -1 if size == "-1" else int(memory(size) or 0), int(files)
+    return -1 if size == "-1" else int(memory(size) or 0), count

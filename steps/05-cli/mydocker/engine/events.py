@@ -16,6 +16,7 @@ from mydocker.engine.store import Store
 from mydocker.engine.times import text
 
 _FULL = 4 << 20  # bytes
+_END = 253402300800 * 10**9  # the year 10000, which no date can say
 
 
 def path(store: Store) -> str:
@@ -97,12 +98,25 @@ def _lines_from(name: str, position: int) -> Iterator[bytes]:
 
 def _between(lines: Iterator[bytes], since: int, until: int) -> Iterator[dict[str, Any]]:
     for line in lines:
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue  # the last line before a power cut
-        if since <= event["timeNano"] <= until:
+        event = _parsed(line)
+        if event and since <= event["timeNano"] <= until:
             yield event
+
+
+_TEXTS = ("status", "id", "from", "Type", "Action")
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    """One event; None for the last line before a power cut, or one that somebody else wrote."""
+    try:
+        event: dict[str, Any] = json.loads(line)
+        attributes = event["Actor"]["Attributes"]
+        texts = [*(event[name] for name in _TEXTS), attributes["name"], *attributes.values()]
+        when = event["timeNano"]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    whole = all(isinstance(text, str) for text in texts) and isinstance(when, int)
+    return event if whole and 0 <= when < _END else None
 
 
 def passes(event: dict[str, Any], filters: Filters) -> bool:

@@ -153,7 +153,7 @@ def _limits(config: Config) -> Json:
         "CgroupParent": _option(config, "cgroup_parent", ""),
         "CpuShares": _option(config, "cpu_shares", 0),
         "Memory": memory,
-        "NanoCpus": int(cpus * 10**9),
+        "NanoCpus": round(cpus * 10**9),
         "BlkioWeight": _option(config, "blkio_weight", 0),
         "BlkioDeviceReadBps": _rates(config, "read_bps"),
         "BlkioDeviceWriteBps": _rates(config, "write_bps"),
