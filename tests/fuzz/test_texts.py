@@ -192,6 +192,7 @@ TEXTS: dict[str, tuple[Callable[[str], object], list[str]]] = {
     "filter": (lambda text: filters.parse([text], ["name", "label"]), ["name=web", "label=a=b"]),
     "duration": (times.duration, ["1h30m", "10s", "1.5s", "100ms"]),
     "moment": (times.moment, ["10m", "2024-01-02T03:04:05.678Z", "1700000000.5", "2024-01-02"]),
+    "moment of ours": (times.number, [times.NEVER, "2026-01-31T12:00:00.123456789Z"]),
     "detach keys": (attaching.parse_keys, ["ctrl-p,ctrl-q", "a,b", "ctrl-@"]),
     "ulimit": (ulimits.parse, ["nofile=1024:2048", "core=-1", "nproc=5"]),
     "sysctl": (lambda text: sysctls.parse([text]), ["net.ipv4.ip_forward=1", "kernel.shmmax=5"]),

@@ -28,9 +28,19 @@ def text(nanoseconds: int) -> str:
 
 
 def number(moment: str) -> int:
-    """Nanoseconds after the epoch of a moment that :func:`text` wrote; 0 for never."""
+    """Nanoseconds after the epoch of a moment that :func:`text` wrote; 0 for never.
+
+    0 for any other text, too: it comes out of files, which may be damaged.
+    """
     if moment == NEVER or not moment:
         return 0
+    try:
+        return _nanoseconds(moment)
+    except ValueError:
+        return 0
+
+
+def _nanoseconds(moment: str) -> int:
     year, month, day = int(moment[:4]), int(moment[5:7]), int(moment[8:10])
     # Days since 1970 by arithmetic (Howard Hinnant's days_from_civil): strptime(3)'s Python half
     # costs a list of 500 containers as much as all the rest of it.
