@@ -71,7 +71,7 @@ def call(words: list[str]) -> str:
         return error.format_message()
     except SystemExit:
         said.flush()
-        return said.buffer.getvalue().decode(errors="replace")  # type: ignore[attr-defined, no-any-return]
+        return said.buffer.getvalue().decode(errors="replace")
     except OSError as error:
         if error.errno in commandline._OF_THE_MACHINE and error.filename:
             return str(error)
