@@ -10,6 +10,7 @@
 ``narrator``       ``--explain``: tells each event as it happens
 ``script``         ``--explain=script``: builds the same container with shell commands
 ``signals``        waits in which no signal is lost
+``numbers``        numbers that somebody has written
 ``errors``         what the doors raise
 =================  =================================================================
 """

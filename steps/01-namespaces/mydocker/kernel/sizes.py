@@ -15,17 +15,18 @@ def parse_size(text: str) -> int:
     match = re.fullmatch(_SIZE, text.strip())
     if match is None:
         raise Failure(
-            f"'{_short(text)}' is not a size",
+            f"'{short(text)}' is not a size",
             "Write bytes, or a number with b, k, m, g or t: 65536, 512k, 300M, 1.5g",
         )
     bytes_ = float(match[1]) * _UNITS[(match[2] or "").lower()]
     # The kernel counts pages in a signed 64-bit number of bytes, and takes less as "no limit".
     if bytes_ >= 1 << 63:  # or infinite, which no int can be
-        raise Failure(f"'{_short(text)}' is too large", "The largest size is 8388607t")
+        raise Failure(f"'{short(text)}' is too large", "The largest size is 8388607t")
     return int(bytes_)
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """Enough of it to be recognized."""
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 

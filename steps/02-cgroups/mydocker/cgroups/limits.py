@@ -11,8 +11,9 @@ import re
 import stat
 
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.numbers import decimal
 from mydocker.kernel.records import fields, record
-from mydocker.kernel.sizes import parse_size, size_text
+from mydocker.kernel.sizes import parse_size, short, size_text
 
 UNLIMITED = -1
 MINIMUM_MEMORY = 6 << 20  # Docker's: below, not even a shell starts
@@ -165,10 +166,12 @@ def numbers(text: str) -> frozenset[int]:
     found: set[int] = set()
     for part in filter(None, text.split(",")):
         first, _, last = part.partition("-")
-        low, high = int(first), int(last or first)
         # No machine has more CPUs than 8192 (NR_CPUS), and 0-99999999999 would fill our memory.
-        if high < low or high >= 1 << 16:
-            raise Failure(f"'{part}' is not a range of numbers", "Write the lower one first: 0-2")
+        low, high = decimal(first, (1 << 16) - 1), decimal(last or first, (1 << 16) - 1)
+        if low is None or high is None or high < low:
+            raise Failure(
+                f"'{short(part)}' is not a range of numbers", "Write the lower one first: 0-2"
+            )
         found.update(range(low, high + 1))
     return frozenset(found)
 
@@ -192,8 +195,9 @@ def device_number(path: str) -> str:
     """``major:minor`` of the block device at ``path``."""
     try:
         status = os.stat(path)
-    except OSError as error:
-        raise Failure(f"{path}: {error.strerror}", "lsblk lists the block devices") from None
+    except (OSError, ValueError) as error:  # ValueError: no path has a zero byte in it
+        what = error.strerror if isinstance(error, OSError) else error
+        raise Failure(f"{path}: {what}", "lsblk lists the block devices") from None
     if not stat.S_ISBLK(status.st_mode):
         raise Failure(f"{path} is not a block device", "lsblk lists the block devices")
     number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"

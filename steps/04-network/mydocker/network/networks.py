@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.numbers import decimal
 from mydocker.network import addresses, bridges, host
 from mydocker.network.addresses import Subnet, Taken
 from mydocker.network.leftovers import remove_leftovers
@@ -157,9 +158,10 @@ def _bridge_name(store: Store, name: str) -> str:
 
 
 def _mtu(written: str) -> int:
-    if not written.isdigit() or not 68 <= int(written) <= 65535:
+    value = decimal(written, 65535)
+    if value is None or value < 68:
         raise Failure(f"-o mtu={written}: not an MTU", "A number of bytes from 68 to 65535")
-    return int(written)
+    return value
 
 
 def _now() -> str:

@@ -14,6 +14,7 @@ from mydocker.container.running import new_identifier
 from mydocker.engine.errors import Refused
 from mydocker.engine.life.creation import DRIVERS, parse_restart, signal_number
 from mydocker.engine.records.config import Config, Point, Written
+from mydocker.kernel.numbers import decimal
 from mydocker.kernel.records import replace
 from mydocker.namespaces.options import apply, process_options, shared_from
 from mydocker.network.options import network_options, networking_from
@@ -31,6 +32,7 @@ from mydocker.security.options import security_from, security_options
 
 Command = Callable[..., Any]
 Options = Mapping[str, Any]
+_MOST_LOGS = 1000  # files of one container: each rotation renames all of them
 
 _OPTIONS = [
     click.option("--name", metavar="NAME", help="What it is called. Default: a random name."),
@@ -197,14 +199,15 @@ def _rotation(options: Mapping[str, Any]) -> tuple[int, int]:
     size, files = told.pop("max-size", "-1"), told.pop("max-file", "1")
     if told:
         raise Refused(f"unknown log opt '{next(iter(told))}' for json-file log driver")
-    if not files.isdecimal() or int(files) < 1:
-        raise Refused("max-file cannot be less than 1")
+    count = decimal(files, _MOST_LOGS)
+    if not count:
+        raise Refused("max-file cannot be less than 1", f"Nor more than {_MOST_LOGS}")
     if size == "-1":
-        if int(files) > 1:
+        if count > 1:
             hint = "--log-opt max-size="
             raise Refused("max-size must be set when max-file is greater than 1", hint)
-        return -1, int(files)
+        return -1, count
     most = parse_size(size)
     if most == 0:
         raise Refused(f"max-size: invalid size: '{size}'")
-    return most, int(files)
+    return most, count
