@@ -44,7 +44,7 @@ def look(store: Store, identifier: str) -> State:
     except Damaged:
         state, damaged = None, True
     if state is not None and _true(state):
-        return state
+        return _as_frozen(store, identifier, state)
     if state is None and not damaged and not store.traces(identifier):
         return State()
     try:
@@ -89,7 +89,8 @@ def look_locked(store: Store, identifier: str) -> State:
     """As :func:`look`, for whoever holds the lock; releases what a killed start left, too."""
     state = _told(store, identifier)
     if state.active and watched(state):
-        return state if _true(state) else _go_on(store, identifier, state)
+        paused = _true(state)
+        return _as_frozen(store, identifier, state) if paused else _go_on(store, identifier, state)
     config = store.known(identifier)
     if state.active:
         return _mend(store, config, state)
@@ -138,6 +139,19 @@ def _release_the_dead(store: Store, config: Config, state: State) -> State:
     state = replace(state, status=status, error=str(failures[0]) if failures else "")
     store.note_state(config, state)
     return state
+
+
+def _as_frozen(store: Store, identifier: str, state: State) -> State:
+    """Paused is what stands still: who let it go on may have found the disk full."""
+    if state.status != PAUSED:
+        return state
+    from mydocker.cgroups import freezer
+    from mydocker.engine.groups import group_part
+
+    part = group_part(store, identifier)
+    if part is None or freezer.frozen(part.group()):
+        return state
+    return replace(state, status=RUNNING, pauser=NOBODY)
 
 
 def _go_on(store: Store, identifier: str, state: State) -> State:
