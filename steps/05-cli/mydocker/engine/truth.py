@@ -40,19 +40,17 @@ def look(store: Store, identifier: str) -> State:
     """
     try:
         state = store.written(identifier)
-        damaged = False
     except Damaged:
-        state, damaged = None, True
+        state = None
     if state is not None and _true(state):
         return _as_frozen(store, identifier, state)
-    if state is None and not damaged and not store.traces(identifier):
-        return State()
+    if state is None and not store.traces(identifier):  # nobody has ever started it
+        return store.state(identifier)
     try:
-        # Without a file it is being started for the first time, most likely, and not up yet.
-        with store.lock(identifier, wait=state is not None or damaged):
+        with store.lock(identifier, wait=state is not None):
             return look_locked(store, identifier)
-    except BlockingIOError:
-        return State()
+    except BlockingIOError:  # somebody starts it just now
+        return store.state(identifier)
     except NoSuchContainer:
         if state is None or state.active:
             raise
