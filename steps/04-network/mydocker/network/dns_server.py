@@ -135,7 +135,7 @@ class Server:
         """Read the store: listen where somebody is, and nowhere else."""
         found = []
         for network in self.store.up():
-            if not network.default:
+            if not network.default and not network.damaged:
                 found += [(network, e) for e in self.store.endpoints(network) if _lives(e)]
         self.endpoints = found
         self._watch_processes({Identity(e.pid, e.start) for _, e in found})

@@ -236,12 +236,12 @@ def inspect(store: Store, network: Network) -> dict[str, Any]:
 
 
 def _shown(network: Network, endpoint: Endpoint) -> dict[str, str]:
-    prefixes = [subnet.prefix for subnet, _ in network.subnets]
+    prefixes = [*(subnet.prefix for subnet, _ in network.subnets), 0, 0]  # 0: it is damaged
     return {
         "Name": endpoint.name,
         "EndpointID": endpoint_id(endpoint),
         "MacAddress": endpoint.mac,
-        "IPv4Address": f"{endpoint.address}/{prefixes[0]}" if prefixes else endpoint.address,
+        "IPv4Address": f"{endpoint.address}/{prefixes[0]}",
         "IPv6Address": f"{endpoint.address6}/{prefixes[1]}" if endpoint.address6 else "",
     }
 

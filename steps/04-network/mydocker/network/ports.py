@@ -222,10 +222,14 @@ def _inodes(port: int, protocol: str) -> Iterator[str]:
 
 def _open_files(pid: str) -> Iterator[str]:
     try:
-        for fd in os.listdir(f"/proc/{pid}/fd"):
-            yield os.readlink(f"/proc/{pid}/fd/{fd}")
+        descriptors = os.listdir(f"/proc/{pid}/fd")
     except OSError:
         return
+    for fd in descriptors:
+        try:
+            yield os.readlink(f"/proc/{pid}/fd/{fd}")
+        except OSError:
+            continue  # closed just now; the others count
 
 
 def _command(pid: str) -> str:

@@ -201,7 +201,12 @@ def restart(store: Store, word: str, timeout: int | None = None) -> str:
     stop(store, identifier, timeout)
     if config.auto_remove:
         _change(store, identifier, config)
-    if socket := start(store, identifier):
+    try:
+        socket = start(store, identifier)
+    except Failure:
+        store.unwritten.clear()  # the same disk, most likely, and this says more
+        raise
+    if socket:
         socket.close()
     events.tell(store, config, "restart")
     return identifier

@@ -277,7 +277,7 @@ def _binding(port: Published) -> Json:
 def _endpoint(network: Network, endpoint: Endpoint) -> Json:
     from mydocker.network.networks import endpoint_id
 
-    prefixes = [subnet.prefix for subnet, _ in network.subnets]
+    prefixes = [*(subnet.prefix for subnet, _ in network.subnets), 0, 0]  # 0: it is damaged
     return {
         **_nowhere(),
         "MacAddress": endpoint.mac,
