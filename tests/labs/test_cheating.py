@@ -5,6 +5,7 @@ in it. None may pass; most are found out, and some only end the suite.
 """
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -163,7 +164,7 @@ ATTACKS = {
 def test_no_mark_without_an_answer(name: str) -> None:
     body = ATTACKS[name] + ("" if "return" in ATTACKS[name] else "    return {}\n")
     ((_, outcome, observed, _),) = judged(body, canaries=True)
-    assert outcome != "passed", observed
+    assert outcome not in ("passed", "skipped"), observed
 
 
 @pytest.mark.parametrize("name", ["report", "call", "hook", "told", "contract", "trace"])
@@ -211,8 +212,11 @@ def test_what_it_leaves_is_removed_whatever_it_is(tmp_path: Path) -> None:
     os.symlink("/", "/tmp/closed/root")
     return {}
 """
-    judged(body, TMPDIR=str(tmp_path))
-    assert list(tmp_path.iterdir()) == []
+    try:
+        judged(body, TMPDIR=str(tmp_path))
+        assert list(tmp_path.iterdir()) == []
+    finally:  # where it fails, pytest would stumble over it, too
+        subprocess.run(["rm", "-rf", *tmp_path.iterdir()], check=True)
 
 
 # ---------------------------------------------------------------- a region stays a region
