@@ -228,6 +228,9 @@ ESCAPES = {
     "a decorator": "    return {}\n@staticmethod\n",
     "global": "    global groups_of\n    groups_of = dict\n    return {}\n",
     "global inside": "    def inner():\n        global plain\n        plain = str\n    inner()\n",
+    "equal to all": ATTACKS["equal to all"],
+    "equal to all, by a class": ATTACKS["equal to all, by a class"],
+    "equal to all, by a type": "    return type('A', (), {'__eq__': lambda *a: True})()\n",
     "an odd line": "    x = 1 # \x0cimport os\n    return {}\n",
     "a statement that goes on": "    return dict(a=1) if text else \\\n",
 }
