@@ -155,7 +155,7 @@ def _flag_left_out(source: Source, node: ast.AST) -> Found:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
         flag = node.right
         name = flag.attr if isinstance(flag, ast.Attribute) else getattr(flag, "id", "")
-        if name.isupper():
+        if name.isupper() and not name.endswith("CLOEXEC"):  # which Python sets by itself (PEP 446)
             yield (*source.span(node), source.of(node.left))
 
 
