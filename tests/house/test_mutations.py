@@ -19,9 +19,8 @@ def unused(number: int) -> int:
 """
 # In place of ./test: says what pytest would, for a step that does not double, or that hangs.
 SUITE = """#!/bin/sh
-while [ "$1" != --steps ]; do shift; done
-file=$2/01-one/mydocker/one/sums.py
-echo "$*" >>runs
+file=steps/01-one/mydocker/one/sums.py
+echo "$*" >>RUNS
 case "$*" in
 *" tests/01-one/test_sums.py::test_flaky"*) exit 1 ;; # alone it fails, without the fault too
 esac
@@ -58,7 +57,7 @@ def repository(tmp_path: Path) -> Path:
     (tmp_path / "tests/01-one").mkdir()
     (tmp_path / "tests/01-one/test_sums.py").touch()
     (tmp_path / "tests/mutations/faults.toml").write_text(faults.written(LIST))
-    (tmp_path / "test").write_text(SUITE)
+    (tmp_path / "test").write_text(SUITE.replace("RUNS", f"{tmp_path}/runs"))
     (tmp_path / "test").chmod(0o755)
     return tmp_path
 
