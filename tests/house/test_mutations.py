@@ -22,6 +22,7 @@ SUITE = """#!/bin/sh
 file=steps/01-one/mydocker/one/sums.py
 echo "$*" >>RUNS
 case "$*" in
+*--collect-only*) exit 0 ;;
 *" tests/01-one/test_sums.py::test_flaky"*) exit 1 ;; # alone it fails, without the fault too
 esac
 echo "tests/01-one/test_sums.py::test_double"
@@ -79,6 +80,13 @@ def test_what_becomes_of_faults(repository: Path) -> None:
     assert "all            seen   3 (hung 1) of   5, lived 2\n" in told
     assert "equal in effect: 1; not tried: 1\n" in told
     assert (repository / "steps/01-one/mydocker/one/sums.py").read_text() == MODULE
+
+
+def test_where_no_test_can_be_run_nothing_is_seen(repository: Path) -> None:
+    (repository / "test").write_text("#!/bin/sh\necho INTERNALERROR\nexit 3\n")
+    told = mutations(repository, "--only", "wrong").stdout
+    assert told.split()[:2] == ["wrong", "unclear"]
+    assert "not tried: 1\n" in mutations(repository, "--only", "wrong", "--report").stdout
 
 
 def test_what_is_known_is_not_tried_again(repository: Path) -> None:

@@ -49,6 +49,8 @@ def attempt(fault: Fault, seconds: float, prefix: list[str], tests: list[str]) -
         while True:
             files = tests or chosen(fault)
             outcome, test = _suite(copy, files, left_out, seconds, prefix)
+            if outcome == SEEN and not test and _fails("--collect-only", ROOT):
+                return Result(UNCLEAR)  # nothing can be run here at all
             if outcome != SEEN or _says_so(test, copy):
                 return Result(outcome, test, round(time.monotonic() - begun, 1))
             left_out.append(test)  # it says nothing of the fault
@@ -136,7 +138,7 @@ def _suite(
 def _says_so(test: str, copy: Path) -> bool:
     """Does it fail again, and not without the fault? On a busy machine one may fail by chance."""
     if "::" not in test:
-        return True  # nothing can be run at all
+        return True  # the fault keeps everything from running
     return _fails(test, copy) and not _fails(test, ROOT)
 
 
