@@ -8,7 +8,7 @@ def container_names(
 ) -> list[str]:
     """The names of containers that begin so, and of no others that were named already."""
     from mydocker.cli.store import containers
-    from mydocker.engine.store import listed
+    from mydocker.engine.records.store import listed
 
     named = context.params.get(parameter.name or "") or ()
     taken = set(named) if isinstance(named, tuple) else set()
