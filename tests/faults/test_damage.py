@@ -14,9 +14,9 @@ from sandbox.containers import Containers
 from sandbox.launcher import Launcher, eventually
 from sandbox.machine import Sandbox
 
-from mydocker.engine import events
-from mydocker.engine.config import Config
-from mydocker.engine.store import Store
+from mydocker.engine.records import events
+from mydocker.engine.records.config import Config
+from mydocker.engine.records.store import Store
 from mydocker.kernel import whole
 from mydocker.overlay2.images import ImageStore
 
