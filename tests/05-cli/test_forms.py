@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sandbox.launcher import Launcher
 
-from mydocker.engine.life.creation import _rotation
+from mydocker.cli.options import _rotation
 from mydocker.engine.words.templates import Template
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.numbers import decimal

@@ -27,6 +27,7 @@ from mydocker.kernel import syscalls
 from mydocker.kernel.errors import Failure
 from mydocker.overlay2 import archive, rootfs
 from mydocker.overlay2.diff import changes
+from mydocker.overlay2.held import Held
 from mydocker.overlay2.tarformat import Reader
 from mydocker.overlay2.volumes import BIND, Volume
 
@@ -208,9 +209,10 @@ def test_copying_up_into_a_shared_volume(
     place = Place(tmp_path)
     image = place.imported((tmp_path / "image.tar").read_bytes())
     store = str(tmp_path / "root")
+    layers = place.images.layers(image)
     with attacking(attack, host, container / "d") as race:
         for _ in race.rounds():
-            attempt(lambda: copy_up(store, image, "/data", str(container / "d")))
+            attempt(lambda: copy_up(store, layers, "/data", str(container / "d")))
             clear(container / "d")
 
 
@@ -417,7 +419,7 @@ def test_a_read_only_volume_is_read_only(host: Path, container: Path, tmp_path: 
         wish = Volume(BIND, "/d/a/deep", str(data), read_only=True)
         before = others()
         for _ in range(20):
-            attempt(lambda: rootfs._mount_volume(root, wish))
+            attempt(lambda: rootfs._mount_volume(root, wish, Held([str(data)])))
             for _, shows, options in mounted(container):
                 assert shows.endswith(str(data)) and "ro" in options
         assert others() == before

@@ -15,7 +15,7 @@ from sandbox.launcher import Launcher, eventually
 from sandbox.machine import Sandbox
 
 from mydocker.engine.records import events
-from mydocker.engine.records.config import Config
+from mydocker.engine.records.config import unknown
 from mydocker.engine.records.store import Store
 from mydocker.kernel import whole
 from mydocker.overlay2.images import ImageStore
@@ -245,7 +245,7 @@ def test_no_event_is_lost_when_the_file_is_full(
     monkeypatch.setattr(events, "_FULL", 3000)
     (tmp_path / "root").mkdir()
     store = Store(str(tmp_path / "root"), str(tmp_path / "run"))
-    config = Config("ab" * 32, "c", "", "i", "", (), {}, {}, (), {}, "")
+    config = unknown("ab" * 32, "c")
     for _ in range(10):
         events.tell(store, config, "before")
     pids = []

@@ -6,6 +6,7 @@ of a test becomes is our child (a subreaper), so that the contract sees it.
 """
 
 import os
+import shutil
 import signal
 import sys
 import tempfile
