@@ -125,7 +125,8 @@ class Workplace(Part):
         # It was written by who may have wished us ill: any depth, and links lead nowhere.
         for _ in range(_ATTEMPTS):
             try:
-                return files.remove_tree(self.directory, why="all that the check has written")
+                files.remove_tree(self.directory, why="all that the check has written")
+                return
             except KernelError as error:
                 if error.errno == errno.ENOENT:
                     return
