@@ -21,7 +21,8 @@ from mydocker.namespaces.sharing import sharing_parts
 from mydocker.namespaces.specification import namespace_parts
 from mydocker.network.finding import find_shared
 from mydocker.network.options import name_option, network_options, networking_from
-from mydocker.network.specification import network_parts, with_network
+from mydocker.network.parts import network_parts
+from mydocker.network.specification import with_network
 from mydocker.overlay2.images import ImageStore
 from mydocker.overlay2.layers import LayerStore
 from mydocker.overlay2.options import (

@@ -19,7 +19,8 @@ from sandbox.launcher import Launcher, eventually
 pytestmark = pytest.mark.root
 
 ROOT = Path(__file__).parents[2]
-FIRST = "ed28494b571e46c291e74ca5bdf06b249956bfb9"  # the last whose containers were written down by the options of click
+# the last whose containers were written down by the options of click
+FIRST = "ed28494b571e46c291e74ca5bdf06b249956bfb9"
 
 # What the old program shows in another shape than Docker, and this one as Docker
 MENDED = {"Ulimits", "Devices"}

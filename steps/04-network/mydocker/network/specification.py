@@ -1,14 +1,7 @@
-"""What is asked of a container's network, as data; and the parts that make it so."""
+"""What is asked of a container's network, as data."""
 
-from typing import TYPE_CHECKING
-
-from mydocker.container.parts import Part
 from mydocker.kernel.records import record, replace
-from mydocker.namespaces.sharing import Find, found
 from mydocker.namespaces.specification import HOST, SHARED, Namespaces
-
-if TYPE_CHECKING:  # imported where it is needed: not for --net none
-    from mydocker.network.part import NetworkPart
 
 BRIDGE, NONE = "bridge", "none"
 _DEFAULT = "default"  # Docker's word where nothing was said; it is the network "bridge"
@@ -23,6 +16,11 @@ class Attachment:
     address: str = ""
     address6: str = ""
     mac: str = ""
+
+    @property
+    def name(self) -> str:
+        """The network's own name."""
+        return BRIDGE if self.network == _DEFAULT else self.network
 
 
 @record
@@ -78,7 +76,7 @@ class Networking:
         """The names of its networks; one for each of "none" and "host", as Docker has them."""
         if self.mode != BRIDGE:
             return () if self.mode.startswith(SHARED) else (self.mode,)
-        return tuple(map(_name, self.attachments))
+        return tuple(one.name for one in self.attachments)
 
     @property
     def published(self) -> tuple[PortBinding, ...]:
@@ -86,10 +84,6 @@ class Networking:
         if not self.publish_all:
             return self.publish
         return (*self.publish, *map(exposed_port, self.exposed))
-
-
-def _name(attachment: Attachment) -> str:
-    return BRIDGE if attachment.network == _DEFAULT else attachment.network
 
 
 def exposed_port(written: str) -> PortBinding:
@@ -103,58 +97,3 @@ def with_network(namespaces: Namespaces, asked: Networking) -> Namespaces:
     if not asked.shares:
         return namespaces
     return replace(namespaces, new=tuple(kind for kind in namespaces.new if kind != "net"))
-
-
-def network_parts(
-    asked: Networking,
-    identifier: str,
-    name: str,
-    hostname: str,
-    *,
-    root: str,
-    run: str,
-    rootfs: str = "",
-    directory: str = "",
-    find: Find | None = None,
-) -> list[Part]:
-    """The parts for the network of the container ``identifier``, which others call ``name``.
-
-    ``rootfs`` is its future root: without one, it sees the host's /etc. ``directory`` is for its
-    own files, ``find`` looks up another container by name. Raises Failure.
-    """
-    from mydocker.network.etc import EtcPart
-
-    directory = directory or f"{root}/containers/{identifier}"
-    parts: list[Part] = []
-    borrowed = ""
-    if asked.mode.startswith(SHARED):
-        from mydocker.namespaces.shared import SharedNamespace
-
-        other = found("--net", asked.mode, find)
-        borrowed = other.directory
-        parts.append(SharedNamespace(other.name, other.process.pid, other.process.start_time))
-    elif asked.mode == BRIDGE:
-        parts.append(_network(asked, identifier, name, root, run))
-    etc = EtcPart(
-        identifier,
-        root,
-        run,
-        directory,
-        hostname,
-        rootfs=rootfs,
-        shared=asked.mode == HOST,
-        borrowed=borrowed,
-        extra=list(asked.extra_hosts),
-        dns=list(asked.dns),
-        search=list(asked.dns_search),
-        options=list(asked.dns_options),
-    )
-    return [*parts, etc] if rootfs else parts
-
-
-def _network(asked: Networking, identifier: str, name: str, root: str, run: str) -> "NetworkPart":
-    from mydocker.network.part import NetworkPart
-
-    attachments = [replace(one, network=_name(one)) for one in asked.attachments]
-    publish, dns = list(asked.published), list(asked.dns)
-    return NetworkPart(identifier, name, root, run, attachments, publish, dns)

@@ -8,7 +8,7 @@ from mydocker.engine.records.store import Store
 from mydocker.kernel.records import fields
 from mydocker.namespaces.sharing import Find, sharing_parts
 from mydocker.namespaces.specification import namespace_parts
-from mydocker.network.specification import network_parts
+from mydocker.network.parts import network_parts
 from mydocker.overlay2.images import ImageStore
 from mydocker.overlay2.layers import LayerStore
 from mydocker.overlay2.specification import root_parts

@@ -115,14 +115,9 @@ class Config:
 
     @classmethod
     def from_json(cls, told: Json) -> "Config":
-        """From what :meth:`to_json` gave, now or in the first form. Raises TypeError, ValueError or
-        KeyError for what is neither."""
-        if "version" not in told:
-            from mydocker.engine.records.first_form import config
-
-            return config(told)
-        if told["version"] != VERSION:
-            raise ValueError(f"a container of version {told['version']} of this file's form")
+        """From what :meth:`to_json` gave. Raises TypeError or ValueError for what is no such."""
+        if told.get("version") != VERSION:
+            raise ValueError(f"a container of version {told.get('version')} of this file's form")
         return fromdict(cls, told)
 
 

@@ -124,6 +124,10 @@ class Store:
         if told is None:
             raise NoSuchContainer(identifier[:12])
         try:
+            if "version" not in told:
+                from mydocker.engine.records import first_form
+
+                return first_form.config(told)
             return Config.from_json(told)
         except (ValueError, TypeError, KeyError, AttributeError, Failure):
             raise Damaged(path, hint) from None
