@@ -1,15 +1,18 @@
 """A fresh Debian of any release, as mmdebstrap(1) makes it, with the repository in it.
 
-Its commands run in mount and PID namespaces of their own that end with the command, with this root
-as ``/``. They reach packages as the machine itself does: by its mirror, its settings of apt and
-pip, its certificates, its resolver.
+Its commands run in a mount namespace of their own, with this root as ``/``. They reach packages as
+the machine itself does: by its mirror, its settings of apt and pip, its certificates, its resolver.
+
+Their pids are the machine's: the suite that runs in there names its control groups by its pid, and
+every other suite on the machine takes away those whose owner is dead (``machine.sweep``).
 """
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -90,10 +93,20 @@ class Debian:
             "PLACE": PLACE,
             "MYDOCKER_CGROUP_PARENT": self.cgroup_parent,
         }
-        apart = ["unshare", "--mount", "--propagation=private", "--pid", "--fork"]
-        apart += ["--kill-child=KILL", "env", "-i", *(f"{k}={v}" for k, v in settings.items())]
+        apart = ["unshare", "--mount", "--propagation=private", "--fork", "--kill-child=KILL"]
+        apart += ["env", "-i", *(f"{k}={v}" for k, v in settings.items())]
         whole = [*apart, "sh", "-c", _ENTER, "sh", str(self.root), *bound, "--", *command]
         return self._outside(*whole) if outside else _run(*whole)
+
+    def end(self) -> None:
+        """Kill what still runs in there: its root directory is ours, whatever its parents were."""
+        if not self.root.exists():
+            return
+        ours = self.root.stat()
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if os.path.samestat((entry / "root").stat(), ours):
+                    os.kill(int(entry.name), signal.SIGKILL)
 
     def _outside(self, *command: str) -> subprocess.CompletedProcess[str]:
         return _run("nsenter", f"--net=/proc/{os.getpid()}/fd/{self.outside}", *command)
@@ -107,6 +120,7 @@ def debian(sandbox: Sandbox, release: str) -> Iterator[Debian]:
         made.make(release)
         yield made
     finally:
+        made.end()
         remove(made.root)
 
 
