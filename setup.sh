@@ -37,11 +37,14 @@ set_up() { # kind
         fail "cannot write to $venv; run: sudo $root/mydocker setup"
     # Two set-ups at once: the second waits, and then finds everything done.
     (
+        trap 'exit 130' INT TERM HUP # also where sh would go on after a command that Ctrl-C ended
         command -v flock >/dev/null && flock 9
         is_set_up "$1" && exit
         claim_venv
         install_packages "$1"
-        fill_venv "$1" 9<&- # nothing started from here may hold the lock longer than we do
+        # nothing started from here may hold the lock longer than we do
+        is_set_up run || fill_venv run 9<&-
+        [ "$1" = run ] || fill_venv "$1" 9<&-
     ) 9<"$venv" || exit
     is_set_up "$1" || fail "set-up did not finish; run it again: $root/mydocker setup"
 }
@@ -103,8 +106,9 @@ quietly() {
     "$@" </dev/null >"$venv/setup.log" 2>&1 9<&-
 }
 
-# `unfinished` stands in a virtual environment that is being made or changed. Found standing, the
-# last set-up was interrupted: what it left is not to be trusted, and everything is made anew.
+# `unfinished` stands in a virtual environment that is being made. Found standing, that was
+# interrupted: what it left is not to be trusted, and everything is made anew. One that is complete is
+# only added to, and that may fail or be interrupted without taking anything away: see fill_venv.
 claim_venv() {
     [ -e "$venv/unfinished" ] || [ -e "$venv/pyvenv.cfg" ] || {
         [ -z "$(ls -A "$venv")" ] || # MYDOCKER_VENV may name anything; it will be emptied below
@@ -115,31 +119,60 @@ claim_venv() {
 
 fill_venv() { # kind
     version=$("$base_python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-    if [ -e "$venv/unfinished" ] || ! [ -e "$venv/lib/python$version/site-packages/pip" ]; then
+    packages=$venv/lib/python$version/site-packages
+    if [ -e "$venv/unfinished" ] || ! [ -e "$packages/pip" ]; then
         find "$venv" -mindepth 1 -delete
         : >"$venv/unfinished"
         say "making a virtual environment in $venv"
         quietly "$base_python" -m venv "$venv" || setup_failed "python3 -m venv"
+    else
+        remove_halves
+        # What is there now. pip adds to it, and leaves alone what is there and good enough.
+        ls -A "$packages" >"$venv/before" && mv "$venv/before" "$venv/adding-to"
     fi
-    : >"$venv/unfinished"
-    rm -f "$venv/stamp-$1"
+    install_wanted "$1" || {
+        rm -f "$venv/adding-to" # pip undoes what it could not finish
+        setup_failed "pip install"
+    }
+    # Compiled now, the steps also start fast for users who may not write here.
+    [ "$1" = run ] && "$base_python" -m compileall -q "$root/steps" >/dev/null 2>&1
+    put_stamp "$1"
+    rm -f "$venv/unfinished" "$venv/adding-to"
+}
+
+# Found standing, `adding-to` tells that pip was interrupted, and what was there before it: the rest
+# is half of something. pip will look at all the extras again; what `run` needs was not touched.
+remove_halves() {
+    [ -e "$venv/adding-to" ] || return
+    ls -A "$packages" | grep -v -x -F -f "$venv/adding-to" | while IFS= read -r name; do
+        rm -rf "${packages:?}/$name"
+    done
+    for stamp in "$venv"/stamp-*; do
+        case $stamp in */stamp-run) ;; *) rm -f "$stamp" ;; esac
+    done
+}
+
+install_wanted() { # kind
     touch -r "$root/pyproject.toml" "$venv/stamp-next" # the time before we read it
     wanted=$(requirements "$1") || setup_failed "reading pyproject.toml"
-    say "installing Python packages: $(echo $wanted)"
+    names=$(for one in $wanted; do echo "${one%%[!A-Za-z0-9._-]*}"; done | uniq)
+    # shellcheck disable=SC2086  # lines become words, here and below
+    case $1 in
+    run) say "installing Python packages:" $names "(less than a minute)" ;;
+    *) say "installing Python packages:" $names "(a minute or two)" ;;
+    esac
     # shellcheck disable=SC2086
-    quietly "$venv/bin/python3" -m pip install --disable-pip-version-check --no-input $wanted ||
-        setup_failed "pip install"
-    # Compiled now, the steps also start fast for users who may not write here.
-    "$base_python" -m compileall -q "$root/steps" >/dev/null 2>&1
+    quietly "$venv/bin/python3" -m pip install --disable-pip-version-check --no-input $wanted
+}
 
+put_stamp() { # kind
     # The stamp names the interpreter itself: one that an upgrade of Python takes away.
     "$venv/bin/python3" -c 'import os, sys; print(os.path.realpath(sys.executable))' \
         >"$venv/stamp-text" && touch -r "$venv/stamp-next" "$venv/stamp-text"
-    rm -f "$venv/unfinished" "$venv/stamp-next" "$venv/setup.log"
+    rm -f "$venv/stamp-next" "$venv/setup.log"
     # What `sudo` made in a user's checkout stays the user's.
     [ "$(id -u)" = 0 ] && find "$venv" "$root/steps" \( -path "$venv" -o -name __pycache__ \) \
         -prune -exec chown -R --reference="$root" {} +
-    [ "$1" = run ] || cp -p "$venv/stamp-text" "$venv/stamp-run"
     mv "$venv/stamp-text" "$venv/stamp-$1"
 }
 
@@ -156,7 +189,8 @@ kind, path = sys.argv[1:]
 with open(path, "rb") as file:
     project = tomllib.load(file)["project"]
 extras = project.get("optional-dependencies", {})
-wanted, more = project["dependencies"], [] if kind == "run" else extras[kind]
+# Named again, what run needs cannot be changed by an extra.
+wanted, more = list(project["dependencies"]), [] if kind == "run" else extras[kind]
 while more:
     requirement, *more = more
     if requirement.startswith("mydocker["):  # an extra that takes in others

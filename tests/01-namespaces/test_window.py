@@ -45,6 +45,7 @@ def terminal(mydocker: Launcher) -> Iterator["pexpect.spawn[str]"]:
 @pytest.mark.root
 def test_while_a_terminal_is_relayed(terminal: "pexpect.spawn[str]") -> None:
     terminal.expect("ready")
+    assert terminal.pid
     os.kill(terminal.pid, signal.SIGTERM)
     terminal.expect(pexpect.EOF)
     terminal.wait()

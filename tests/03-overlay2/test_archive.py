@@ -333,6 +333,7 @@ REFUSED = {
     "loop": (Tar().symlink("l", "l").add("l/x"), "cannot unpack 'l/x'"),
     "long name": (Tar().add("n" * 256), "cannot unpack 'n*': File name too long"),
     "long path": (Tar().add("/".join(["n" * 250] * 20)), "File name too long"),
+    "owner of 50 bits": (Tar(tarfile.GNU_FORMAT).add("x", uid=1 << 50), "an owner, device or name"),
     "root is a file": (Tar().add("/", b"x"), "Not a directory"),
 }
 

@@ -11,7 +11,8 @@ from sandbox.launcher import Launcher
 from sandbox.machine import Sandbox
 
 from mydocker.kernel.errors import Failure, KernelError
-from mydocker.overlay2.layers import Layer, LayerStore
+from mydocker.overlay2.layer import Layer
+from mydocker.overlay2.layers import LayerStore
 from mydocker.overlay2.mounting import PAGE, OverlayMount, filesystem_of, mount_overlay
 from mydocker.overlay2.part import LayersPart, unmount
 

@@ -25,7 +25,7 @@ from mydocker.container.process import Process
 from mydocker.container.running import new_identifier, run as start
 from mydocker.kernel import syscalls, trace
 from mydocker.kernel.errors import Failure
-from mydocker.network.specification import Attachment
+from mydocker.network.attachment import Attachment
 from mydocker.network.part import NetworkPart
 from mydocker.network.ports import parse
 networks, publish = words[0].split(","), parse(words[1]) if words[1] else []

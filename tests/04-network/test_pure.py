@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mydocker.kernel.errors import Failure
 from mydocker.network import addresses, etc, firewall, host, ipam, links, names, ports, small_dns
 from mydocker.network.addresses import Subnet, Taken
-from mydocker.network.specification import PortBinding
+from mydocker.network.attachment import PortBinding
 from mydocker.network.store import Endpoint, Network, Published, Store
 
 BLUE = Network(

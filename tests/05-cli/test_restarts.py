@@ -95,7 +95,7 @@ def test_its_process_killed_by_another_starts_again(docker: Containers) -> None:
 
 
 def test_the_waits_double_until_it_has_run_for_a_while() -> None:
-    from mydocker.engine.monitor.monitor import next_start
+    from mydocker.engine.monitor.end import next_start
     from mydocker.engine.records.config import Restart
     from mydocker.engine.records.state import State
 
@@ -127,7 +127,7 @@ def test_the_waits_double_until_it_has_run_for_a_while() -> None:
 def test_which_end_is_the_last(
     policy: str, retries: int, count: int, code: int, stopped: bool, again: bool
 ) -> None:
-    from mydocker.engine.monitor.monitor import next_start
+    from mydocker.engine.monitor.end import next_start
     from mydocker.engine.records.config import Restart
     from mydocker.engine.records.state import State
 

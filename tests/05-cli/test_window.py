@@ -3,6 +3,7 @@
 import fcntl
 import os
 import signal
+import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,11 +85,11 @@ def test_output_goes_on_while_no_input_is_read(windows: Windows) -> None:
     os.set_blocking(writer, False)
     eventually(lambda: stuck(writer), what="a program that does not read on")
     assert started.stdout
-    os.set_blocking(started.stdout.fileno(), False)
-    said = [b""]
+    pipe, said = started.stdout.fileno(), [b""]
+    os.set_blocking(pipe, False)
 
     def goes_on() -> bool:
-        said.append(os.read(started.stdout.fileno(), 1 << 16))  # type: ignore[union-attr]
+        said.append(os.read(pipe, 1 << 16))
         return len(b"".join(said).split()) > 200
 
     eventually(goes_on, what="what it says")
@@ -110,10 +111,10 @@ def stuck(writer: int) -> bool:
 def full(started: Started) -> None:
     """Wait until the pipe of its output takes no more."""
     assert started.stdout
-    seen = [-1]
+    pipe, seen = started.stdout.fileno(), [-1]
 
     def same() -> bool:
-        size = fcntl.ioctl(started.stdout, 0x541B, b"\0" * 4)  # FIONREAD  # type: ignore[arg-type]
+        size = fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4)
         number = int.from_bytes(size, "little")
         seen.append(number)
         return len(seen) > 20 and number > 60000 and set(seen[-20:]) == {number}

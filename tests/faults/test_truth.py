@@ -173,9 +173,8 @@ def change(call: Call) -> Iterator[Request]:
         attributes = re.search(r"attr_set=([A-Z_|0]+)", arguments[3])
         assert attributes is not None, call
         # By descriptor, with AT_EMPTY_PATH: that is how, not what
-        path = arguments[1] or call.paths[0]
-        flags = number(arguments[2]) & ~number("AT_EMPTY_PATH")
-        yield name, path, flags, number(attributes.group(1))
+        place, how = arguments[1] or call.paths[0], number(arguments[2])
+        yield name, place, how & ~number("AT_EMPTY_PATH"), number(attributes.group(1))
     elif name in ("sethostname", "setdomainname", "chdir", "chroot", "fsopen"):
         yield name, arguments[0]
     elif name in ("pivot_root",):

@@ -1,6 +1,7 @@
 """Each step sees its own and lower layers, and nothing of what is built later."""
 
 import ast
+import itertools
 import re
 import subprocess
 import sys
@@ -168,6 +169,44 @@ def test_imports_point_down(folder: Path) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def needs(path: Path, known: set[str]) -> set[str]:
+    """The modules that a file imports, early or late, but for what only a type checker reads."""
+    tree = ast.parse(path.read_text())
+    unread = [node for node in ast.walk(tree) if isinstance(node, ast.If) and _for_types(node)]
+    skipped = {inner for node in unread for statement in node.body for inner in ast.walk(statement)}
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node not in skipped:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= (names & known) or ({node.module or ""} & known)
+    return found
+
+
+def _for_types(node: ast.If) -> bool:
+    return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def circles(imports: dict[str, set[str]]) -> list[str]:
+    """The modules that import themselves, by way of others."""
+    reached = {name: set(needed) for name, needed in imports.items()}
+    for between, name in itertools.product(imports, imports):  # Warshall's algorithm
+        if between in reached[name]:
+            reached[name] |= reached[between]
+    return sorted(name for name, names in reached.items() if name in names)
+
+
+def test_circles_are_seen() -> None:
+    assert not circles({"a": {"b", "c"}, "b": {"c"}, "c": set()})
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == ["a", "b", "c"]
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Neither early nor late: each can be read, and understood, after those that it imports."""
+    paths = {name: path for folder in FOLDERS for name, path in modules(folder).items()}
+    below = {n: p for n, p in paths.items() if rank(n) < ORDER.index("engine")}
+    assert not circles({name: needs(path, {*below}) for name, path in below.items()})
+
+
 @pytest.mark.parametrize("main", sorted(STEPS.glob("*/main.py")), ids=lambda path: path.parent.name)
 def test_a_main_stacks_its_own_number_and_imports_no_later_step(main: Path) -> None:
     number = int(main.parent.name[:2])
@@ -239,12 +278,12 @@ print(sorted(p for p in sys.path if "steps" in p), click.__file__)
 
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
-    """A repository of three steps with a module each, and the real layers.py."""
+    """A repository of three steps with a module each, and the real layers.py; no fast_start.py."""
     for name, module in (("01-a", "one"), ("02-b", "two"), ("03-c", "three")):
         package = tmp_path / "steps" / name / "mydocker" / module
         package.mkdir(parents=True)
         (package / "__init__.py").touch()
-    for name in ("layers.py", "snapshot.py", "stand_ins.py"):
+    for name in ("layers.py", "packages.py"):
         (tmp_path / "steps" / name).write_text((STEPS / name).read_text())
     (tmp_path / "steps/02-b/main.py").write_text(HELLO)
     return tmp_path
@@ -319,5 +358,5 @@ def test_the_launcher_of_a_step_imports_click_and_no_more() -> None:
     done = run(*python, stacked, STEPS, env={"MYDOCKER_VENV": sys.prefix})
     assert (alone.stderr, done.stderr) == ("", "")
     ours, theirs = set(done.stdout.split()), set(alone.stdout.split())
-    assert "click" in ours and ours - theirs == {"gc", "layers", "snapshot", "stand_ins"}
+    assert "click" in ours and ours - theirs == {"fast_start", "gc", "layers", "packages"}
     assert len(ours) < len(theirs)

@@ -5,6 +5,7 @@ in it. None may pass; most are found out, and some only end the suite.
 """
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -163,7 +164,7 @@ ATTACKS = {
 def test_no_mark_without_an_answer(name: str) -> None:
     body = ATTACKS[name] + ("" if "return" in ATTACKS[name] else "    return {}\n")
     ((_, outcome, observed, _),) = judged(body, canaries=True)
-    assert outcome != "passed", observed
+    assert outcome not in ("passed", "skipped"), observed
 
 
 @pytest.mark.parametrize("name", ["report", "call", "hook", "told", "contract", "trace"])
@@ -211,8 +212,11 @@ def test_what_it_leaves_is_removed_whatever_it_is(tmp_path: Path) -> None:
     os.symlink("/", "/tmp/closed/root")
     return {}
 """
-    judged(body, TMPDIR=str(tmp_path))
-    assert list(tmp_path.iterdir()) == []
+    try:
+        judged(body, TMPDIR=str(tmp_path))
+        assert list(tmp_path.iterdir()) == []
+    finally:  # where it fails, pytest would stumble over it, too
+        subprocess.run(["rm", "-rf", *tmp_path.iterdir()], check=True)
 
 
 # ---------------------------------------------------------------- a region stays a region
@@ -224,6 +228,9 @@ ESCAPES = {
     "a decorator": "    return {}\n@staticmethod\n",
     "global": "    global groups_of\n    groups_of = dict\n    return {}\n",
     "global inside": "    def inner():\n        global plain\n        plain = str\n    inner()\n",
+    "equal to all": ATTACKS["equal to all"],
+    "equal to all, by a class": ATTACKS["equal to all, by a class"],
+    "equal to all, by a type": "    return type('A', (), {'__eq__': lambda *a: True})()\n",
     "an odd line": "    x = 1 # \x0cimport os\n    return {}\n",
     "a statement that goes on": "    return dict(a=1) if text else \\\n",
 }

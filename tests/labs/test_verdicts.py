@@ -20,7 +20,9 @@ def exercise(name: str, *tests: str) -> Exercise:
 class Scripted(Suite):
     """Gives one run after the other."""
 
-    def run(self, files: Mapping[str, str], tests: Iterable[str]) -> Run:
+    def run(
+        self, files: Mapping[str, str], tests: Iterable[str], canaries: Iterable[str] = ()
+    ) -> Run:
         ASKED.append(tuple(tests))
         return RUNS.pop(0)
 

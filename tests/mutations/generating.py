@@ -9,6 +9,7 @@ import ast
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from mutations.faults import Fault
@@ -155,7 +156,7 @@ def _flag_left_out(source: Source, node: ast.AST) -> Found:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
         flag = node.right
         name = flag.attr if isinstance(flag, ast.Attribute) else getattr(flag, "id", "")
-        if name.isupper():
+        if name.isupper() and not name.endswith("CLOEXEC"):  # which Python sets by itself (PEP 446)
             yield (*source.span(node), source.of(node.left))
 
 
@@ -233,25 +234,27 @@ def as_fault(source: Source, change: Change, file: str, name: str) -> Fault | No
     return Fault(name, file, old, new, why=f"{change.kind.replace('_', ' ')}, line {line}")
 
 
+@cache
+def _possible(steps: Path, number: str) -> dict[str, list[tuple[Source, str, Change]]]:
+    """All changes of a step by their kind, each with its file."""
+    by_kind: dict[str, list[tuple[Source, str, Change]]] = {}
+    for path in sorted(steps.glob(f"{number}-*/mydocker/**/*.py")):
+        source, file = Source(path), str(path.relative_to(steps))
+        for change in changes(source):
+            by_kind.setdefault(change.kind, []).append((source, file, change))
+    return by_kind
+
+
 def at_random(steps: Path, count: int, seed: int) -> Iterator[Fault]:
     """So many faults: a step by its weight, a kind of slip, one of the places where it can be."""
-    source_of, of_step = {}, {}
-    for number in WEIGHTS:
-        by_kind: dict[str, list[tuple[str, Change]]] = {}
-        for path in sorted(steps.glob(f"{number}-*/mydocker/**/*.py")):
-            file = str(path.relative_to(steps))
-            source_of[file] = Source(path)
-            for change in changes(source_of[file]):
-                by_kind.setdefault(change.kind, []).append((file, change))
-        of_step[number] = by_kind
     dice = random.Random(seed)
     numbers, weights = list(WEIGHTS), list(WEIGHTS.values())
     taken: set[tuple[str, Change]] = set()
     while len(taken) < count:
         (number,) = dice.choices(numbers, weights)
-        kind = dice.choice(sorted(of_step[number]))
-        file, change = dice.choice(of_step[number][kind])
-        fault = as_fault(source_of[file], change, file, f"{seed}-{len(taken) + 1}")
+        by_kind = _possible(steps, number)
+        source, file, change = dice.choice(by_kind[dice.choice(sorted(by_kind))])
+        fault = as_fault(source, change, file, f"{seed}-{len(taken) + 1}")
         if (file, change) not in taken and fault is not None:
             taken.add((file, change))
             yield fault

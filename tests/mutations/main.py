@@ -1,6 +1,6 @@
 """Puts faults into the code, one at a time, and says which of them the tests see.
 
-Each fault gets a copy of steps/ of its own, and the tests of its step run against it until one
+Each fault gets a copy of the repository of its own, and there the tests of its step run until one
 fails or the time is over. This is no part of the suite: it takes an hour or two, as root. What is
 known is kept in a file, so that it can be stopped and started again at any time.
 

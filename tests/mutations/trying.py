@@ -1,4 +1,8 @@
-"""Try a fault: a copy of the steps gets it, and the tests of its step run until one fails."""
+"""Try a fault: a copy of the repository gets it, and the tests of its step run until one fails.
+
+Of the whole repository, as the labs judge by the steps beside their tests; and whoever goes on
+writing tests meanwhile disturbs nothing.
+"""
 
 import ast
 import os
@@ -38,14 +42,16 @@ class Result:
 def attempt(fault: Fault, seconds: float, prefix: list[str], tests: list[str]) -> Result:
     """Run the tests against the fault, or only some. Raises Lost if its text is nowhere now."""
     begun = time.monotonic()
-    with _copy() as steps:
-        fault = located(fault, steps)
-        put_in(fault, steps)
+    with _copy() as copy:
+        fault = located(fault, copy / "steps")
+        put_in(fault, copy / "steps")
         left_out: list[str] = []
         while True:
             files = tests or chosen(fault)
-            outcome, test = _suite(steps, files, left_out, seconds, prefix)
-            if outcome != SEEN or _says_so(test, steps):
+            outcome, test = _suite(copy, files, left_out, seconds, prefix)
+            if outcome == SEEN and not test and _fails("--collect-only", ROOT):
+                return Result(UNCLEAR)  # nothing can be run here at all
+            if outcome != SEEN or _says_so(test, copy):
                 return Result(outcome, test, round(time.monotonic() - begun, 1))
             left_out.append(test)  # it says nothing of the fault
             if len(left_out) == 3:
@@ -54,13 +60,14 @@ def attempt(fault: Fault, seconds: float, prefix: list[str], tests: list[str]) -
 
 @contextmanager
 def _copy() -> Iterator[Path]:
-    """A copy of the steps that every user may read."""
+    """A copy of the repository that every user may read, without what was made in it."""
     place = Path(tempfile.mkdtemp(prefix="mydocker-fault-", dir="/var/tmp"))
     place.chmod(0o755)
     try:
-        skip = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(STEPS, place / "steps", symlinks=True, ignore=skip)
-        yield place / "steps"
+        made = ("__pycache__", ".git", ".venv*", ".*_cache", "lab-*", "site", "*.egg-info")
+        skip = shutil.ignore_patterns(*made)
+        shutil.copytree(ROOT, place / "copy", symlinks=True, ignore=skip)
+        yield place / "copy"
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
@@ -109,12 +116,12 @@ def _mentions(path: Path, file: str, words: set[str]) -> int:
 
 
 def _suite(
-    steps: Path, files: list[str], left_out: list[str], seconds: float, prefix: list[str]
+    copy: Path, files: list[str], left_out: list[str], seconds: float, prefix: list[str]
 ) -> tuple[str, str]:
     """What came of it, and the test that says so."""
-    words = ["./test", "--steps", str(steps), "--", "-x", "-v", "-p", "no:cacheprovider", *files]
+    words = ["./test", "--", "-x", "-v", "-p", "no:cacheprovider", *files]
     words += [f"--deselect={test}" for test in left_out]
-    running = _started([*prefix, *words])
+    running = _started([*prefix, *words], copy)
     code, text, silence = _followed(running, seconds)
     if code is None:
         if silence > seconds * _SILENCE:
@@ -128,24 +135,25 @@ def _suite(
     return SEEN, told[-1] if told else ""
 
 
-def _says_so(test: str, steps: Path) -> bool:
+def _says_so(test: str, copy: Path) -> bool:
     """Does it fail again, and not without the fault? On a busy machine one may fail by chance."""
     if "::" not in test:
-        return True  # nothing can be run at all
-    return _fails(test, steps) and not _fails(test, STEPS)
+        return True  # the fault keeps everything from running
+    return _fails(test, copy) and not _fails(test, ROOT)
 
 
-def _fails(test: str, steps: Path) -> bool:
-    words = ["./test", "--steps", str(steps), "--", "-x", "-p", "no:cacheprovider", test]
-    code, _, _ = _followed(_started(words), 300)
+def _fails(test: str, repository: Path) -> bool:
+    words = ["./test", "--", "-x", "-p", "no:cacheprovider", test]
+    code, _, _ = _followed(_started(words, repository), 300)
     return code != 0
 
 
-def _started(words: list[str]) -> "subprocess.Popen[bytes]":
+def _started(words: list[str], repository: Path) -> "subprocess.Popen[bytes]":
+    venv = os.environ.get("MYDOCKER_VENV") or str(ROOT / ".venv")
     return subprocess.Popen(
         words,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        cwd=repository,
+        env={**os.environ, "MYDOCKER_VENV": venv, "PYTHONUNBUFFERED": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -124,13 +124,15 @@ def remove(directory: Path) -> None:
     A mounted directory would be emptied where it comes from: so everything is unmounted first, and
     nothing is removed if that fails.
     """
-    from mydocker.kernel import syscalls
+    from mydocker.kernel import files, syscalls
     from mydocker.kernel.errors import KernelError
 
     for point in reversed(_mounted_below(directory)):
         with suppress(KernelError):
             syscalls.umount2(point, syscalls.MNT_DETACH)
     if not _mounted_below(directory):
+        with suppress(OSError):  # at any depth, which rmtree cannot
+            files.remove_tree(str(directory))
         shutil.rmtree(directory, ignore_errors=True)
 
 

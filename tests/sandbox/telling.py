@@ -87,12 +87,13 @@ class Teller:
 
         @pytest.hookimpl(wrapper=True, tryfirst=True)
         def reported(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+            from_steps = _is_from(steps, call)  # asked first: pytest exchanges unittest's SkipTest
             report: pytest.TestReport = yield
             if item in canaries:
                 if call.when == "call" and report.failed:
                     failed.add(item.nodeid)
                 return report
-            by_code = judged and report.skipped and _is_from(steps, call)
+            by_code = judged and report.skipped and from_steps
             if report.failed or by_code or (report.skipped and call.when != "call"):
                 tell(
                     test=item.nodeid,

@@ -69,7 +69,7 @@ def test_what_counts_is_sent_and_links_are_not(tmp_path: Path, submission: Path)
 
 def test_the_command_in_there(tmp_path: Path, submission: Path) -> None:
     """Words of the user's are words; names of folders stay, for they are the students'."""
-    words = ["grade", "--seed", "a b; {1}", 1, 0]
+    words: list[str | int] = ["grade", "--seed", "a b; {1}", 1, 0]
     told, _ = asked(tmp_path, [submission, submission], words)
     assert told[:4] == ["--no-build", "--", "sh", "-c"]
     script = told[4].partition("exec ")[2]

@@ -26,7 +26,7 @@ from mydocker.kernel import syscalls
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import record
 from mydocker.labs import confinement
-from mydocker.labs.workplace import PREFIX, Nobody, OwnGroups, Workplace
+from mydocker.labs.workplace import PREFIX, Delegated, Nobody, OwnGroups, Workplace
 from mydocker.namespaces.parts import FreshProc, HostName, Loopback, PrivateMounts
 
 _NAMESPACES = (
@@ -117,17 +117,15 @@ class Suite:
     ) -> Container:
         limits = Limits(memory=self.bounds.memory, pids=self.bounds.pids, cpus=_cpus(), devices=())
         group = cgroup_part(identifier, limits)
+        hierarchies = hierarchy.read().usable
+        inside = (FreshProc(), OwnGroups(hierarchies), HostName("lab"), Loopback())
         parts = [
             group,
+            Delegated(group.path, hierarchies),
             PrivateMounts(),
             Workplace(directory, self.repository, self._venv(), tuple(changed)),
             *confinement.parts(identifier, self.bounds.file),
-            Nobody(),
-            # and as nobody, in namespaces that are nobody's:
-            FreshProc(),
-            OwnGroups(group.path, hierarchy.read().usable),
-            HostName("lab"),
-            Loopback(),
+            Nobody(inside, hierarchies),
         ]
         options = ["--steps=/tmp/steps", "--tell=/tmp/told", f"--seed={self.seed}"]
         quiet = ["-p", "no:cacheprovider", "-q", "--tb=short", "-o", "addopts="]

@@ -181,10 +181,23 @@ class _Outline:
             if begin <= first <= end:
                 if (statement.end_lineno or first) > end:
                     self.wrong = "its last statement goes on behind the end of the exercise"
-                if any(isinstance(one, ast.Global) for one in ast.walk(statement)):
-                    self.wrong = "`global` reaches out of the function that it stands in"
+                self.wrong = self.wrong or _reaching(statement)
                 return number
         return None
+
+
+def _reaching(statement: ast.stmt) -> str:
+    """What an exercise has no need of, and a false answer has; or ""."""
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Global):
+            return "`global` reaches out of the function that it stands in"
+        named = (getattr(node, key, None) for key in ("id", "attr", "name", "value", "module"))
+        if _EQUALITY & {one for one in named if isinstance(one, str)}:
+            return "it decides what is equal to what: an answer does not"
+    return ""
+
+
+_EQUALITY = {"__eq__", "__ne__", "unittest.mock"}
 
 
 def shown(region: Region) -> str:

@@ -15,11 +15,12 @@ suite runs in a container made by *our* code, and there are two ideas in it:
   (mount_namespaces(7)), who can neither take it away nor make it writable.
 
 :class:`Workplace` builds the root, :class:`Nobody` makes the namespaces and becomes that user,
-:class:`OwnGroups` gives the group of the container to it. The rest is in ``confinement``.
+:class:`Delegated` gives the group of the container to it. The rest is in ``confinement``.
 """
 
 import errno
 import os
+import socket
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
@@ -201,9 +202,12 @@ _HINTS = {
 class Nobody(Part):
     """Namespaces that belong to a user namespace, and to be root there, and nobody outside.
 
-    What follows in the list of parts happens in a new process, PID 1 of the new PID namespace; the
-    old one, in the outer, waits for its end. Both are the same nobody.
+    What follows happens in a new process, PID 1 of the new PID namespace, beginning with ``parts``.
+    The old one, in the outer, waits for its end. Both are the same nobody.
     """
+
+    parts: tuple[Part, ...]
+    hierarchies: tuple[Hierarchy, ...]
 
     def enter(self) -> None:
         go, ready = os.pipe()
@@ -223,10 +227,19 @@ class Nobody(Part):
         syscalls.setresuid(0, 0, 0, why="root inside, nobody outside")
         why = "if mydocker dies, the kernel ends the check"
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, 9, why=why)
+        inner, outer = socket.socketpair()
         if child := syscalls.fork(why="only a child is in the new PID namespace"):
-            _wait(child)
+            inner.close()
+            _wait(child, outer, [one for one in self.hierarchies if one.version == V2])
+        outer.close()
         why = "a change of user closed our files in /proc; open them again (proc(5))"
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1, why=why)
+        for part in self.parts:
+            part.enter()
+        with inner:
+            inner.send(b"here")
+            if inner.recv(4) != b"here":
+                raise Failure("the process around the check could not follow into its group")
 
 
 def _map(pid: int, go: int, ready: int) -> NoReturn:
@@ -242,8 +255,20 @@ def _map(pid: int, go: int, ready: int) -> NoReturn:
         os._exit(1)
 
 
-def _wait(child: int) -> NoReturn:
-    """Outside of the PID namespace: end as the process in it ends. It holds nothing open."""
+def _wait(child: int, outer: socket.socket, unified: list[Hierarchy]) -> NoReturn:
+    """Outside of the PID namespace: end as the process in it ends. It holds nothing open.
+
+    The mounts are the same, and so are the groups: it goes where the others went, for v2 lets a
+    group hand on controllers only if no process at all is in it.
+    """
+    try:
+        if outer.recv(4) == b"here":
+            for one in unified:
+                path = f"{_mountpoint(one)}/{_SUITE}/cgroup.procs"
+                files.write(path, "0", why="no process may stay in the group above")
+            outer.send(b"here")
+    except OSError:
+        os._exit(1)
     syscalls.close_range(3, 0xFFFFFFFF, 0)
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
@@ -254,13 +279,8 @@ def _wait(child: int) -> NoReturn:
 
 
 @record
-class OwnGroups(Part):
-    """The group ``path`` is theirs: they may make groups in it, and set no limit of its own.
-
-    Inside, each hierarchy is mounted anew: its root is now that group. Then aside, into a group
-    below: v2 lets a group hand on controllers only if it holds no process itself. With it come the
-    other filesystems that show a namespace.
-    """
+class Delegated(Part):
+    """The group ``path`` is theirs: they may make groups in it, and set no limit of its own."""
 
     path: str
     hierarchies: tuple[Hierarchy, ...]
@@ -273,6 +293,16 @@ class OwnGroups(Part):
                     why = "they may make groups in here"
                     files.chown(f"{directory}/{name}", FIRST_ID, FIRST_ID, why=why)
 
+
+@record
+class OwnGroups(Part):
+    """Inside, each hierarchy is mounted anew: its root is now the group that we are in.
+
+    Then aside, into a group below. With it come the other filesystems that show a namespace.
+    """
+
+    hierarchies: tuple[Hierarchy, ...]
+
     def enter(self) -> None:
         for kind, target, flags, options in _FILESYSTEMS:
             why = f"a {kind} of their own namespaces"
@@ -282,12 +312,13 @@ class OwnGroups(Part):
             syscalls.mount("tmpfs", _GROUPS, "tmpfs", _SAFE, top, why="places to mount on")
         for one in self.hierarchies:
             _mount_groups(one)
-        suite = Cgroup("suite", hierarchy.read())
+        suite = Cgroup(_SUITE, hierarchy.read())
         suite.create()
         suite.attach(os.getpid())
 
 
 _GROUPS = "/sys/fs/cgroup"
+_SUITE = "suite"
 _FILESYSTEMS = (
     ("sysfs", "/sys", _SAFE, None),
     ("mqueue", "/dev/mqueue", _SAFE, None),
@@ -307,9 +338,13 @@ def _mount_groups(one: Hierarchy) -> None:
     kind, options = "cgroup2", None
     if one.version == V1:
         kind, options = "cgroup", ",".join(one.controllers)
-    target = one.mountpoint
-    if not f"{target}/".startswith(f"{_GROUPS}/"):
-        target = f"{_GROUPS}/{one.label}"
+    target = _mountpoint(one)
     os.makedirs(target, exist_ok=True)
     why = "only what is below our own group can be seen, and changed"
     syscalls.mount(kind, target, kind, _SAFE, options, why=why)
+
+
+def _mountpoint(one: Hierarchy) -> str:
+    """Where it is mounted inside: as outside, unless that is anywhere else than usual."""
+    usual = f"{one.mountpoint}/".startswith(f"{_GROUPS}/")
+    return one.mountpoint if usual else f"{_GROUPS}/{one.label}"

@@ -123,7 +123,7 @@ def main(command: click.Command, name: str = "mydocker") -> NoReturn:
     """Run a click command as the program: errors in one line, exit codes as Docker's."""
     code = CANNOT_RUN
     _open_standard_streams()
-    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # since layers.py; else it is ignored
+    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # since packages.py; else it is ignored
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         result = command.main(prog_name=name, standalone_mode=False)
@@ -211,8 +211,8 @@ def _leave(code: int) -> NoReturn:
         for action in _at_end:
             action()
         sys.stdout.flush()
-        if code == 0 and (snapshot := sys.modules.get("snapshot")):
-            snapshot.save()  # for the next start: see steps/layers.py, which imported it
+        if code == 0 and (fast_start := sys.modules.get("fast_start")):  # it may be deleted
+            fast_start.save()  # for the next start
     except Failure as failure:
         code = code or _complain(str(failure))
     except BrokenPipeError:

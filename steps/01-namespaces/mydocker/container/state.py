@@ -13,6 +13,7 @@ from mydocker.container import private
 from mydocker.container.processes import Identity
 from mydocker.kernel import whole
 from mydocker.kernel.errors import KernelError
+from mydocker.kernel.numbers import decimal
 from mydocker.kernel.records import asdict, field, record
 from mydocker.kernel.whole import Damaged, NotWritten
 
@@ -109,7 +110,7 @@ def abandoned(run: str) -> list[str]:
 def _writer(name: str) -> Identity:
     """Who writes ``PID-START.new``; nobody for a name of another form."""
     pid, _, start = name.removesuffix(_NEW).partition("-")
-    return Identity(int(pid), int(start)) if pid.isdigit() and start.isdigit() else Identity(0, 0)
+    return Identity(decimal(pid, 1 << 31) or 0, decimal(start, 1 << 63) or 0)
 
 
 def discard(directory: str) -> None:

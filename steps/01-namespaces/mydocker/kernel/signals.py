@@ -8,7 +8,7 @@ waitpid(2) of a container that runs for a year.
 Hence nobody here waits for one thing alone. The handler in C also writes a byte into a pipe
 (``signal.set_wakeup_fd``), and poll(2) watches that pipe beside what it waits for: the byte is
 there, whether the signal came during the call or before it. Whatever cannot be polled becomes
-something that can: a process is a pidfd, a lock is asked for again and again.
+something that can: a process is a pidfd, and for a lock a child waits.
 
 Nothing is left behind: the pipe lasts as long as the wait, and what a caller had set, an event loop
 for example, is set again and told what came. Signals are for the main thread; in others these
@@ -24,7 +24,6 @@ from types import TracebackType
 
 _AT_ONCE = 4096  # PIPE_BUF: so much a pipe takes without waiting once it takes anything (pipe(7))
 _IGNORED = (_signal.SIGPIPE, _signal.SIGXFSZ)  # by Python, from its start
-_FIRST, _LAST = 0.001, 0.01  # seconds between two attempts to get a lock
 
 
 class Poll:
@@ -123,14 +122,50 @@ def reap(pid: int, pidfd: int = -1) -> int:
 
 
 def lock(descriptor: int) -> None:
-    """Hold flock(2) on an open file: exclusive, as soon as nobody else has it."""
-    step = _FIRST
+    """Hold flock(2) on an open file: exclusive, after all those who asked for it before us.
+
+    Nothing tells poll(2) that a lock is free. So a child waits for it in our place: the lock is not
+    a process's but that of the open file, which is the same for both.
+    """
     while True:
         try:
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            pause(step)
-        step = min(2 * step, _LAST)
+            if not _heard():
+                return fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if _lock_by_a_child(descriptor):
+            return None
+
+
+def _heard() -> bool:
+    """True if a handler in Python may have to run, in this thread."""
+    try:
+        _signal.set_wakeup_fd(_signal.set_wakeup_fd(-1))
+    except ValueError:
+        return False
+    return any(callable(_signal.getsignal(number)) for number in _signal.valid_signals())
+
+
+def _lock_by_a_child(descriptor: int) -> bool:
+    """False if the child was killed before it had the lock."""
+    child = os.fork()
+    if child == 0:
+        try:
+            as_in_a_new_program()
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    pidfd = os.pidfd_open(child)
+    try:
+        ready(pidfd)
+    except BaseException:
+        _signal.pidfd_send_signal(pidfd, _signal.SIGKILL)
+        raise
+    finally:
+        os.close(pidfd)
+        status = os.waitpid(child, 0)[1]
+    return status == 0
 
 
 def read(descriptor: int, size: int) -> bytes:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from mydocker.kernel.errors import Failure, KernelError
+from mydocker.kernel.numbers import decimal
 from mydocker.kernel.records import record
 
 _DISK = {"full": errno.ENOSPC, "broken": errno.EIO, "short": 0}
@@ -86,15 +87,16 @@ def arm(specification: str) -> None:
     """
     global _fault, _fault_at, _disk_fault, _disk_fault_at
     kind, _, number = specification.partition(":")
-    if kind not in ("fail", "kill", *_DISK) or not number.isdecimal() or int(number) < 1:
+    at = decimal(number, 1 << 31)
+    if kind not in ("fail", "kill", *_DISK) or not at:
         raise Failure(
             f"MYDOCKER_FAULT={specification}: not a fault",
             f"Write fail:K or kill:K, or for the disk one of {', '.join(_DISK)}; K from 1",
         )
     if kind in _DISK:
-        _disk_fault, _disk_fault_at = kind, int(number)
+        _disk_fault, _disk_fault_at = kind, at
     else:
-        _fault, _fault_at = kind, int(number)
+        _fault, _fault_at = kind, at
 
 
 def hush() -> None:

@@ -6,6 +6,7 @@ import os
 from mydocker.container.parts import Part
 from mydocker.kernel import files, syscalls
 from mydocker.kernel.errors import Failure, hints
+from mydocker.kernel.numbers import decimal
 from mydocker.kernel.records import record
 
 _EVERY_ID = 4294967295
@@ -22,12 +23,11 @@ class Mapping:
 
 def parse(text: str) -> Mapping:
     """``INSIDE:OUTSIDE[:COUNT]`` as a Mapping. Raises Failure for anything else."""
-    numbers = text.split(":")
-    if len(numbers) not in (2, 3) or not all(number.isdecimal() for number in numbers):
+    numbers = [decimal(number, (1 << 32) - 1) for number in text.split(":")]
+    if len(numbers) not in (2, 3) or None in numbers:
         hint = "Write INSIDE:OUTSIDE[:COUNT] in decimal, as 0:1000 or 0:100000:65536"
         raise Failure(f"id map {text!r}: not a map", hint)
-    inside, outside = int(numbers[0]), int(numbers[1])
-    return Mapping(inside, outside, int(numbers[2]) if len(numbers) == 3 else 1)
+    return Mapping(*(number or 0 for number in [*numbers, 1][:3]))
 
 
 def default_mapping(own: int) -> Mapping:

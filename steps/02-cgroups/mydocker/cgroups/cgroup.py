@@ -314,15 +314,23 @@ def _patiently(attempt: Callable[[], None], deadline: float) -> None:
 
 def groups_below(directory: str) -> Iterator[str]:
     """``directory`` and the groups in it, deepest first; nothing if it is not there."""
-    try:
-        inner = [
-            entry.path for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False)
-        ]
-    except FileNotFoundError:
+    names = names_below(directory)
+    if names is None:
         return
-    for path in sorted(inner):
-        yield from groups_below(path)
+    for name in names:
+        yield from groups_below(f"{directory}/{name}")
     yield directory
+
+
+def names_below(directory: str) -> list[str] | None:
+    """The names of the groups in one, sorted; None if it is not there, or is removed just now."""
+    try:
+        with os.scandir(directory) as entries:
+            return sorted(e.name for e in entries if e.is_dir(follow_symlinks=False))
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENODEV):
+            return None
+        raise
 
 
 def _refusals(setting: Setting) -> dict[int, str]:

@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Callable, Iterable
 
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.numbers import decimal
 from mydocker.kernel.records import replace
 from mydocker.overlay2.image import ImageConfig
 
@@ -36,7 +37,7 @@ def _command(text: str) -> tuple[str, ...]:
     if text.startswith("["):
         try:
             words = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             words = None
         if isinstance(words, list) and all(isinstance(word, str) for word in words):
             return tuple(words)
@@ -60,7 +61,10 @@ def _pairs(text: str) -> list[tuple[str, str]]:
 
 def _list(text: str) -> tuple[str, ...]:
     if text.startswith("["):
-        words = json.loads(text)
+        try:
+            words = json.loads(text)
+        except RecursionError:
+            raise ValueError("too many brackets") from None
         return tuple(str(word) for word in words)
     return tuple(text.split())
 
@@ -83,7 +87,7 @@ def _expose(config: ImageConfig, text: str) -> ImageConfig:
     for word in text.split():
         port, _, protocol = word.partition("/")
         known = (protocol or "tcp") in ("tcp", "udp", "sctp")
-        if not port.isdigit() or not 0 < int(port) < 65536 or not known:
+        if not decimal(port, 65535) or not known:
             raise ValueError(f"invalid containerPort: {word}; write 80, 80/tcp or 53/udp")
         ports.add(f"{port}/{protocol or 'tcp'}")
     return replace(config, exposed_ports=tuple(sorted(ports)))

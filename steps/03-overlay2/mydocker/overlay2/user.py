@@ -11,10 +11,10 @@ import stat
 from mydocker.container.parts import Part
 from mydocker.kernel import files, syscalls
 from mydocker.kernel.errors import Failure, KernelError, hints
+from mydocker.kernel.numbers import decimal
 from mydocker.kernel.records import record
 
 _MAX_ID = 2**31 - 1
-_MAX_DIGITS = 20  # of a number, zeros in front included
 _MAX_FILE = 1 << 20  # the image is not ours: a passwd file without end shall not fill our memory
 
 
@@ -80,23 +80,23 @@ def look_up(user: str, passwd: list[list[str]], group: list[list[str]]) -> Ident
     if entry is None and not _is_id(name):
         hint = "The image's /etc/passwd has no such name: give a number, or choose another image"
         raise Failure(f"-u {user}: unable to find user {name}", hint)
-    uid = int(entry[2]) if entry else int(name)
-    gid = int(entry[3]) if entry else 0
+    uid = _id(entry[2] if entry else name)
+    gid = _id(entry[3]) if entry else 0
     home = entry[5] if entry and entry[5] else "/"
     if colon:
         return Identity(uid, _group(group_name, group, f"-u {user}"), (), home)
-    members = {int(line[2]) for line in group if entry and entry[0] in line[3].split(",")}
+    members = {_id(line[2]) for line in group if entry and entry[0] in line[3].split(",")}
     return Identity(uid, gid, tuple(sorted(members - {gid})), home)
 
 
 def _group(name: str, group: list[list[str]], asked: str) -> int:
     entry = _entry(name, group, 4)
     if entry:
-        return int(entry[2])
+        return _id(entry[2])
     if not _is_id(name):
         hint = "The image's /etc/group has no such name: give a number"
         raise Failure(f"{asked}: unable to find group {name}", hint)
-    return int(name)
+    return _id(name)
 
 
 def _entry(name: str, lines: list[list[str]], fields: int) -> list[str] | None:
@@ -105,12 +105,15 @@ def _entry(name: str, lines: list[list[str]], fields: int) -> list[str] | None:
     named = next((line for line in whole if line[0] == name), None)
     if named or not _is_id(name):
         return named
-    return next((line for line in whole if int(line[2]) == int(name)), None)
+    return next((line for line in whole if _id(line[2]) == _id(name)), None)
 
 
 def _is_id(text: str) -> bool:
-    # The digits are counted first: int() refuses to convert thousands of them.
-    return text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS and int(text) <= _MAX_ID
+    return decimal(text, _MAX_ID) is not None
+
+
+def _id(text: str) -> int:
+    return decimal(text, _MAX_ID) or 0
 
 
 def _lines(path: str) -> list[list[str]]:

@@ -10,9 +10,9 @@ from mydocker.container.commandline import LazyGroup, default_root, default_run,
 from mydocker.container.private import close
 from mydocker.kernel.errors import Failure
 from mydocker.network import addresses, bridges, drawing, membership, networks
+from mydocker.network.attachment import Attachment
 from mydocker.network.endpoints import published
 from mydocker.network.finding import find_container
-from mydocker.network.specification import Attachment
 from mydocker.network.store import Store
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from mydocker.container.processes import Identity
 from mydocker.kernel import syscalls
 from mydocker.kernel.errors import Failure
-from mydocker.network import addresses, dns, host, names
+from mydocker.network import addresses, dns_socket, host, names
 from mydocker.network.store import Endpoint, Network, Store
 
 _PORT = 53
@@ -88,7 +88,7 @@ class Server:
                     _go_on_after(action)
 
     def _control(self) -> socket.socket:
-        fd, path = dns.connect_path(self.store)
+        fd, path = dns_socket.connect_path(self.store)
         try:
             os.unlink(path)
         except FileNotFoundError:
@@ -135,7 +135,7 @@ class Server:
         """Read the store: listen where somebody is, and nowhere else."""
         found = []
         for network in self.store.up():
-            if not network.default:
+            if not network.default and not network.damaged:
                 found += [(network, e) for e in self.store.endpoints(network) if _lives(e)]
         self.endpoints = found
         self._watch_processes({Identity(e.pid, e.start) for _, e in found})

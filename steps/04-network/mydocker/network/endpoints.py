@@ -7,7 +7,7 @@ from mydocker.kernel import programs
 from mydocker.kernel.errors import Failure
 from mydocker.network import addresses, background, bridges, dns, host, ipam, links
 from mydocker.network.addresses import Subnet
-from mydocker.network.specification import Attachment
+from mydocker.network.attachment import Attachment
 from mydocker.network.store import DEFAULT, Endpoint, Network, Published, Store
 
 # Seconds for which the default network's bridge and firewall stay after its last container. The
@@ -123,17 +123,6 @@ def _end_aside(store: Store, loose: list[str]) -> None:
             _end(store, [])
 
     os.close(background.begin("mydocker-net", end))
-
-
-def wait_until_gone(store: Store, container: str) -> None:
-    """Wait until nothing of a released container's links is left, for at most two seconds.
-
-    Its release leaves that to the kernel and to a process beside it. For ``rm``, which promises.
-    """
-    names = [links.host_name(container, index) for index in range(_MOST)]
-    end = time.monotonic() + 2
-    while any(host.has_link(name) for name in names) and time.monotonic() < end:
-        time.sleep(0.002)
 
 
 def published(store: Store, container: str) -> list[Published]:

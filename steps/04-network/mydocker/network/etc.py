@@ -13,7 +13,7 @@ from mydocker.kernel import files
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import field, mutable_record
 from mydocker.network import addresses, host
-from mydocker.network.store import Endpoint, Network, Store
+from mydocker.network.store import Endpoint, Network, Store, entries
 from mydocker.overlay2.held import Held
 from mydocker.overlay2.rootfs import Root
 
@@ -194,5 +194,5 @@ class EtcPart(Part):
         for name in NAMES:
             if os.path.exists(f"{self.directory}/{name}"):
                 files.unlink(f"{self.directory}/{name}", why="the container is gone")
-        if os.path.isdir(self.directory) and not os.listdir(self.directory):
+        if entries(self.directory) == [] and os.path.isdir(self.directory):
             files.rmdir(self.directory, why="the container's own directory")

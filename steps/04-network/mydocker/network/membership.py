@@ -10,10 +10,10 @@ from mydocker.kernel import programs, syscalls
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import replace
 from mydocker.network import bridges, dns, host, ipam, links, networks
+from mydocker.network.attachment import Attachment
 from mydocker.network.endpoints import plug_in, reserve
 from mydocker.network.etc import EtcPart
 from mydocker.network.part import NetworkPart
-from mydocker.network.specification import Attachment
 from mydocker.network.store import Endpoint, Network, Store
 
 

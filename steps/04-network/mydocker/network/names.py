@@ -15,7 +15,7 @@ from mydocker.network import addresses
 
 A, PTR, AAAA, ANY = 1, 12, 28, 255
 IN = 1
-NO_ERROR, SERVER_FAILURE, NO_SUCH_NAME, NOT_IMPLEMENTED = 0, 2, 3, 4
+NO_ERROR, SERVER_FAILURE, NO_SUCH_NAME = 0, 2, 3
 TTL = 5  # seconds: a container may be gone the next moment, and its address another's
 LABEL, NAME = 63, 255  # bytes of a label, and of a whole name with its lengths
 PLAIN_UDP = 512  # bytes of an answer over UDP; a longer one is asked for again over TCP

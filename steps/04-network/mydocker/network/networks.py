@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.numbers import decimal
 from mydocker.network import addresses, bridges, host
 from mydocker.network.addresses import Subnet, Taken
 from mydocker.network.leftovers import remove_leftovers
@@ -157,9 +158,10 @@ def _bridge_name(store: Store, name: str) -> str:
 
 
 def _mtu(written: str) -> int:
-    if not written.isdigit() or not 68 <= int(written) <= 65535:
+    value = decimal(written, 65535)
+    if value is None or value < 68:
         raise Failure(f"-o mtu={written}: not an MTU", "A number of bytes from 68 to 65535")
-    return int(written)
+    return value
 
 
 def _now() -> str:
@@ -234,12 +236,12 @@ def inspect(store: Store, network: Network) -> dict[str, Any]:
 
 
 def _shown(network: Network, endpoint: Endpoint) -> dict[str, str]:
-    prefixes = [subnet.prefix for subnet, _ in network.subnets]
+    prefixes = [*(subnet.prefix for subnet, _ in network.subnets), 0, 0]  # 0: it is damaged
     return {
         "Name": endpoint.name,
         "EndpointID": endpoint_id(endpoint),
         "MacAddress": endpoint.mac,
-        "IPv4Address": f"{endpoint.address}/{prefixes[0]}" if prefixes else endpoint.address,
+        "IPv4Address": f"{endpoint.address}/{prefixes[0]}",
         "IPv6Address": f"{endpoint.address6}/{prefixes[1]}" if endpoint.address6 else "",
     }
 

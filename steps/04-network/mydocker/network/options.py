@@ -12,8 +12,9 @@ from mydocker.kernel.errors import Failure
 from mydocker.namespaces.options import apply, sharing_options
 from mydocker.namespaces.specification import HOST, SHARED
 from mydocker.network import addresses
+from mydocker.network.attachment import BRIDGE, Attachment, PortBinding
 from mydocker.network.etc import check_host_name, parse_extra
-from mydocker.network.specification import BRIDGE, NONE, Attachment, Networking, PortBinding
+from mydocker.network.specification import NONE, Networking
 
 Command = Callable[..., Any]
 Options = Mapping[str, Any]

@@ -9,8 +9,8 @@ from mydocker.kernel import programs, trace
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import field, fromdict, mutable_record, replace
 from mydocker.network import bridges, dns, firewall, ipam, networks
+from mydocker.network.attachment import Attachment, PortBinding
 from mydocker.network.endpoints import inside_batch, leave_all, plug_in, reserve
-from mydocker.network.specification import Attachment, PortBinding
 from mydocker.network.store import Endpoint, Network, Published, Store
 
 if TYPE_CHECKING:  # imported where it is needed: most containers publish nothing

@@ -6,7 +6,8 @@ from mydocker.container.parts import Part
 from mydocker.kernel.records import replace
 from mydocker.namespaces.sharing import Find, found
 from mydocker.namespaces.specification import HOST, SHARED
-from mydocker.network.specification import BRIDGE, Networking
+from mydocker.network.attachment import BRIDGE
+from mydocker.network.specification import Networking
 
 if TYPE_CHECKING:  # imported where it is needed: not for --net none
     from mydocker.network.part import NetworkPart

@@ -13,8 +13,9 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.numbers import decimal
 from mydocker.network import addresses
-from mydocker.network.specification import PortBinding
+from mydocker.network.attachment import PortBinding
 from mydocker.network.store import Published
 
 PROTOCOLS = ("tcp", "udp")
@@ -52,12 +53,13 @@ def parse(written: str) -> list[PortBinding]:
 
 def _range(text: str, written: str) -> range:
     first, dash, last = text.partition("-")
-    numbers = [first, last] if dash else [first]
-    if not all(n.isascii() and n.isdigit() and 1 <= int(n) <= 65535 for n in numbers):
+    low = decimal(first, 65535)
+    high = decimal(last, 65535) if dash else low
+    if not low or not high:
         raise Failure(f"-p {written}: '{text}' is not a port from 1 to 65535, nor a range", _HINT)
-    if dash and int(last) < int(first):
+    if high < low:
         raise Failure(f"-p {written}: the range {text} runs backwards", _HINT)
-    return range(int(first), int(numbers[-1]) + 1)
+    return range(low, high + 1)
 
 
 def _ip(text: str, written: str) -> str:
@@ -73,8 +75,10 @@ def _ip(text: str, written: str) -> str:
 
 def parse_exposed(written: str) -> PortBinding:
     """A port that an image exposes, ``80/tcp``, for ``-P``. Raises Failure."""
-    (wanted,) = parse(written)
-    return wanted
+    found = parse(written)
+    if len(found) != 1:
+        raise Failure(f"port {written}: one port is exposed at a time", "Write it as 80/tcp")
+    return found[0]
 
 
 class Reservations:
@@ -218,10 +222,14 @@ def _inodes(port: int, protocol: str) -> Iterator[str]:
 
 def _open_files(pid: str) -> Iterator[str]:
     try:
-        for fd in os.listdir(f"/proc/{pid}/fd"):
-            yield os.readlink(f"/proc/{pid}/fd/{fd}")
+        descriptors = os.listdir(f"/proc/{pid}/fd")
     except OSError:
         return
+    for fd in descriptors:
+        try:
+            yield os.readlink(f"/proc/{pid}/fd/{fd}")
+        except OSError:
+            continue  # closed just now; the others count
 
 
 def _command(pid: str) -> str:

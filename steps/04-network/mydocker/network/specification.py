@@ -2,44 +2,9 @@
 
 from mydocker.kernel.records import record, replace
 from mydocker.namespaces.specification import HOST, SHARED, Namespaces
+from mydocker.network.attachment import BRIDGE, DEFAULT, Attachment, PortBinding
 
-BRIDGE, NONE = "bridge", "none"
-_DEFAULT = "default"  # Docker's word where nothing was said; it is the network "bridge"
-
-
-@record
-class Attachment:
-    """A network, by name, and what the container wants there ("" for any)."""
-
-    network: str
-    aliases: tuple[str, ...] = ()
-    address: str = ""
-    address6: str = ""
-    mac: str = ""
-
-    @property
-    def name(self) -> str:
-        """The network's own name."""
-        return BRIDGE if self.network == _DEFAULT else self.network
-
-
-@record
-class PortBinding:
-    """A port of the container, published at one of the host's ports ``first`` to ``last``.
-
-    ``first`` 0: the kernel chooses. ``ip``: at this address of the host only.
-    """
-
-    container: int
-    protocol: str = "tcp"
-    ip: str = ""
-    first: int = 0
-    last: int = 0
-
-    @property
-    def hosts(self) -> range:
-        """The host's ports to try; none leaves the choice to the kernel."""
-        return range(self.first, self.last + 1) if self.first else range(0)
+NONE = "none"
 
 
 @record
@@ -52,7 +17,7 @@ class Networking:
     """
 
     mode: str = BRIDGE
-    attachments: tuple[Attachment, ...] = (Attachment(_DEFAULT),)
+    attachments: tuple[Attachment, ...] = (Attachment(DEFAULT),)
     publish: tuple[PortBinding, ...] = ()
     publish_all: bool = False
     exposed: tuple[str, ...] = ()

@@ -16,7 +16,6 @@ and its place in lists: it can be removed, and no other network is the worse for
 
 import errno
 import os
-from collections.abc import Iterator
 from typing import Any, Self
 
 from mydocker.container import private
@@ -329,12 +328,12 @@ class Lock:
         os.close(self.fd)
 
 
-def entries(directory: str) -> Iterator[str]:
+def entries(directory: str) -> list[str]:
     """The names in a directory, sorted; none if it is not there (any more)."""
     try:
-        yield from sorted(os.listdir(directory))
+        return sorted(os.listdir(directory))
     except (FileNotFoundError, NotADirectoryError):
-        return
+        return []
 
 
 def _unlink(path: str) -> None:

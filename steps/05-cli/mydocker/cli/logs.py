@@ -31,12 +31,13 @@ def logs(
     """
     from mydocker.engine.looking import logs as reading
     from mydocker.engine.words.times import moment
+    from mydocker.kernel.numbers import decimal
 
-    count = int(tail) if tail.isdecimal() else -1
+    count = decimal(tail, sys.maxsize)
     lines = reading.read(
         containers(),
         container,
-        tail=count,
+        tail=-1 if count is None else count,
         since=moment(since) if since else 0,
         until=moment(until) if until else 0,
         follow=follow,
@@ -44,6 +45,13 @@ def logs(
     for line in lines:
         stream = sys.stderr if line.stream == "stderr" else sys.stdout
         text = f"{line.time} {line.text}" if timestamps else line.text
-        stream.buffer.write(text.encode(errors="surrogateescape"))
+        stream.buffer.write(_bytes(text))
         if follow:
             stream.flush()
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:  # half a character of UTF-16: it is not we who wrote this
+        return text.encode(errors="replace")

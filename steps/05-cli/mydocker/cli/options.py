@@ -14,6 +14,7 @@ from mydocker.container.running import new_identifier
 from mydocker.engine.errors import Refused
 from mydocker.engine.life.creation import DRIVERS, parse_restart, signal_number
 from mydocker.engine.records.config import Config, Point, Written
+from mydocker.kernel.numbers import decimal
 from mydocker.kernel.records import replace
 from mydocker.namespaces.options import apply, process_options, shared_from
 from mydocker.network.options import network_options, networking_from
@@ -31,6 +32,7 @@ from mydocker.security.options import security_from, security_options
 
 Command = Callable[..., Any]
 Options = Mapping[str, Any]
+_MOST_LOGS = 1000  # files of one container: each rotation renames all of them
 
 _OPTIONS = [
     click.option("--name", metavar="NAME", help="What it is called. Default: a random name."),
@@ -191,16 +193,21 @@ def _driver(options: Mapping[str, Any]) -> str:
 
 def _rotation(options: Mapping[str, Any]) -> tuple[int, int]:
     """``(bytes of a file, number of files)`` of ``--log-opt max-size=…``, ``max-file=…``."""
-    from mydocker.cgroups.limits import memory
+    from mydocker.kernel.sizes import parse_size
 
     told = _pairs(options["log_opts"])
     size, files = told.pop("max-size", "-1"), told.pop("max-file", "1")
     if told:
         raise Refused(f"unknown log opt '{next(iter(told))}' for json-file log driver")
-    if not files.isdecimal() or int(files) < 1:
-        raise Refused("max-file cannot be less than 1")
-    if size != "-1" and not (memory(size) or 0) > 0:
+    count = decimal(files, _MOST_LOGS)
+    if not count:
+        raise Refused("max-file cannot be less than 1", f"Nor more than {_MOST_LOGS}")
+    if size == "-1":
+        if count > 1:
+            hint = "--log-opt max-size="
+            raise Refused("max-size must be set when max-file is greater than 1", hint)
+        return -1, count
+    most = parse_size(size)
+    if most == 0:
         raise Refused(f"max-size: invalid size: '{size}'")
-    if size == "-1" and int(files) > 1:
-        raise Refused("max-size must be set when max-file is greater than 1", "--log-opt max-size=")
-    return -1 if size == "-1" else int(memory(size) or 0), int(files)
+    return most, count

@@ -115,7 +115,7 @@ def _asked(config: Any) -> str:
 def _mounts(config: Any) -> list[dict[str, Any]]:
     if not config.rootfs.volumes:
         return []
-    from mydocker.engine.looking.inspection import mounts
+    from mydocker.engine.looking.views import mounts
 
     return mounts(config)
 

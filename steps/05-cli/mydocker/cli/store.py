@@ -25,6 +25,8 @@ def containers(root: str = "") -> Store:
 
 
 def _tell_unwritten(store: Store) -> None:
+    if isinstance(sys.exc_info()[1], Failure):
+        return  # which is told, and says more
     for failure in {str(failure): failure for failure in store.unwritten}.values():
         failure.hint = "What was asked for is done, but not written down"
         print(f"mydocker: {failure}", file=sys.stderr)

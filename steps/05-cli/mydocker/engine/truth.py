@@ -41,19 +41,17 @@ def look(store: Store, identifier: str) -> State:
     """
     try:
         state = store.written(identifier)
-        damaged = False
     except Damaged:
-        state, damaged = None, True
+        state = None
     if state is not None and _true(state):
-        return state
-    if state is None and not damaged and not store.traces(identifier):
-        return State()
+        return _as_frozen(store, identifier, state)
+    if state is None and not store.traces(identifier):  # nobody has ever started it
+        return store.state(identifier)
     try:
-        # Without a file it is being started for the first time, most likely, and not up yet.
-        with store.lock(identifier, wait=state is not None or damaged):
+        with store.lock(identifier, wait=state is not None):
             return look_locked(store, identifier)
-    except BlockingIOError:
-        return State()
+    except BlockingIOError:  # somebody starts it just now
+        return store.state(identifier)
     except NoSuchContainer:
         if state is None or state.active:
             raise
@@ -90,7 +88,8 @@ def look_locked(store: Store, identifier: str) -> State:
     """As :func:`look`, for whoever holds the lock; releases what a killed start left, too."""
     state = _told(store, identifier)
     if state.active and watched(state):
-        return state if _true(state) else _go_on(store, identifier, state)
+        paused = _true(state)
+        return _as_frozen(store, identifier, state) if paused else _go_on(store, identifier, state)
     config = store.known(identifier)
     if state.active:
         return _mend(store, config, state)
@@ -139,6 +138,19 @@ def _release_the_dead(store: Store, config: Config, state: State) -> State:
     state = replace(state, status=status, error=str(failures[0]) if failures else "")
     store.note_state(config, state)
     return state
+
+
+def _as_frozen(store: Store, identifier: str, state: State) -> State:
+    """Paused is what stands still: who let it go on may have found the disk full."""
+    if state.status != PAUSED:
+        return state
+    from mydocker.cgroups import freezer
+    from mydocker.engine.groups import group_part
+
+    part = group_part(store, identifier)
+    if part is None or freezer.frozen(part.group()):
+        return state
+    return replace(state, status=RUNNING, pauser=NOBODY)
 
 
 def _go_on(store: Store, identifier: str, state: State) -> State:

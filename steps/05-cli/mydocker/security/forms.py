@@ -51,9 +51,9 @@ def shm_size(text: str | None) -> int:
     """Bytes of ``--shm-size``; 0 for the default. Raises Failure."""
     if not text:
         return 0
-    from mydocker.cgroups.limits import memory
+    from mydocker.kernel.sizes import parse_size
 
-    size = memory(text) or 0
+    size = parse_size(text)
     if size <= 0:
         raise Failure(f"--shm-size {text}: must be more than 0", "Write a size, as 64m or 1g")
     return size

@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.numbers import decimal
 from mydocker.kernel.records import record
 
 # <linux/seccomp.h>: what a filter answers; the lower 16 bits are data, an errno for example
@@ -149,9 +150,10 @@ def _applies(entry: dict[str, Any], surroundings: Surroundings) -> bool:
 
 def _version(text: str) -> tuple[int, int]:
     major, dot, minor = str(text).partition(".")
-    if not (dot and major.isdecimal() and minor.isdecimal()):
+    numbers = decimal(major, 1 << 31), decimal(minor, 1 << 31)
+    if not dot or numbers[0] is None or numbers[1] is None:
         raise _wrong(f"minKernel {text!r}: not a version", "Write it as 4.8")
-    return int(major), int(minor)
+    return numbers[0], numbers[1]
 
 
 def _rules(entry: dict[str, Any]) -> list[Rule]:

@@ -31,64 +31,64 @@ from mydocker.kernel import syscalls
 from mydocker.kernel.errors import NOT_EXECUTABLE, Failure, KernelError
 from mydocker.kernel.records import record
 
-# Assembled from the lines beside it
+# Assembled from what stands beside it; a test does it again. After // is what it is good for.
 _X86_64 = (
-    "b848000000"  # mov eax, 72 (fcntl)
+    "b848000000"  # mov eax, 72 // fcntl
     "bf03000000"  # mov edi, 3
-    "be02000000"  # mov esi, 2 (F_SETFD)
-    "ba01000000"  # mov edx, 1 (FD_CLOEXEC)
+    "be02000000"  # mov esi, 2 // F_SETFD
+    "ba01000000"  # mov edx, 1 // FD_CLOEXEC
     "0f05"  # syscall
     "85c0"  # test eax, eax
-    "7846"  # js end: there is no channel
-    "488b0c24"  # mov rcx, [rsp]: argc
-    "488b7c2408"  # mov rdi, [rsp+8]: argv[0]
-    "488d742410"  # lea rsi, [rsp+16]: argv + 1
-    "488d54cc10"  # lea rdx, [rsp+rcx*8+16]: environ
-    "b83b000000"  # mov eax, 59 (execve)
-    "0f05"  # syscall: comes back only if it was refused, with -errno
+    "7846"  # js end // there is no channel
+    "488b0c24"  # mov rcx, [rsp] // argc
+    "488b7c2408"  # mov rdi, [rsp+8] // argv[0]
+    "488d742410"  # lea rsi, [rsp+16] // argv + 1
+    "488d54cc10"  # lea rdx, [rsp+rcx*8+16] // environ
+    "b83b000000"  # mov eax, 59 // execve
+    "0f05"  # syscall // comes back only if it was refused, with -errno
     "f7d8"  # neg eax
-    "488d352f000000"  # lea rsi, [the answers]
-    "8b5604"  # next: mov edx, [rsi+4]: length
-    "3906"  # cmp [rsi], eax: is it this errno?
+    "488d352f000000"  # lea rsi, [rip + answers]
+    "8b5604"  # next: mov edx, [rsi+4] // length
+    "3906"  # cmp [rsi], eax // is it this errno?
     "740c"  # je send
-    "833e00"  # cmp dword [rsi], 0: or the last, for all others?
+    "833e00"  # cmp dword ptr [rsi], 0 // or the last, for all others?
     "7407"  # je send
     "488d741608"  # lea rsi, [rsi+rdx+8]
     "ebed"  # jmp next
     "4883c608"  # send: add rsi, 8
     "bf03000000"  # mov edi, 3
-    "b801000000"  # mov eax, 1 (write)
+    "b801000000"  # mov eax, 1 // write
     "0f05"  # syscall
     "bf7e000000"  # end: mov edi, 126
-    "b8e7000000"  # mov eax, 231 (exit_group)
+    "b8e7000000"  # mov eax, 231 // exit_group
     "0f05"  # syscall
 )
 _AARCH64 = (
-    "280380d2"  # mov x8, #25 (fcntl)
+    "280380d2"  # mov x8, #25 // fcntl
     "600080d2"  # mov x0, #3
-    "410080d2"  # mov x1, #2 (F_SETFD)
-    "220080d2"  # mov x2, #1 (FD_CLOEXEC)
+    "410080d2"  # mov x1, #2 // F_SETFD
+    "220080d2"  # mov x2, #1 // FD_CLOEXEC
     "010000d4"  # svc #0
-    "4002f837"  # tbnz w0, #31, end: there is no channel
-    "e40340f9"  # ldr x4, [sp]: argc
-    "e00740f9"  # ldr x0, [sp, #8]: argv[0]
-    "e1430091"  # add x1, sp, #16: argv + 1
-    "220c048b"  # add x2, x1, x4, lsl #3: environ
-    "a81b80d2"  # mov x8, #221 (execve)
+    "4002f837"  # tbnz w0, #31, end // there is no channel
+    "e40340f9"  # ldr x4, [sp] // argc
+    "e00740f9"  # ldr x0, [sp, #8] // argv[0]
+    "e1430091"  # add x1, sp, #16 // argv + 1
+    "220c048b"  # add x2, x1, x4, lsl #3 // environ
+    "a81b80d2"  # mov x8, #221 // execve
     "010000d4"  # svc #0
     "e503004b"  # neg w5, w0
-    "a1010010"  # adr x1, the answers
-    "2308c128"  # next: ldp w3, w2, [x1], #8: errno, length
+    "a1010010"  # adr x1, answers
+    "2308c128"  # next: ldp w3, w2, [x1], #8 // errno, length
     "7f00056b"  # cmp w3, w5
     "80000054"  # b.eq send
     "63000034"  # cbz w3, send
     "2100028b"  # add x1, x1, x2
     "fbffff17"  # b next
     "600080d2"  # send: mov x0, #3
-    "080880d2"  # mov x8, #64 (write)
+    "080880d2"  # mov x8, #64 // write
     "010000d4"  # svc #0
     "c00f80d2"  # end: mov x0, #126
-    "c80b80d2"  # mov x8, #94 (exit_group)
+    "c80b80d2"  # mov x8, #94 // exit_group
     "010000d4"  # svc #0
 )
 _MACHINES = {"x86_64": (62, _X86_64), "aarch64": (183, _AARCH64)}  # EM_X86_64, EM_AARCH64

@@ -10,6 +10,7 @@ import errno
 from mydocker.container.parts import Part
 from mydocker.kernel import files, syscalls
 from mydocker.kernel.errors import Failure, hints
+from mydocker.kernel.numbers import decimal
 from mydocker.kernel.records import record
 from mydocker.security.specification import Ulimit
 
@@ -44,7 +45,7 @@ def parse(text: str) -> Ulimit:
 
 
 def _is_limit(text: str) -> bool:
-    return text == str(UNLIMITED) or (text.isascii() and text.isdecimal() and int(text) < 1 << 63)
+    return text == str(UNLIMITED) or decimal(text, (1 << 63) - 1) is not None
 
 
 @record

@@ -74,7 +74,9 @@ def _found(kind: Kind, place: Place, failures: list[Failure]) -> list[Leftover]:
         return list(kind(place))  # all of them before the first is released
     except Failure as failure:
         failures.append(failure)
-        return []
+    except OSError as error:  # removed while we looked, or the disk refuses
+        failures.append(Failure(f"{error.filename}: {error.strerror}"))
+    return []
 
 
 def find(place: Place) -> list[Leftover]:
@@ -164,12 +166,19 @@ def _images(place: Place) -> Iterator[Leftover]:
         if name.startswith("/"):
             yield Leftover("workspace", name, store.remove_leftovers, disk_use(name))
         elif store.content.has(name):
-            size = os.stat(store.content.blob(name)).st_size
-            yield Leftover("blob", name, store.remove_leftovers, size)
+            space = _file_size(store.content.blob(name))
+            yield Leftover("blob", name, store.remove_leftovers, space)
         else:
             cache_id = store.layerdb.cache_id(name)  # empty if its removal was killed half-way
             space = disk_use(store.layer_store.layer(cache_id).path) if cache_id else 0
             yield Leftover("image layer", name, store.remove_leftovers, space)
+
+
+def _file_size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0  # removed just now
 
 
 def _workspaces(place: Place) -> Iterator[Leftover]:

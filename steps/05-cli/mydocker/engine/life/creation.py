@@ -9,6 +9,7 @@ from mydocker.engine.records.config import Config, Restart
 from mydocker.engine.records.store import Store
 from mydocker.engine.truth import finder
 from mydocker.engine.words.times import now
+from mydocker.kernel.numbers import decimal
 from mydocker.kernel.records import replace
 from mydocker.overlay2.layers import LayerStore
 
@@ -118,24 +119,23 @@ def parse_restart(written: str) -> Restart:
         raise Refused(f"invalid restart policy '{policy}'", f"It is one of {', '.join(_POLICIES)}")
     if colon and policy != "on-failure":
         raise Refused("maximum retry count cannot be used with restart policy '" + policy + "'")
-    if colon and not retries.isdecimal():
+    most = decimal(retries, (1 << 31) - 1) if colon else 0
+    if most is None:
         raise Refused(f"invalid restart policy format: {written}: maximum retry count must be an "
                       "integer")  # fmt: skip
-    return Restart(policy, int(retries) if colon else 0)
+    return Restart(policy, most)
 
 
 def signal_number(written: str) -> int:
     """A signal's number from ``9``, ``KILL``, ``SIGKILL``, ``RTMIN+3``. Raises Refused."""
-    if written.isdecimal():
-        if int(written) in signal.valid_signals():
-            return int(written)
-        raise Refused(f"Invalid signal: {written}")
+    number = decimal(written, signal.SIGRTMAX)
+    if number in signal.valid_signals():
+        return number or 0
     word = written.upper().removeprefix("SIG")
     base, plus, offset = word.partition("+")
-    if base == "RTMIN" and (not plus or offset.isdecimal()):
-        number = int(signal.SIGRTMIN) + int(offset or 0)
-        if number <= signal.SIGRTMAX:
-            return number
+    above = decimal(offset, signal.SIGRTMAX - signal.SIGRTMIN) if plus else 0
+    if base == "RTMIN" and above is not None:
+        return int(signal.SIGRTMIN) + above
     try:
         return int(signal.Signals[f"SIG{word}"])
     except KeyError:

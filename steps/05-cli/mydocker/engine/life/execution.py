@@ -143,7 +143,7 @@ def execute_attached(store: Store, word: str, asked: ExecConfig) -> _socket.sock
     it, by the detach keys or because he is killed: it goes on, as in Docker. Raises Failure if it
     cannot start.
     """
-    from mydocker.engine.monitor import monitor
+    from mydocker.engine.monitor.launch import hear
 
     config = store.config(store.find(word))
     kind = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
@@ -162,7 +162,7 @@ def execute_attached(store: Store, word: str, asked: ExecConfig) -> _socket.sock
                 os._exit(1)
     theirs.close()
     try:
-        monitor.hear(ours)
+        hear(ours)
     except BaseException:
         ours.close()
         raise
@@ -172,23 +172,24 @@ def execute_attached(store: Store, word: str, asked: ExecConfig) -> _socket.sock
 def _wait_for(container: Container, theirs: _socket.socket) -> int:
     """Be the monitor of a command: carry its terminal's bytes, if it has one; its exit code."""
     from mydocker.container.channel import error_message, event_message
-    from mydocker.engine.monitor import monitor
+    from mydocker.engine.monitor.launch import close_all_but, say
+    from mydocker.engine.monitor.start import let_go_of_streams
     from mydocker.engine.monitor.supervisor import READS, TYPES, Client, Supervisor
 
     os.setsid()
     signals.as_in_a_new_python()
     if trace.observed():
-        trace.report_to(lambda event: monitor.say(theirs, event_message(event)))
+        trace.report_to(lambda event: say(theirs, event_message(event)))
     if not container.process.terminal:
-        monitor.let_go_of_streams()
+        let_go_of_streams()
     try:
         container.start()
     except BaseException as error:
-        monitor.say(theirs, error_message(error))
+        say(theirs, error_message(error))
         os._exit(1)
-    monitor.let_go_of_streams()  # only now: its terminal has the size of the reader's
-    monitor.say(theirs, {"started": container.pid})
-    monitor.close_all_but(container.master, container.pidfd, theirs.fileno())
+    let_go_of_streams()  # only now: its terminal has the size of the reader's
+    say(theirs, {"started": container.pid})
+    close_all_but(container.master, container.pidfd, theirs.fileno())
     os.chdir("/")
     facts: dict[str, Any] = dict.fromkeys(("out", "err", "input", "listener"), -1)
     facts |= {"pid": container.pid, "pidfd": container.pidfd, "master": container.master}

@@ -35,7 +35,7 @@ def start(
 
     None if it runs already. A container with ``--rm`` that cannot be started is removed.
     """
-    from mydocker.engine.monitor import monitor
+    from mydocker.engine.monitor.launch import launch
 
     with changing(store, identifier) as (lock, state):
         if state.status == PAUSED:
@@ -46,7 +46,7 @@ def start(
             raise Refused("container is marked for removal and cannot be started")
         config = store.config(identifier)
         try:
-            return monitor.launch(store, config, lock, types=types, reads=reads)
+            return launch(store, config, lock, types=types, reads=reads)
         except Failure:
             if config.auto_remove:
                 from mydocker.engine.forgetting import forget
@@ -201,7 +201,12 @@ def restart(store: Store, word: str, timeout: int | None = None) -> str:
     stop(store, identifier, timeout)
     if config.auto_remove:
         _change(store, identifier, config)
-    if socket := start(store, identifier):
+    try:
+        socket = start(store, identifier)
+    except Failure:
+        store.unwritten.clear()  # the same disk, most likely, and this says more
+        raise
+    if socket:
         socket.close()
     events.tell(store, config, "restart")
     return identifier

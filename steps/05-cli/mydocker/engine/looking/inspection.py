@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 
 from mydocker.engine.errors import Refused
-from mydocker.engine.looking.listing import exposed_ports
+from mydocker.engine.looking.views import exposed_ports, mounts
 from mydocker.engine.records.config import Config, Json
 from mydocker.engine.records.state import DEAD, PAUSED, RESTARTING, State
 from mydocker.engine.records.store import Store
@@ -208,33 +208,6 @@ def _graph_driver(store: Store, config: Config) -> Json:
     return {"Data": data, "Name": "overlay2"}
 
 
-def mounts(config: Config) -> list[Json]:
-    """Its volumes, bound directories and tmpfs."""
-    points = {point.destination: point for point in config.points}
-    return [
-        {
-            "Type": "volume",
-            "Name": points[volume.target].name,
-            "Source": volume.source,
-            "Destination": volume.target,
-            "Driver": "local",
-            "Mode": "" if points[volume.target].writable else "ro",
-            "RW": points[volume.target].writable,
-            "Propagation": "",
-        }
-        if volume.target in points
-        else {
-            "Type": volume.kind,
-            "Source": volume.source,
-            "Destination": volume.target,
-            "Mode": "ro" if volume.read_only else "",
-            "RW": not volume.read_only,
-            "Propagation": "rprivate" if volume.kind == "bind" else "",
-        }
-        for volume in config.rootfs.volumes
-    ]
-
-
 def _config(config: Config) -> Json:
     settings, process = config.settings, config.process
     shown: Json = {
@@ -304,7 +277,7 @@ def _binding(port: Published) -> Json:
 def _endpoint(network: Network, endpoint: Endpoint) -> Json:
     from mydocker.network.networks import endpoint_id
 
-    prefixes = [subnet.prefix for subnet, _ in network.subnets]
+    prefixes = [*(subnet.prefix for subnet, _ in network.subnets), 0, 0]  # 0: it is damaged
     return {
         **_nowhere(),
         "MacAddress": endpoint.mac,

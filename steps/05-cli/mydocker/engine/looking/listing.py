@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from mydocker.engine.errors import NoSuchContainer, Refused
+from mydocker.engine.looking.views import exposed_ports, mounts
 from mydocker.engine.records.config import Config
 from mydocker.engine.records.state import (
     CREATED,
@@ -21,6 +22,7 @@ from mydocker.engine.words import filters as forms
 from mydocker.engine.words.filters import Filters
 from mydocker.engine.words.times import number, span
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.numbers import decimal
 from mydocker.kernel.records import record
 from mydocker.network.store import Endpoint, Published
 from mydocker.network.store import Store as Networks
@@ -68,14 +70,9 @@ class Listed:
         return ", ".join(shown)
 
 
-def exposed_ports(config: Config) -> list[str]:
-    """The ports that the image or the command line exposes, as ``80/tcp``."""
-    return sorted({port if "/" in port else f"{port}/tcp" for port in config.network.exposed})
-
-
 def _by_number(port: str) -> int:
     number = port.partition("/")[0].partition("-")[0]
-    return int(number) if number.isdigit() else 0
+    return decimal(number, 65535) or 0
 
 
 def _published(port: Published) -> list[str]:
@@ -147,7 +144,7 @@ def _check(filters: Filters) -> None:
         if status not in STATUSES:
             raise Refused(f"invalid value for filter 'status': {status}")
     for code in filters.get("exited", ()):
-        if not code.removeprefix("-").isdecimal():
+        if decimal(code.removeprefix("-"), 1 << 31) is None:
             raise Refused(f"invalid filter 'exited={code}'")
 
 
@@ -205,17 +202,16 @@ def _is_on(one: Listed, word: str) -> bool:
 
 
 def _has_volume(config: Config, word: str) -> bool:
-    from mydocker.engine.looking.inspection import mounts
-
     return any(word in (m.get("Name"), m["Source"], m["Destination"]) for m in mounts(config))
 
 
 def _port(text: str) -> tuple[range, str]:
     numbers, _, protocol = text.partition("/")
     first, dash, last = numbers.partition("-")
-    if not first.isdecimal() or (dash and not last.isdecimal()):
+    low, high = decimal(first, 65535), decimal(last if dash else first, 65535)
+    if low is None or high is None:
         raise Refused(f"invalid port: {text}", "As 80, 80/tcp or 8000-8080/tcp")
-    return range(int(first), int(last if dash else first) + 1), protocol or "tcp"
+    return range(low, high + 1), protocol or "tcp"
 
 
 def _publishes(one: Listed, text: str) -> bool:
@@ -231,4 +227,4 @@ def _exposes(one: Listed, text: str) -> bool:
     ports, protocol = _port(text)
     own = [port.partition("/")[::2] for port in exposed_ports(one.config)]
     own += [(str(p.container), p.protocol) for _, e in one.endpoints for p in e.ports]
-    return any(kind == protocol and int(n) in ports for n, kind in own if n.isdecimal())
+    return any(kind == protocol and decimal(n, 65535) in ports for n, kind in own)

@@ -98,7 +98,7 @@ def _parsed(raw: bytes) -> Line:
     try:
         told = json.loads(raw)
         return Line(told["time"], told["stream"], told["log"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         # The last line before a power cut, or another's file
         return Line("", "stderr", f"mydocker: unreadable log entry: {raw[:80]!r}\n")
 

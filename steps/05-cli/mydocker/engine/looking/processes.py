@@ -36,7 +36,10 @@ def top(store: Store, word: str, options: Sequence[str] = ()) -> tuple[list[str]
 
 def _by_namespace(pid: int) -> set[str]:
     """Without a group of its own: those that share its PID namespace."""
-    own = os.readlink(f"/proc/{pid}/ns/pid")
+    try:
+        own = os.readlink(f"/proc/{pid}/ns/pid")
+    except OSError:
+        return set()  # it ended just now
     found = set()
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:

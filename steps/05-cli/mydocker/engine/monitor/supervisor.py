@@ -3,9 +3,9 @@
 It carries what the container writes into its log and to whoever is attached, what they type to the
 container, and learns of its end. It must be small, for there is one for each container: when a
 container has run for a moment, the process replaces itself (execve(2)) by a fresh Python that loads
-only this module and ``logfile``. It stays the same process, the parent of the container's, and its
-descriptors stay open; what it knows goes along in a file in memory. All else is loaded again when
-the container ends.
+only this module, ``slim`` and ``logfile``. It stays the same process, the parent of the
+container's, and its descriptors stay open; what it knows goes along in a file in memory. All else
+is loaded again when the container ends.
 
 Who attaches connects to the socket ``<run>/monitors/<id>``, SOCK_SEQPACKET, and speaks in packets
 whose first byte says what they are:
@@ -25,7 +25,6 @@ import fcntl
 import marshal
 import posix as os  # the C half of os: the other half takes a quarter of a megabyte
 import select
-import sys
 import time
 
 if __name__ == "supervisor":  # the slim process, in which no package is loaded
@@ -42,7 +41,7 @@ SLIM_AFTER = 1.0  # seconds; most containers of a `run --rm` are gone by then
 _CHUNK = 32 << 10  # of one packet
 _TIOCSWINSZ = 0x5414  # set the window's size (ioctl_tty(2))
 _FULL = 256 << 10  # what waits for one client; then the container waits too
-_OUTPUTS = {"out": ("stdout", b"o"), "err": ("stderr", b"e"), "master": ("stdout", b"o")}
+OUTPUTS = {"out": ("stdout", b"o"), "err": ("stderr", b"e"), "master": ("stdout", b"o")}
 
 
 class Client:
@@ -119,7 +118,7 @@ class Supervisor:
         if self.listener is not None:
             poll.register(self.listener.fileno(), select.POLLIN)
         held_up = any(client.full for client in self.clients)
-        for name in _OUTPUTS:
+        for name in OUTPUTS:
             if facts[name] >= 0 and not held_up:
                 poll.register(facts[name], select.POLLIN)
         typed = facts["master"] if facts["master"] >= 0 else facts["input"]
@@ -133,7 +132,7 @@ class Supervisor:
         for client in list(self.clients):
             if event := ready.get(client.socket.fileno(), 0):
                 self._serve(client, event)
-        for name in _OUTPUTS:
+        for name in OUTPUTS:
             if ready.get(facts[name], 0) & (select.POLLIN | select.POLLHUP | select.POLLERR):
                 self._carry(name)
         if facts["pending"] and typed >= 0 and ready.get(typed, 0) & ~select.POLLIN:
@@ -154,7 +153,7 @@ class Supervisor:
         if not data:
             self._close(name)
             return False
-        stream, letter = _OUTPUTS[name]
+        stream, letter = OUTPUTS[name]
         if self.log is not None:
             self.log.add(stream, data)
         for client in list(self.clients):
@@ -164,7 +163,7 @@ class Supervisor:
 
     def _drain(self) -> None:
         """What its processes wrote before they died is still in the pipes."""
-        for name in _OUTPUTS:
+        for name in OUTPUTS:
             while self.facts[name] >= 0 and self._carry(name):
                 continue
 
@@ -285,7 +284,7 @@ class Supervisor:
     # ------------------------------------------------------------ become small
 
     def become_slim(self) -> None:
-        """Replace this program by the one below, with everything that it knows."""
+        """Replace this program by the one in ``slim``, with everything that it knows."""
         clients = []
         for client in self.clients:
             clients.append((client.socket.fileno(), client.flags, client.waiting))
@@ -295,7 +294,7 @@ class Supervisor:
         fd = os.memfd_create("mydocker-monitor")
         os.write(fd, data)
         os.lseek(fd, 0, 0)
-        names = ("pidfd", "listener", *_OUTPUTS, "input")
+        names = ("pidfd", "listener", *OUTPUTS, "input")
         kept = [fd, *self.facts["kept"], *(client[0] for client in clients)]
         kept += [self.facts[name] for name in names if self.facts[name] >= 0]
         for number in kept:
@@ -304,31 +303,6 @@ class Supervisor:
         # -I -S -E: nobody's packages and variables, and nothing that Python loads by itself.
         # Imported, and not run as a script: a script would be compiled anew each time.
         directory = __file__.rpartition("/")[0]
-        program = f"import sys; sys.path[:0] = [{directory!r}]; import supervisor as s; s.main()"
+        program = f"import sys; sys.path[:0] = [{directory!r}]; import slim; slim.main()"
         arguments = [python, "-ISE", "-c", program, str(fd), self.facts["name"]]
         os.execve(python, arguments, {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
-
-
-def main() -> None:
-    """The program of the slim process."""
-    fd = int(sys.argv[1])
-    with open(fd, "rb") as file:
-        facts, clients = marshal.loads(file.read())
-    names = ("pidfd", "listener", *_OUTPUTS, "input")
-    for number in [*facts["kept"], *(c[0] for c in clients), *(facts[name] for name in names)]:
-        if number >= 0:
-            os.set_inheritable(number, False)
-    known = []
-    for number, flags, waiting in clients:
-        client = Client(_socket.socket(fileno=number), flags)
-        client.waiting = waiting
-        known.append(client)
-    supervisor = Supervisor(facts, known)
-    supervisor.slim = True
-    status = supervisor.watch()
-    assert status is not None
-    # The end takes all that was left out: the parts of the container are released.
-    sys.path[:] = facts["path"]
-    from mydocker.engine.monitor import monitor
-
-    monitor.go_on(supervisor, status)

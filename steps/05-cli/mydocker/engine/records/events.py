@@ -20,6 +20,7 @@ from mydocker.kernel.whole import Damaged
 
 _FULL = 4 << 20  # bytes
 _TRIES = 500  # to get the lock, 2 ms apart
+_END = 253402300800 * 10**9  # the year 10000, which no date can say
 
 
 def path(store: Store) -> str:
@@ -138,12 +139,25 @@ def _opened(file: str, stack: ExitStack) -> BinaryIO | None:
 
 def _between(lines: Iterator[bytes], since: int, until: int) -> Iterator[dict[str, Any]]:
     for line in lines:
-        try:
-            event = whole.parse(line, "events")
-            if since <= event["timeNano"] <= until and event["Actor"]["Attributes"]["name"]:
-                yield event
-        except (Damaged, KeyError, TypeError):
-            continue  # the last line before a power cut
+        event = _parsed(line)
+        if event and since <= event["timeNano"] <= until:
+            yield event
+
+
+_TEXTS = ("status", "id", "from", "Type", "Action")
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    """One event; None for the last line before a power cut, or one that somebody else wrote."""
+    try:
+        event = whole.parse(line, "events")
+        attributes = event["Actor"]["Attributes"]
+        texts = [*(event[name] for name in _TEXTS), attributes["name"], *attributes.values()]
+        when = event["timeNano"]
+    except (Damaged, KeyError, TypeError, AttributeError):
+        return None
+    good = all(isinstance(text, str) for text in texts) and isinstance(when, int)
+    return event if good and attributes["name"] and 0 <= when < _END else None
 
 
 def passes(event: dict[str, Any], filters: Filters) -> bool:

@@ -12,7 +12,8 @@ from mydocker.engine.records.config import Config, Point, Restart, Written
 from mydocker.kernel.records import fields
 from mydocker.namespaces.specification import ALL, WITHOUT_USERS, Namespaces
 from mydocker.namespaces.users import default_mapping, parse
-from mydocker.network.specification import BRIDGE, Attachment, Networking
+from mydocker.network.attachment import BRIDGE, Attachment
+from mydocker.network.specification import Networking
 from mydocker.overlay2 import volumes
 from mydocker.overlay2.image import ImageConfig
 from mydocker.overlay2.specification import Rootfs

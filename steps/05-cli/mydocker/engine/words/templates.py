@@ -25,6 +25,8 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _MISSING = object()
+_LONGEST = 30  # digits of a number
+_WIDEST = 10_000  # columns that a value is filled up to
 
 
 class _Wrong(Exception):
@@ -141,7 +143,7 @@ class _Call:
         values += [] if last is _MISSING else [last]
         try:
             return FUNCTIONS[self.name](*values)
-        except (TypeError, ValueError, LookupError) as error:
+        except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
             raise _Wrong(f"error calling {self.name}: {error}") from None
 
     def _short(self, dot: Any, scope: Scope) -> Any:
@@ -164,7 +166,11 @@ class _Method:
         function = self.path.value(dot, scope)
         if not callable(function):
             raise _Wrong(f"{'.'.join(self.path.names)} has arguments but cannot be invoked")
-        return function(*(argument.value(dot, scope) for argument in self.arguments))
+        values = [argument.value(dot, scope) for argument in self.arguments]
+        try:
+            return function(*values)
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
+            raise _Wrong(f"error calling {self.path.names[-1]}: {error}") from None
 
 
 @dataclass
@@ -207,7 +213,7 @@ def shown(value: Any) -> str:
         return f"map[{' '.join(f'{k}:{_inner(v)}' for k, v in sorted(value.items()))}]"
     if isinstance(value, list | tuple):
         return f"[{' '.join(map(_inner, value))}]"
-    if isinstance(value, float) and value == int(value):
+    if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)
 
@@ -234,6 +240,8 @@ def _printf(form: str, *values: Any) -> str:
 
     def one(match: re.Match[str]) -> str:
         flags, verb = match[1], match[2]
+        if any(int(number) > _WIDEST for number in re.findall("[0-9]{1,9}", flags)):
+            raise ValueError(f"too wide: %{flags}{verb}")
         if verb == "%":
             return "%"
         value = rest.pop(0) if rest else None
@@ -256,6 +264,12 @@ def compact(value: Any) -> str:
     return text
 
 
+def _narrow(width: int) -> int:
+    if width > _WIDEST:
+        raise ValueError(f"too wide: {width}")
+    return width
+
+
 def _compare(test: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
     return lambda one, other: test(one, other)
 
@@ -273,7 +287,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "println": lambda *values: " ".join(map(shown, values)) + "\n",
     "printf": _printf,
     "truncate": lambda text, length: text[:length],
-    "pad": lambda text, before, after: " " * before + text + " " * after if text else text,
+    "pad": lambda text, before, after: (
+        " " * _narrow(before) + text + " " * _narrow(after) if text else text
+    ),
     "slice": lambda value, start=0, end=None: value[start:end],
     "eq": lambda one, *others: any(one == other for other in others),
     "ne": lambda one, other: one != other,
@@ -288,6 +304,13 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 
 
 # ---------------------------------------------------------------- reading
+
+
+def _unquoted(word: str) -> str:
+    try:
+        return str(_json.loads(word))
+    except ValueError:
+        raise _Wrong(f"unterminated or invalid quoted string {word}") from None
 
 
 class _Tokens:
@@ -352,8 +375,10 @@ class _Tokens:
     def operand(self) -> _Expression:
         kind, word = self.take()
         if kind == "string":
-            return _Constant(word[1:-1] if word[0] == "`" else _json.loads(word))
+            return _Constant(word[1:-1] if word[0] == "`" else _unquoted(word))
         if kind == "number":
+            if len(word) > _LONGEST:
+                raise _Wrong(f"bad number syntax: {word[:_LONGEST]}…")
             return _Constant(float(word) if "." in word else int(word))
         if kind == "field":
             variable, _, names = word.partition(".")
@@ -384,6 +409,8 @@ class Template:
             self._nodes = self._read(text)
         except _Wrong as wrong:
             raise Refused(f"template parsing error: template: :1: {wrong}") from None
+        except RecursionError:
+            raise Refused("template parsing error: template: :1: nested too deeply") from None
 
     def __call__(self, value: Any) -> str:
         """The template filled in. Raises Refused for a field that is not there."""
@@ -391,6 +418,8 @@ class Template:
             return "".join(_fill(self._nodes, value, {"$": value}))
         except _Wrong as wrong:
             raise Refused(f"template: :1: executing {self.text!r}: {wrong}") from None
+        except RecursionError:
+            raise Refused("template: :1: executing: nested too deeply") from None
 
     def _read(self, text: str) -> list[_Node]:
         root: list[_Node] = []

@@ -7,6 +7,7 @@ Docker's (and Go's) clock stands for "never".
 import time
 
 from mydocker.engine.errors import Refused
+from mydocker.kernel.numbers import decimal
 
 NEVER = "0001-01-01T00:00:00Z"
 _UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9,
@@ -27,9 +28,19 @@ def text(nanoseconds: int) -> str:
 
 
 def number(moment: str) -> int:
-    """Nanoseconds after the epoch of a moment that :func:`text` wrote; 0 for never."""
+    """Nanoseconds after the epoch of a moment that :func:`text` wrote; 0 for never.
+
+    0 for any other text, too: it comes out of files, which may be damaged.
+    """
     if moment == NEVER or not moment:
         return 0
+    try:
+        return _nanoseconds(moment)
+    except ValueError:
+        return 0
+
+
+def _nanoseconds(moment: str) -> int:
     year, month, day = int(moment[:4]), int(moment[5:7]), int(moment[8:10])
     # Days since 1970 by arithmetic (Howard Hinnant's days_from_civil): strptime(3)'s Python half
     # costs a list of 500 containers as much as all the rest of it.
@@ -74,6 +85,8 @@ def duration(written: str) -> int:
     parts = re.findall(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)", written)
     if not parts or "".join(n + unit for n, unit in parts) != written:
         raise Refused(f'invalid duration "{written}"', "Write it as 10s, 5m or 1h30m")
+    if sum(float(n) * _UNITS[unit] for n, unit in parts) >= 1 << 63:
+        raise Refused(f'invalid duration "{written[:50]}"', "It is too long")
     return sum(int(float(n) * _UNITS[unit]) for n, unit in parts)
 
 
@@ -87,7 +100,10 @@ def moment(written: str) -> int:
 
     if re.fullmatch(r"\d+(\.\d+)?", written):
         seconds, _, rest = written.partition(".")
-        return int(seconds) * 10**9 + int(rest.ljust(9, "0")[:9] or 0)
+        whole_seconds = decimal(seconds, 1 << 33)
+        if whole_seconds is None:
+            raise Refused(f"invalid time {written[:50]!r}", "Write 2026-01-31T12:00:00Z")
+        return whole_seconds * 10**9 + int(rest.ljust(9, "0")[:9] or 0)
     if re.fullmatch(r"\d{4}-\d{2}-\d{2}.*", written):
         whole, rest = written, "0"
         if found := re.fullmatch(r"(.*T\d{2}:\d{2}:\d{2})\.(\d+)(.*)", written):
