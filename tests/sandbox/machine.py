@@ -23,6 +23,8 @@ class Sandbox:
     def __init__(self, steps: Path) -> None:
         self.steps = steps
         self.private = False
+        # The machine's own network, for a test that has to reach others by it.
+        self.outside = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         # On the disk and not on a tmpfs: readers keep their images on a disk too.
         prefix = f"{_PREFIX}{os.getpid()}-"
         self.directory = Path(tempfile.mkdtemp(prefix=prefix, dir="/var/tmp"))
