@@ -53,7 +53,7 @@ _OPTIONS = [
         "log_opts",
         multiple=True,
         metavar="KEY=VALUE",
-        help="max-size=10m, max-file=3: when the log is full, and how many are kept.",
+        help="max-size=10m, max-file=3: size and number of log files. Default: 20m, 5.",
     ),
     click.option("--no-healthcheck", is_flag=True, hidden=True, expose_value=False),
 ]

@@ -222,10 +222,11 @@ def _driver(options: Mapping[str, Any]) -> str:
 
 
 def _rotation(options: Mapping[str, Any]) -> tuple[int, int]:
-    """``(bytes of a file, number of files)`` of ``--log-opt max-size=…``, ``max-file=…``."""
+    """``--log-opt max-size=…``, ``max-file=…`` as ``log_size`` and ``log_files`` of a Config."""
     from mydocker.cgroups.limits import memory
 
     told = _pairs(options.get("log_opts") or ())
+    asked = "max-size" in told
     size, files = told.pop("max-size", "-1"), told.pop("max-file", "1")
     if told:
         raise Refused(f"unknown log opt '{next(iter(told))}' for json-file log driver")
@@ -235,4 +236,6 @@ def _rotation(options: Mapping[str, Any]) -> tuple[int, int]:
         raise Refused(f"max-size: invalid size: '{size}'")
     if size == "-1" and int(files) > 1:
         raise Refused("max-size must be set when max-file is greater than 1", "--log-opt max-size=")
-    return -1 if size == "-1" else int(memory(size) or 0), int(files)
+    if size == "-1":
+        return (0 if asked else -1), 1
+    return int(memory(size) or 0), int(files)

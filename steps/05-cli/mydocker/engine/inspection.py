@@ -80,7 +80,9 @@ def _option(config: Config, name: str, default: Any = None) -> Any:
 def _host_config(config: Config) -> Json:
     """What the command line asked of the machine; Docker's names and units."""
     log = {}
-    if config.log_size >= 0:
+    if config.log_size == 0:
+        log = {"max-size": "-1"}
+    elif config.log_size > 0:  # what is applied though nobody asked is not shown
         log = {"max-file": str(config.log_files), "max-size": str(config.log_size)}
     return {
         "Binds": list(_option(config, "volumes", ())) or None,
