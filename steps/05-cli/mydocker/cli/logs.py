@@ -41,13 +41,17 @@ def logs(
         since=moment(since) if since else 0,
         until=moment(until) if until else 0,
         follow=follow,
+        pause=sys.stdout.flush,
     )
     for line in lines:
-        stream = sys.stderr if line.stream == "stderr" else sys.stdout
         text = f"{line.time} {line.text}" if timestamps else line.text
-        stream.buffer.write(_bytes(text))
-        if follow:
-            stream.flush()
+        data = _bytes(text)
+        if line.stream == "stderr":  # where both are the terminal, in the order of the log
+            sys.stdout.flush()
+            sys.stderr.buffer.write(data)
+            sys.stderr.flush()
+        else:
+            sys.stdout.buffer.write(data)
 
 
 def _bytes(text: str) -> bytes:
