@@ -325,7 +325,7 @@ def thaw_command(name: str) -> None:
 @click.argument("name")
 @explain_option
 def kill_command(name: str) -> None:
-    """Kill all processes of a group; none forks away."""
+    """Kill all processes of a group; none can fork away."""
     killed = freezer.kill(_our_living(name))
     click.echo(f"killed: {len(killed)}")
 

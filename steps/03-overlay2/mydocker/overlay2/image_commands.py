@@ -39,7 +39,7 @@ class _Images(click.Group):
 
 
 @click.group(cls=_Images, invoke_without_command=True, subcommand_metavar="[REPOSITORY[:TAG]]")
-@click.option("-a", "--all", "every", is_flag=True, help="As without: no image is hidden.")
+@click.option("-a", "--all", "every", is_flag=True, help="Changes nothing: no image is hidden.")
 @click.option("-q", "--quiet", is_flag=True, help="Only the ids.")
 @click.option(
     "-f",
@@ -216,7 +216,7 @@ def byte_bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
 
 @click.command()
 @click.argument("names", metavar="IMAGE...", nargs=-1, required=True)
-@click.option("-f", "--force", is_flag=True, help="Also if containers or other names refer to it.")
+@click.option("-f", "--force", is_flag=True, help="Even if containers or other names refer to it.")
 @root_option
 def rmi(names: Sequence[str], force: bool, root: str) -> int:
     """Remove names of images, and images without any name left."""

@@ -145,7 +145,7 @@ def _each(names: tuple[str, ...], action: Callable[[str], str]) -> int:
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @explain_option
 def prune(force: bool) -> None:
-    """Remove all networks nobody is on, and mend the others."""
+    """Remove all networks without containers, and repair the others."""
     if not force:
         click.confirm("This removes all networks that no container is on. Go on?", abort=True)
     for removed in networks.prune(_store()):

@@ -9,9 +9,9 @@ from mydocker.cli.store import containers
 
 
 @click.command()
-@click.option("-f", "--follow", is_flag=True, help="And what it will write, until it ends.")
+@click.option("-f", "--follow", is_flag=True, help="Follow what it writes, until it ends.")
 @click.option("-n", "--tail", default="all", metavar="N", help="Only the last N lines.")
-@click.option("--since", metavar="TIME", help="From then on: a time, or 10m for ten minutes ago.")
+@click.option("--since", metavar="TIME", help="Since then: a time, or 10m for ten minutes ago.")
 @click.option("--until", metavar="TIME", help="Up to then.")
 @click.option("-t", "--timestamps", is_flag=True, help="When each line was written.")
 @click.option("--details", is_flag=True, hidden=True)

@@ -102,7 +102,7 @@ def binary(number: float) -> str:
 
 
 @click.command()
-@click.option("--since", metavar="TIME", help="From then on: a time, or 10m for ten minutes ago.")
+@click.option("--since", metavar="TIME", help="Since then: a time, or 10m for ten minutes ago.")
 @click.option("--until", metavar="TIME", help="Up to then, and then end.")
 @click.option("-f", "--filter", "written", multiple=True, metavar="KEY=VALUE",
               help="container=NAME, event=die, image=NAME, label=KEY.")  # fmt: skip

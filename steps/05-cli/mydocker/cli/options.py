@@ -44,7 +44,7 @@ _OPTIONS = [
         metavar="POLICY",
         help="no, always, unless-stopped, on-failure[:N]: when to start it again.",
     ),
-    click.option("--stop-signal", metavar="SIGNAL", help="How stop asks it to end: SIGTERM."),
+    click.option("--stop-signal", metavar="SIGNAL", help="What stop sends. Default: SIGTERM."),
     click.option(
         "--stop-timeout",
         type=int,

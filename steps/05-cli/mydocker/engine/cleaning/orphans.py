@@ -119,7 +119,7 @@ def _remove_unlocked(fd: int, path: str) -> None:
         flock(fd, LOCK_EX | LOCK_NB)
         files.remove_tree(path, why="its remover was killed")
     except BlockingIOError:
-        return  # he lives
+        return  # the one that removes it is alive
     except KernelError as error:
         if error.errno != errno.ENOENT:
             raise
