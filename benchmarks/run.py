@@ -28,7 +28,7 @@ stack_layers(3)
 
 from peers import PEERS, Mydocker, Peer, quiet_environment  # noqa: E402
 
-from mydocker.kernel import links, syscalls  # noqa: E402
+from mydocker.kernel import loopback, syscalls  # noqa: E402
 
 Row = dict[str, float | None]
 
@@ -37,7 +37,7 @@ def enter_private_place() -> None:
     """Own mount and network namespaces."""
     syscalls.unshare(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWNET)
     syscalls.mount("none", "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
-    links.set_up("lo")
+    loopback.set_up("lo")
     syscalls.mount("tmpfs", "/run", "tmpfs", 0, "mode=755")  # no socket of a tool that runs here
 
 

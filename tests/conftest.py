@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--steps", default=str(ROOT / "steps"), help="the copy of the steps to test")
+    parser.addoption("--all", action="store_true", help="also the tests that take long")
     parser.addoption("--seed", default="", help="the values that tests plant come from this text")
     parser.addoption("--tell", default="", help="a file that tells what each test did, as it does")
 
@@ -26,8 +27,10 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.register_profile("untimed", deadline=None)
     hypothesis.settings.load_profile("untimed")
     steps = Path(config.getoption("--steps")).resolve()
-    sys.path[:0] = [str(step) for step in sorted(steps.glob("[0-9][0-9]-*"))]
+    layers = [*sorted(steps.glob("[0-9][0-9]-*")), ROOT / "learn"]
+    sys.path[:0] = [str(layer) for layer in layers]
     config.addinivalue_line("markers", "root: needs root's privileges; skipped without them")
+    config.addinivalue_line("markers", "long: takes minutes; left out without --all")
     if tell := config.getoption("--tell"):
         config.pluginmanager.register(Teller(Path(tell)))
     config.stash[SANDBOX] = Sandbox(steps)
@@ -42,6 +45,10 @@ SANDBOX = pytest.StashKey[Sandbox]()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--all"):
+        long = [item for item in items if item.get_closest_marker("long")]
+        items[:] = [item for item in items if item not in long]
+        config.hook.pytest_deselected(items=long)
     if config.stash[SANDBOX].private:
         return
     skip = pytest.mark.skip(reason="cannot make namespaces here: run the suite as root")

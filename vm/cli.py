@@ -101,6 +101,7 @@ def settings_parser() -> argparse.ArgumentParser:
     add("--cache", type=Path, default=Path(CACHE), help=f"for the image (default: {CACHE})")
     add("--mirror", help=f"to build the image from (default: as apt here, or {MIRROR})")
     add("--build", action="store_true", help="only make the image")
+    add("--no-build", action="store_true", help="make and install nothing: fail if it is missing")
     add("--console", type=Path, metavar="FILE", help="keep the console's log in FILE")
     return options
 
@@ -141,6 +142,16 @@ def install_missing(tools: dict[str, str]) -> None:
         raise VmError(f"apt-get could not install {' '.join(packages)}: {' '.join(last)}")
 
 
+def need(tools: dict[str, str], folder: Path) -> None:
+    """Raises VmError if QEMU or the image are not here."""
+    missing = [tool for tool in tools if tool.startswith("qemu") and not shutil.which(tool)]
+    if missing or not folder.exists():
+        what = (
+            f"{missing[0]} is not installed" if missing else f"there is no image in {folder.parent}"
+        )
+        raise VmError(f"{what}; make it once, with a network: sudo ./mydocker vm --build")
+
+
 def mirror_of_apt() -> str:
     """Where apt takes Debian's packages from: this machine may reach no other mirror.
 
@@ -164,6 +175,8 @@ def run(options: argparse.Namespace, command: list[str]) -> int:
     tools = TOOLS | {processor.qemu: processor.qemu_package}
     if image.is_foreign(options.arch):
         tools[foreign.INTERPRETERS[options.arch]] = foreign.PACKAGE
+    if options.no_build:
+        need(tools, image.of_repository(options.cache, options.arch).folder)
     install_missing(tools)
     made = image.ready(options.cache, options.mirror or mirror_of_apt(), options.arch)
     if options.build:

@@ -16,6 +16,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from pathlib import Path
 from vm import foreign, initrd, lifeline, pip_configuration, recipe, repository
 from vm.errors import VmError
 
+LOOK = 0.2  # seconds between two looks for a signal, or for what is waited for
 KEPT = 3  # images: so that going back and forth between two branches costs nothing
 
 
@@ -49,9 +51,14 @@ def say(message: str) -> None:
     print(f"vm: {message}", file=sys.stderr, flush=True)
 
 
+def of_repository(cache: Path, machine: str) -> Image:
+    """The image for this repository, whether it is in the cache or not."""
+    return Image(cache / f"image-{recipe.image_key(repository.ROOT, machine)}")
+
+
 def ready(cache: Path, mirror: str, machine: str) -> Image:
     """The image for this repository, built now if it is not in the cache."""
-    image = Image(cache / f"image-{recipe.image_key(repository.ROOT, machine)}")
+    image = of_repository(cache, machine)
     if image.folder.exists():
         os.utime(image.folder)  # the least recently used are removed first
         return image
@@ -59,12 +66,33 @@ def ready(cache: Path, mirror: str, machine: str) -> Image:
         raise VmError("the image has to be built, which needs root: run it with sudo once")
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two builds at once: the second waits and finds it
+        _hold(lock.fileno())  # two builds at once: the second waits and finds it
         if not image.folder.exists():
             say(f"building the image in {cache} (the first time, a few minutes)")
             _remove_old(cache)
             _run_apart(cache, image.folder, mirror, machine, lock.fileno())
     return image
+
+
+def _hold(lock: int) -> None:
+    """Ask again and again: a signal that came just before a wait without end would be lost."""
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(LOOK)
+
+
+def _end_of(process: subprocess.Popen[bytes]) -> int:
+    """Its exit code; asked for again and again, for the same reason."""
+    try:
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return process.wait(LOOK)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
 
 
 def _run_apart(cache: Path, folder: Path, mirror: str, machine: str, lock: int) -> None:
@@ -73,11 +101,11 @@ def _run_apart(cache: Path, folder: Path, mirror: str, machine: str, lock: int) 
     command += ["--mount-proc", "--kill-child=KILL", sys.executable, "-m", "vm.image"]
     command += [str(cache), str(folder), mirror, machine]
     # The builder holds the lock too: as long as one of its processes lives, nobody else builds.
-    done = subprocess.run(
+    builder = subprocess.Popen(
         command, cwd=repository.ROOT, stdin=subprocess.DEVNULL, pass_fds=[lock],
-        preexec_fn=lifeline.die_with_parent, check=False,
+        preexec_fn=lifeline.die_with_parent,
     )  # fmt: skip
-    if done.returncode != 0:
+    if _end_of(builder) != 0:
         raise VmError(f"the image could not be built (full log: {cache}/build.log)")
 
 

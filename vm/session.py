@@ -17,6 +17,7 @@ from vm import recipe, wire
 from vm.errors import Crashed, VmError
 from vm.machine import Machine
 
+LOOK = 0.2  # seconds between two looks for a signal
 ESCAPE = b"\x1d"  # Ctrl-], as in telnet: leaves a machine that no longer answers
 
 ENVIRONMENT = {
@@ -67,7 +68,8 @@ class Session:
     def _next_kind(self, deadline: float) -> bytes:
         """The kind of the next frame, or b"" when the time is over."""
         while (left := deadline - time.monotonic()) > 0:
-            ready, _, _ = select.select([self._port], [], [], left)
+            # In steps: a signal that comes just before a wait is heard only when that ends.
+            ready, _, _ = select.select([self._port], [], [], min(left, LOOK))
             if ready:
                 for kind, _ in self._frames.feed(self._receive()):
                     return kind

@@ -203,7 +203,7 @@ import json
 import subprocess
 
 from mydocker.overlay2.diff import contents
-from mydocker.overlay2.listing import size as sized
+from mydocker.overlay2.image_list import size as sized
 from rich import print as show
 from rich.tree import Tree
 

@@ -23,7 +23,7 @@ room
 # needs root
 import psutil
 
-from mydocker.kernel import commands
+from mydocker.kernel import programs
 from mydocker.network.membership import inside
 
 
@@ -43,7 +43,7 @@ shell(f"nsenter --net=/proc/{red}/ns/net ip -brief address")
 
 # %% tags=["bridge"]
 # needs root
-commands.ip_batch(
+programs.ip_batch(
     f"""\
 link add br0 address 02:00:00:00:00:01 type bridge
 address add 10.1.0.1/24 dev br0
@@ -56,7 +56,7 @@ link set dev veth-blue up
 )
 for pid, address in ((red, "10.1.0.2"), (blue, "10.1.0.3")):
     with inside(pid):
-        commands.ip_batch(f"address add {address}/24 dev eth0\nlink set dev eth0 up\n")
+        programs.ip_batch(f"address add {address}/24 dev eth0\nlink set dev eth0 up\n")
 shell("ip -brief link")
 shell("bridge link | sed 's/state.*//'")
 
@@ -78,8 +78,8 @@ from workbench import drawings, packets
 # IPv6 would send its own greetings in between.
 for pid in (red, blue):
     with inside(pid):
-        commands.ip_batch("link set dev eth0 addrgenmode none\naddress flush dev eth0 scope link\n")
-        commands.ip_batch("neighbour flush all\n")
+        programs.ip_batch("link set dev eth0 addrgenmode none\naddress flush dev eth0 scope link\n")
+        programs.ip_batch("neighbour flush all\n")
 
 places = [("red eth0", red, "eth0"), ("veth-red", None, "veth-red")]
 places += [("veth-blue", None, "veth-blue"), ("blue eth0", blue, "eth0")]
@@ -134,7 +134,7 @@ my_guess = ...  # an address, as "10.1.0.2"
 # %%
 # needs root
 world = machine()
-commands.ip_batch(
+programs.ip_batch(
     f"""\
 link add wan0 type veth peer name eth0 netns {world}
 link set dev wan0 addrgenmode none
@@ -143,14 +143,14 @@ link set dev wan0 up
 """
 )
 with inside(world):
-    commands.ip_batch(
+    programs.ip_batch(
         "link set dev eth0 addrgenmode none\naddress add 203.0.113.9/24 dev eth0\n"
         "link set dev eth0 up\n"
     )
 with inside(red):
-    commands.ip_batch("route add default via 10.1.0.1\n")
+    programs.ip_batch("route add default via 10.1.0.1\n")
 shell("sysctl -qw net.ipv4.ip_forward=1 || echo 1 > /proc/sys/net/ipv4/ip_forward")
-commands.nft(
+programs.nft(
     """
     table ip notebook {
       chain leaving {

@@ -20,7 +20,7 @@ def main() -> None:
     sys.path.insert(0, os.path.abspath(f"{__file__}/../../../steps"))
     from layers import stack
 
-    stack(5)
+    stack(5, "learn")
     from mydocker.kernel import syscalls
 
     pid, directory, group, disposable = sys.argv[1:]

@@ -19,7 +19,7 @@ from mydocker.cgroups.cgroup import Cgroup
 from mydocker.cgroups.hierarchy import Machine
 from mydocker.cgroups.limits import Limits
 from mydocker.container.processes import myself
-from mydocker.kernel import links, syscalls
+from mydocker.kernel import loopback, syscalls
 from mydocker.kernel.errors import Failure
 from workbench import guardian, recorded
 from workbench.stacked import ROOT
@@ -100,7 +100,7 @@ def _enter() -> Room:
     syscalls.unshare(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWNET | syscalls.CLONE_NEWUTS)
     syscalls.mount("none", "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
     syscalls.sethostname(HOST)
-    links.set_up("lo")
+    loopback.set_up("lo")
     os.environ.update(
         MYDOCKER_ROOT=f"{room.directory}/root",
         MYDOCKER_RUN=f"{room.directory}/run",

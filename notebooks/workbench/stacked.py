@@ -10,5 +10,5 @@ _handler = signal.getsignal(signal.SIGINT)
 sys.path.insert(0, str(ROOT / "steps"))
 from layers import stack  # noqa: E402
 
-stack(5)
+stack(5, "learn")
 signal.signal(signal.SIGINT, _handler)  # "interrupt" of a notebook is for the cell

@@ -12,16 +12,15 @@ from typing import Any
 import click
 
 from mydocker.container.commandline import LazyGroup, default_run, explain_option, finish, main
+from mydocker.container.order import in_order
 from mydocker.container.running import new_identifier, run
 from mydocker.namespaces.options import (
-    clone_flags,
-    namespace_flags,
     namespace_options,
-    namespace_parts,
-    proc_parts,
+    namespaces_from,
     process_from_here,
     process_options,
 )
+from mydocker.namespaces.specification import namespace_parts, proc_parts
 
 group = LazyGroup(
     "main.py",
@@ -41,11 +40,10 @@ group = LazyGroup(
 @click.argument("command", nargs=-1, required=True)
 def run_command(command: tuple[str, ...], **options: Any) -> None:
     """Run COMMAND in new namespaces: those that are named, or all of them."""
-    identifier = new_identifier()
-    flags = namespace_flags(options)
-    parts = [*namespace_parts(options, flags, identifier), *proc_parts(flags)]
+    identifier, asked = new_identifier(), namespaces_from(options)
     process = process_from_here(options, command)
-    finish(run(process, clone_flags(flags), parts, run_directory=default_run()))
+    parts = in_order([*namespace_parts(asked, identifier), *proc_parts(asked)])
+    finish(run(process, asked.clone_flags, parts, run_directory=default_run()))
 
 
 if __name__ == "__main__":

@@ -11,18 +11,18 @@ from typing import Any
 
 import click
 
-from mydocker.cgroups.options import cgroups_options, cgroups_parts
+from mydocker.cgroups.options import cgroups_options, limits_from
+from mydocker.cgroups.part import limit_parts
 from mydocker.container.commandline import LazyGroup, default_run, explain_option, finish, main
+from mydocker.container.order import in_order
 from mydocker.container.running import new_identifier, run
 from mydocker.namespaces.options import (
-    clone_flags,
-    namespace_flags,
     namespace_options,
-    namespace_parts,
-    proc_parts,
+    namespaces_from,
     process_from_here,
     process_options,
 )
+from mydocker.namespaces.specification import namespace_parts, proc_parts
 
 _COMMANDS = "attach create freeze get hierarchies kill remove set stats subsystems thaw tree"
 
@@ -41,17 +41,18 @@ group = LazyGroup(
 @click.argument("command", nargs=-1, required=True)
 def run_command(command: tuple[str, ...], **options: Any) -> None:
     """Run COMMAND in new namespaces, with limits."""
-    identifier = new_identifier()
-    flags = namespace_flags(options)
-    parts = [
-        *cgroups_parts(options, identifier),
-        *namespace_parts(options, flags, identifier),
-        *proc_parts(flags),
-    ]
+    identifier, asked = new_identifier(), namespaces_from(options)
+    limits = limits_from(options)
     process = process_from_here(options, command)
-    run_directory = default_run()
-    flags = clone_flags(flags)
-    finish(run(process, flags, parts, run_directory=run_directory, identifier=identifier))
+    parts = in_order(
+        [
+            *limit_parts(limits, identifier, options["cgroup_parent"]),
+            *namespace_parts(asked, identifier),
+            *proc_parts(asked),
+        ]
+    )
+    flags, directory = asked.clone_flags, default_run()
+    finish(run(process, flags, parts, run_directory=directory, identifier=identifier))
 
 
 if __name__ == "__main__":

@@ -11,23 +11,22 @@ from typing import Any
 
 import click
 
-from mydocker.cgroups.options import cgroups_options, cgroups_parts
-from mydocker.container.commandline import (
-    LazyGroup,
-    default_run,
-    explain_option,
-    finish,
-    main,
-)
+from mydocker.cgroups.options import cgroups_options, limits_from
+from mydocker.cgroups.part import limit_parts
+from mydocker.container.commandline import LazyGroup, default_run, explain_option, finish, main
+from mydocker.container.order import in_order
 from mydocker.container.running import new_identifier, run
-from mydocker.namespaces.options import clone_flags, namespace_parts, process_options
+from mydocker.namespaces.options import process_options
+from mydocker.namespaces.specification import namespace_parts
+from mydocker.overlay2.images import ImageStore
 from mydocker.overlay2.options import (
-    container_flags,
+    container_namespaces,
     find_image,
     overlay2_options,
-    overlay2_parts,
     overlay2_process,
+    rootfs_from,
 )
+from mydocker.overlay2.specification import root_parts
 
 group = LazyGroup(
     "main.py",
@@ -55,17 +54,19 @@ group = LazyGroup(
 def run_command(name: str, command: tuple[str, ...], **options: Any) -> None:
     """Run COMMAND, or IMAGE's own, with the image as its root directory."""
     identifier, root = new_identifier(), options["root"]
-    flags = container_flags(options)
+    asked, limits = container_namespaces(options), limits_from(options)
     image = find_image(root, name)
-    process = overlay2_process(options, image, command, options["hostname"] or identifier[:12])
-    parts = [
-        *cgroups_parts(options, identifier),
-        *namespace_parts(options, flags, identifier),
-        *overlay2_parts(options, root, identifier, image),
-    ]
-    run_directory = default_run()
-    flags = clone_flags(flags)
-    finish(run(process, flags, parts, run_directory=run_directory, identifier=identifier))
+    process = overlay2_process(options, image, command, asked.name(identifier))
+    layers = ImageStore(root).parents(image.id, image.diff_ids)
+    parts = in_order(
+        [
+            *limit_parts(limits, identifier, options["cgroup_parent"]),
+            *namespace_parts(asked, identifier),
+            *root_parts(rootfs_from(options, image.config), root, identifier, layers),
+        ]
+    )
+    flags, directory = asked.clone_flags, default_run()
+    finish(run(process, flags, parts, run_directory=directory, identifier=identifier))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import sys
 sys.path.insert(0, __file__.rsplit("/", 2)[0])
 from layers import stack
 
-stack(5)
+stack(5, "learn")
 
 from mydocker.cli.main import main
 

@@ -132,6 +132,19 @@ def test_the_root_directory_of_the_process(mydocker: Launcher, sandbox: Sandbox)
     assert entered.stdout == "bin\n"
 
 
+def test_without_the_mounts_the_root_stays_ours(mydocker: Launcher, sandbox: Sandbox) -> None:
+    root = sandbox.directory / "root-of-another"
+    (root / "bin").mkdir(parents=True)
+    shutil.copy("/bin/busybox", root / "bin")
+    busybox = ["chroot", str(root), "/bin/busybox", "sleep", "60"]
+    run = mydocker.start(1, "run", "--mount", "--uts", "-h", "another", *busybox)
+    target = mydocker.inside(run, "busybox")
+    entered = mydocker(
+        1, "enter", "--uts", str(target), "sh", "-c", "uname -n; ls -d /usr", code=None
+    )
+    assert (entered.returncode, entered.stdout) == (0, "another\n/usr\n")
+
+
 GET_DUMPABLE = """
 import ctypes, sys
 from mydocker.kernel import syscalls

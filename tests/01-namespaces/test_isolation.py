@@ -132,6 +132,23 @@ def test_a_fresh_proc_does_not_cover_the_readers(mydocker: Launcher, options: li
         sh("mount", "--make-private", "/proc")
 
 
+@pytest.mark.parametrize("options", [[], ["--mount", "--pid"]], ids=" ".join)
+def test_nothing_in_proc_is_a_device_or_a_program(mydocker: Launcher, options: list[str]) -> None:
+    """As every distribution mounts it: no file of /proc may ever give rights, or run (mount(8))."""
+    told = mydocker(1, "run", *options, "cat", "/proc/self/mountinfo").stdout.splitlines()
+    flags = [line.split()[5].split(",") for line in told if line.split()[4] == "/proc"]
+    assert {"nosuid", "nodev", "noexec"} <= set(flags[-1])  # the last covers those before it
+
+
+def test_inside_a_directory_can_be_bound(mydocker: Launcher, sandbox: Sandbox) -> None:
+    place = sandbox.directory / "bound"
+    place.mkdir()
+    try:
+        mydocker(1, "run", "mount", "--bind", "/usr", str(place))
+    finally:
+        place.rmdir()
+
+
 # ---------------------------------------------------------------- ipc
 
 

@@ -1,10 +1,13 @@
 """Running a command in new namespaces, looked at from outside."""
 
 import os
+import subprocess
+import sys
 
 import psutil
 import pytest
 from sandbox.launcher import Launcher
+from sandbox.machine import Sandbox
 
 from mydocker.namespaces.kinds import KINDS
 
@@ -37,3 +40,24 @@ def test_one_namespace_alone(mydocker: Launcher, option: str) -> None:
     inside = namespaces(mydocker.inside(started, "sleep"))
     outside = namespaces("self")
     assert [kind for kind in inside if inside[kind] != outside[kind]] == [NAMES[option]]
+
+
+API = """
+import sys
+from pathlib import Path
+sys.path[:0] = [str(step) for step in sorted(Path(sys.argv[1]).glob("[0-9][0-9]-*"))]
+from mydocker.container.process import Process
+from mydocker.container.running import run
+process = Process(("env",), {"PATH": "/usr/bin:/bin", "GIVEN": "1"}, input=False)
+sys.exit(run(process, 0, [], run_directory=sys.argv[2]).exit_code)
+"""
+
+
+def test_the_command_gets_the_variables_that_it_is_given_and_no_others(
+    mydocker: Launcher, sandbox: Sandbox
+) -> None:
+    """What our caller has in his environment, a password say, is for us at most."""
+    command = [sys.executable, "-ISc", API, str(mydocker.steps), str(sandbox.run)]
+    environment = mydocker.environment({"SECRET": "word"})
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert sorted(done.stdout.split()) == ["GIVEN=1", "PATH=/usr/bin:/bin"], done.stderr

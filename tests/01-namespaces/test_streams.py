@@ -42,6 +42,16 @@ def test_no_other_descriptor_gets_in(mydocker: Launcher, init: list[str]) -> Non
     assert inside == ["0", "1", "2", "3"], "ls itself has the directory open as 3"
 
 
+@pytest.mark.parametrize("init", [[], ["--init"]], ids=["", "init"])
+def test_nor_do_the_lowest(mydocker: Launcher, init: list[str]) -> None:
+    """As a shell hands them on that has just opened them: 3, 4 and so on, without a gap."""
+    opened = " ".join(f"{number}</etc" for number in range(3, 10))
+    run = " ".join(mydocker.argv(1, "run", *init, "ls", "/proc/self/fd"))
+    done = subprocess.run(["sh", "-c", f"exec {run} {opened}"], capture_output=True, text=True,
+                          env=mydocker.environment())  # fmt: skip
+    assert done.stdout.split() == ["0", "1", "2", "3"], done.stderr
+
+
 def test_nor_do_they_stay_open_in_init(mydocker: Launcher) -> None:
     directory = os.open("/", os.O_RDONLY)
     os.set_inheritable(directory, True)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -19,6 +20,7 @@ from mydocker.cgroups.cgroup import Cgroup
 from mydocker.cgroups.limits import Limits
 from mydocker.cgroups.part import CgroupPart, cgroup_part, disposable_above
 from mydocker.container.parts import rebuilt, saved
+from mydocker.kernel import syscalls
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import replace
 
@@ -132,6 +134,50 @@ def test_kill_without_cgroup_kill(
     )
     assert freezer.kill(group) == [counter.pid]
     assert counter.wait(10) == -9
+
+
+def test_nobody_is_signalled_unless_all_stand_still(
+    group: Cgroup, counter: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a process that forks at that moment leaves a child that is not on the list."""
+    group.create()
+    group.attach(counter.pid)
+    there = os.path.exists
+    monkeypatch.setattr(
+        "mydocker.cgroups.freezer.os.path.exists",
+        lambda path: not str(path).endswith("cgroup.kill") and there(path),
+    )
+    send, stood_still = syscalls.pidfd_send_signal, []
+
+    def looking(*arguments: Any, **named: Any) -> None:
+        stood_still.append(freezer.frozen(group))
+        send(*arguments, **named)
+
+    monkeypatch.setattr(syscalls, "pidfd_send_signal", looking)
+    freezer.kill(group)
+    assert stood_still == [True]
+    assert counter.wait(10) == -9
+
+
+def test_who_got_the_pid_meanwhile_is_spared(
+    group: Cgroup, sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of the group ends, and its pid is another's before it is signalled."""
+    group.create()
+    opened = syscalls.pidfd_open
+    listed = [sleeper.pid]  # who was never in the group
+    monkeypatch.setattr(Cgroup, "processes", lambda self: list(listed))
+
+    def meanwhile(pid: int, *arguments: Any, **named: Any) -> int:
+        listed.clear()  # now the kernel says so, too
+        return opened(pid, *arguments, **named)
+
+    monkeypatch.setattr(syscalls, "pidfd_open", meanwhile)
+    monkeypatch.setattr(Cgroup, "processes_in", lambda self, hierarchy: [])
+    freezer.kill(group)
+    assert listed == []
+    assert sleeper.poll() is None
+    monkeypatch.undo()
 
 
 def test_a_fork_bomb_is_killed(group: Cgroup) -> None:

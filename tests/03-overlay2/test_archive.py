@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sandbox.archives import Tar, tree
 
 from mydocker.kernel.errors import Failure
+from mydocker.overlay2 import notes
 from mydocker.overlay2.archive import UnsafeArchive, unpack
 from mydocker.overlay2.tarformat import DamagedArchive, Reader
 
@@ -176,6 +177,24 @@ def test_a_hard_link_to_itself_loses_nothing(out: Path, archive: Path) -> None:
     assert (out / "a").read_text() == "kept"
 
 
+def test_a_capability_that_cannot_be_kept_is_told(out: Path, archive: Path, tmp_path: Path) -> None:
+    """On a filesystem without attributes: a program that lost its powers would fail much later.
+    What is only a note goes without a word."""
+    capability = {"SCHILY.xattr.security.capability": CAPABILITY.decode("latin-1")}
+    out.mkdir()
+    subprocess.run(["mount", "-t", "ramfs", "none", out], check=True)
+    try:
+        tar = Tar().add("noted", b"x", pax_headers={"SCHILY.xattr.trusted.note": "1"})
+        unpacked(tar.write(archive), out)
+        assert (out / "noted").read_text() == "x"
+        data = Tar().add("able", b"x", pax_headers=capability).bytes()
+        archive.write_bytes(data.replace(CAPABILITY.decode("latin-1").encode(), CAPABILITY))
+        with pytest.raises(Failure, match="cannot unpack 'able': Operation not supported"):
+            unpacked(archive, out)
+    finally:
+        subprocess.run(["umount", out], check=True)
+
+
 # ---------------------------------------------------------------- whiteouts
 
 
@@ -185,7 +204,7 @@ def is_whiteout(path: Path) -> bool:
 
 
 def is_opaque(path: Path) -> bool:
-    return "trusted.overlay.opaque" in os.listxattr(path)
+    return f"{notes.prefix()}opaque" in os.listxattr(path)
 
 
 def test_whiteouts_become_overlayfs_own(out: Path, archive: Path) -> None:
@@ -193,7 +212,7 @@ def test_whiteouts_become_overlayfs_own(out: Path, archive: Path) -> None:
     tar.add("var/lib/new", b"x").add(".wh..wh.plnk").add(".wh.top")
     unpacked(tar.write(archive), out)
     assert is_whiteout(out / "etc/motd") and is_whiteout(out / "top")
-    assert os.getxattr(out / "var/lib", "trusted.overlay.opaque") == b"y"
+    assert os.getxattr(out / "var/lib", f"{notes.prefix()}opaque") == b"y"
     assert not is_opaque(out / "etc")
     assert sorted(os.listdir(out / "var/lib")) == ["new"]
     assert sorted(os.listdir(out)) == ["etc", "top", "var"]
@@ -314,6 +333,7 @@ REFUSED = {
     "loop": (Tar().symlink("l", "l").add("l/x"), "cannot unpack 'l/x'"),
     "long name": (Tar().add("n" * 256), "cannot unpack 'n*': File name too long"),
     "long path": (Tar().add("/".join(["n" * 250] * 20)), "File name too long"),
+    "owner of 50 bits": (Tar(tarfile.GNU_FORMAT).add("x", uid=1 << 50), "an owner, device or name"),
     "root is a file": (Tar().add("/", b"x"), "Not a directory"),
 }
 

@@ -10,7 +10,8 @@ import pytest
 from mydocker.kernel.errors import Failure
 from mydocker.overlay2 import base
 from mydocker.overlay2.base import make_busybox, make_debian, resolve_or_make
-from mydocker.overlay2.images import Image, ImageStore, NoSuchImage
+from mydocker.overlay2.image import Image
+from mydocker.overlay2.images import ImageStore, NoSuchImage
 
 pytestmark = pytest.mark.root
 

@@ -25,11 +25,12 @@ from sandbox.machine import Sandbox
 from mydocker.kernel import syscalls
 from mydocker.kernel.errors import Failure
 from mydocker.overlay2 import digest as digests
-from mydocker.overlay2.changes import apply
+from mydocker.overlay2.image import Image, ImageConfig
 from mydocker.overlay2.image_commands import image, images, import_command, rmi, tag
-from mydocker.overlay2.images import Image, ImageConfig, ImageStore, NewLayer, NoSuchImage, Use
+from mydocker.overlay2.image_list import ago, size
+from mydocker.overlay2.images import ImageStore, NewLayer, NoSuchImage, Use
 from mydocker.overlay2.importing import add_layer, describe, import_archive
-from mydocker.overlay2.listing import ago, size
+from mydocker.overlay2.instructions import apply
 from mydocker.overlay2.reference import InvalidReference, parse
 from mydocker.overlay2.workspace import workspace
 

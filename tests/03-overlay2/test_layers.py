@@ -11,9 +11,10 @@ from sandbox.launcher import Launcher
 from sandbox.machine import Sandbox
 
 from mydocker.kernel.errors import Failure, KernelError
-from mydocker.overlay2.layers import Layer, LayerStore
+from mydocker.overlay2.layer import Layer
+from mydocker.overlay2.layers import LayerStore
 from mydocker.overlay2.mounting import PAGE, OverlayMount, filesystem_of, mount_overlay
-from mydocker.overlay2.part import LayersPart
+from mydocker.overlay2.part import LayersPart, unmount
 
 
 @pytest.fixture
@@ -146,6 +147,46 @@ def test_a_page_of_options() -> None:
     most = max(number for number in range(1, 200) if plan(number).fits)
     assert len(plan(most).options) < PAGE <= len(plan(most + 1).options)
     assert most >= 128  # Docker's limit
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(("length", "fits"), [(PAGE - 1, True), (PAGE, False), (PAGE + 1, False)])
+def test_the_last_byte_of_the_page(place: str, length: int, fits: bool) -> None:
+    """mount(2) wants a zero byte at the end: with 4096 bytes of options the last would be lost, and
+    another layer mounted than was meant."""
+    for name in ("base", "upper", "work", "merged"):
+        os.mkdir(f"{place}/{name}")
+    fixed = len(OverlayMount(place, ("",), "upper", "work", "merged").options)
+    lower: list[str] = []
+    rest = length - fixed
+    while rest > 102:  # so many layers of 100 letters, and one for the rest of the page
+        lower.append(f"{len(lower):0100}")
+        rest -= 101
+    lower.append("x" * rest)
+    for name in lower:
+        os.mkdir(f"{place}/{name}")
+    Path(place, lower[-1], "there").touch()
+    overlay = OverlayMount(place, tuple(lower), "upper", "work", "merged")
+    assert len(overlay.options) == length
+    assert overlay.fits == fits
+    mount_overlay(overlay)  # the longer ones are told layer by layer
+    try:
+        assert os.listdir(f"{place}/merged") == ["there"]
+    finally:
+        subprocess.run(["umount", f"{place}/merged"], check=True)
+
+
+@pytest.mark.root
+def test_a_mount_behind_a_link_stays(place: str) -> None:
+    """What is unmounted is what lies there, and not what a link leads to."""
+    os.mkdir(f"{place}/other")
+    os.symlink("other", f"{place}/merged")
+    subprocess.run(["mount", "-t", "tmpfs", "none", f"{place}/other"], check=True)
+    try:
+        unmount(f"{place}/merged")
+        assert os.path.ismount(f"{place}/other")
+    finally:
+        subprocess.run(["umount", f"{place}/other"], check=True)
 
 
 def kernel() -> tuple[int, ...]:

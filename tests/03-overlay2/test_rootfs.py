@@ -2,17 +2,21 @@
 
 import io
 import os
+import re
 import stat
 import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from sandbox.launcher import Launcher
 from sandbox.machine import Sandbox
 from sandbox.patience import patience
+
+from mydocker.overlay2 import rootfs
 
 pytestmark = pytest.mark.root
 
@@ -114,6 +118,44 @@ def test_the_way_out_of_a_chroot_leads_nowhere(mydocker: Launcher, tmp_path: Pat
     assert seen == set(os.listdir(process / "root"))
 
 
+def test_below_the_root_lies_no_other(mydocker: Launcher, sandbox: Sandbox) -> None:
+    """A root that was only moved over the old one can be taken away again, and there is the host.
+
+    Who enters a mount namespace stands in what is its root, and not in what a chroot made of it.
+    """
+    process = running(mydocker)
+    namespace = os.open(process / "ns/mnt", os.O_RDONLY)
+    try:
+        assert uncovered(namespace, sandbox.directory) == "the host's files are not there"
+    finally:
+        os.close(namespace)
+
+
+def uncovered(mount_namespace: int, place: Path) -> str:
+    """Is the host's ``place`` there, once the uppermost mount at the root of a mount namespace was
+    taken away? (What the kernel has booted from may be: an empty directory on most machines.)"""
+    from mydocker.kernel import syscalls
+    from mydocker.kernel.errors import KernelError
+
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            syscalls.setns(mount_namespace, syscalls.CLONE_NEWNS)
+            with suppress(KernelError):  # the root itself cannot be taken away
+                syscalls.umount2("/", syscalls.MNT_DETACH)
+            syscalls.setns(mount_namespace, syscalls.CLONE_NEWNS)
+            there = "there" if place.exists() else "not there"
+            os.write(writing, f"the host's files are {there}".encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with open(reading) as pipe:
+        told = pipe.read()
+    os.waitpid(child, 0)
+    return told
+
+
 @pytest.mark.parametrize("options", [(), ("--userns", "private")])
 def test_dev_holds_six_harmless_devices(mydocker: Launcher, options: tuple[str, ...]) -> None:
     dev = running(mydocker, *options) / "root/dev"
@@ -183,6 +225,12 @@ def test_the_kernels_switches_cannot_be_turned(
     assert "ro" in found["/sys"][1]
     assert "rw" in found["/proc"][1]
     assert {"nosuid", "nodev", "noexec"} <= found["/proc"][1] & found["/sys"][1]
+
+
+def test_what_this_kernel_has_not_is_hidden_all_the_same() -> None:
+    """Not every kernel has each of them (sysrq-trigger, acpi): so the plan is looked at, too."""
+    assert {f"/{name}" for name in HIDDEN} <= set(rootfs.MASKED)
+    assert {f"/{name}" for name in SWITCHES} <= set(rootfs.READ_ONLY)
 
 
 def test_the_cgroup_tree_is_shown_on_a_machine_with_v2_alone(
@@ -270,6 +318,105 @@ def test_an_image_whose_mount_points_are_links_stays_inside(
     refused = mydocker(3, "run", "-v", f"{data}:/away", "linked", "sh", "-c", "true", code=125)
     assert "/away in the container: cannot be made" in refused.stderr
     assert list(victim.iterdir()) == []
+
+
+KERNELS = {
+    "proc": "/proc",
+    "in proc": "/proc/self",
+    "round about": "../../../proc/sys",
+    "sys": "/sys",
+    "in sys": "/sys/fs",
+    "root": "/",
+}
+
+
+@pytest.mark.parametrize("leads_to", KERNELS)
+def test_a_link_to_what_tells_of_the_machine_is_no_mount_point(
+    mydocker: Launcher,
+    import_image: Callable[[str, dict[str, str]], None],
+    tmp_path: Path,
+    leads_to: str,
+) -> None:
+    """What was found is refused, whatever was written: else /proc would be a volume's directory,
+    which other containers change while we hide things in it."""
+    image = "to-" + leads_to.replace(" ", "-")
+    import_image(image, {"x": KERNELS[leads_to]})
+    for options in (
+        ["-v", f"{tmp_path}:/x"],
+        ["--tmpfs", "/x"],
+        ["--mount", f"type=bind,source={tmp_path},target=/x,readonly"],
+        *([["-v", f"{tmp_path}:/x/new/deep"]] if leads_to != "root" else []),
+    ):
+        refused = mydocker(3, "run", *options, image, "busybox", "ls", code=125)
+        assert len(refused.stderr.splitlines()) == 1
+        assert re.match(r"mydocker: /x\S* in the container: is ", refused.stderr)
+        assert "the kernel's" in refused.stderr or "is the root itself" in refused.stderr
+
+
+def test_an_image_whose_proc_is_a_link(
+    mydocker: Launcher, import_image: Callable[[str, dict[str, str]], None]
+) -> None:
+    for name in ("proc", "sys"):
+        import_image(f"linked-{name}", {name: "tmp"})
+        refused = mydocker(3, "run", f"linked-{name}", "true", code=125)
+        assert refused.stderr.startswith(f"mydocker: /{name} in the container: Too many levels")
+        assert "must have a directory" in refused.stderr
+
+
+def test_what_may_be_mounted_in_proc(mydocker: Launcher, tmp_path: Path) -> None:
+    """A share of the machine instead of the whole, as lxcfs(1) makes it; and /sys, asked for."""
+    (tmp_path / "cpuinfo").write_text("one processor")
+    options = ["-v", f"{tmp_path}/cpuinfo:/proc/cpuinfo", "-v", "/sys/fs:/sys/fs:ro"]
+    done = mydocker(3, "run", *options, "busybox", "cat", "/proc/cpuinfo")
+    assert done.stdout == "one processor"
+
+
+def test_what_hides_is_the_null_device(tmp_path: Path) -> None:
+    """CVE-2025-31133: were it another file, it would be in the container, to be written to."""
+    from mydocker.kernel import syscalls
+    from mydocker.kernel.errors import Failure
+    from mydocker.overlay2 import rootfs
+
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root/file").touch()
+    (tmp_path / "no-null").write_text("of the host")
+    child = os.fork()
+    if child == 0:
+        try:
+            syscalls.unshare(syscalls.CLONE_NEWNS)
+            syscalls.mount("none", "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
+            root = rootfs.Root(str(tmp_path / "root"))
+            syscalls.mount(str(tmp_path / "no-null"), "/dev/null", None, syscalls.MS_BIND)
+            try:
+                rootfs._mask(root, "/file")
+            except Failure as failure:
+                os._exit(0 if "is not the null device" in str(failure) else 2)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_no_value_goes_to_what_covers_proc(tmp_path: Path) -> None:
+    """CVE-2025-52881: a write to /proc reaches the kernel, or nobody."""
+    from mydocker.kernel import files, syscalls
+    from mydocker.kernel.errors import KernelError
+
+    cover = tmp_path / "cover"
+    cover.write_text("")
+    child = os.fork()
+    if child == 0:
+        try:
+            syscalls.unshare(syscalls.CLONE_NEWNS)
+            syscalls.mount("none", "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
+            syscalls.mount(str(cover), "/proc/self/comm", None, syscalls.MS_BIND)
+            try:
+                files.write("/proc/self/comm", "astray")
+            except KernelError:
+                os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert cover.read_text() == ""
 
 
 def test_looking_up_goes_on_while_others_rename(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import pytest
 from sandbox.launcher import Launcher
 
 from mydocker.kernel.errors import Failure
-from mydocker.overlay2.environment import PATH, environment, read_env_file
-from mydocker.overlay2.user import Identity, look_up
+from mydocker.overlay2.environment import PATH, environment, given, read_env_file
+from mydocker.overlay2.user import Identity, _lines, look_up
 
 PASSWD = [
     ["root", "x", "0", "0", "root", "/root", "/bin/sh"],
@@ -51,6 +51,9 @@ def test_look_up(user: str, identity: Identity) -> None:
         (":ann", "unable to find user "),
         ("-1", "unable to find user -1"),
         ("4294967296", "unable to find user 4294967296"),
+        ("1" * 5000, "unable to find user 1111"),
+        ("0:" + "1" * 5000, "unable to find group 1111"),
+        ("²", "unable to find user ²"),
     ],
 )
 def test_look_up_fails(user: str, said: str) -> None:
@@ -60,8 +63,8 @@ def test_look_up_fails(user: str, said: str) -> None:
 
 def test_environment_in_layers() -> None:
     host = {"HERE": "h", "PATH": "/host", "SECRET": "s"}
-    given = ["A=2", "HERE", "NOT_THERE", "EMPTY=", "EQUAL=a=b"]
-    assert environment(["A=1", "B=1"], "box", given, host) == {
+    texts = ["A=2", "HERE", "NOT_THERE", "EMPTY=", "EQUAL=a=b"]
+    assert environment(["A=1", "B=1"], "box", given(texts, host)) == {
         "PATH": PATH,
         "HOSTNAME": "box",
         "A": "2",
@@ -70,9 +73,9 @@ def test_environment_in_layers() -> None:
         "EMPTY": "",
         "EQUAL": "a=b",
     }
-    assert environment(["PATH=/image"], "", ["B"], host) == {"PATH": "/image"}
+    assert environment(["PATH=/image"], "", given(["B"], host)) == {"PATH": "/image"}
     with pytest.raises(Failure, match="-e =x"):
-        environment([], "", ["=x"], host)
+        given(["=x"], host)
 
 
 def test_env_file(tmp_path: Path) -> None:
@@ -156,3 +159,51 @@ def test_working_directory(mydocker: Launcher) -> None:
 def test_an_unknown_user(mydocker: Launcher) -> None:
     failed = mydocker(3, "run", "-u", "nobody-here", "busybox", "true", code=125)
     assert "-u nobody-here: unable to find user nobody-here" in failed.stderr
+
+
+# ---------------------------------------------------------------- files that are none
+
+
+def written(directory: Path, kind: str) -> str:
+    """An /etc/passwd as a hostile or broken image may have it."""
+    path = directory / "passwd"
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "circle":
+        path.symlink_to(path)
+    elif kind in ("/proc/self/mem", "/dev/zero", "/proc/self/fd/{fd}", "/none"):
+        path.symlink_to(kind.format(fd=os.open("/etc/passwd", os.O_RDONLY)))
+    else:
+        path.write_bytes(FILES[kind])
+    return str(path)
+
+
+USABLE = b"ann:x:1000:1001:,,,:/home/ann:/bin/sh\n"
+FILES = {
+    "digits": b"big:x:" + b"9" * 5000 + b":0:::\nzeros:x:" + b"0" * 5000 + b":0:::\n" + USABLE,
+    "group": b"big:x:0:" + b"9" * 5000 + b":::\n" + USABLE,
+    "huge": USABLE + b"a" * (64 << 20),
+    "binary": bytes(range(256)) * 16 + b"\n" + USABLE,
+    "separators": b"a\x0b:x:0:0:::\nb\xe2\x80\xa8c:x:1:1:::\n" + USABLE,
+    "one line": b":" * 100_000 + b"\n" + USABLE,
+}
+NONE = ["directory", "fifo", "circle", "/none", "/proc/self/mem", "/dev/zero", "/proc/self/fd/{fd}"]
+
+
+@pytest.mark.parametrize("kind", NONE)
+def test_what_is_no_file_has_no_lines(tmp_path: Path, kind: str) -> None:
+    assert _lines(written(tmp_path, kind)) == []
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_lines_that_cannot_be_used_are_left_out(tmp_path: Path, kind: str) -> None:
+    found = _lines(written(tmp_path, kind))
+    assert look_up("ann", found, found) == Identity(1000, 1001, (), "/home/ann")
+    assert {line[0] for line in found} <= {"ann", "a\x0b", "b\u2028c"}
+
+
+def test_only_the_beginning_of_a_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "passwd").write_bytes(b"#" * (2 << 20) + b"\n" + USABLE)
+    assert _lines(str(tmp_path / "passwd")) == []

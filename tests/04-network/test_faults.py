@@ -25,9 +25,10 @@ from mydocker.container.process import Process
 from mydocker.container.running import new_identifier, run as start
 from mydocker.kernel import syscalls, trace
 from mydocker.kernel.errors import Failure
-from mydocker.network.endpoints import Attachment
+from mydocker.network.attachment import Attachment
 from mydocker.network.part import NetworkPart
-networks, publish = words[0].split(","), words[1].split(",") if words[1] else []
+from mydocker.network.ports import parse
+networks, publish = words[0].split(","), parse(words[1]) if words[1] else []
 identifier = new_identifier()
 attachments = [Attachment(network) for network in networks]
 part = NetworkPart(identifier, identifier[:12], root, run, attachments, publish)

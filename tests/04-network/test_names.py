@@ -1,12 +1,16 @@
 """Containers find each other by name; the three files in /etc."""
 
 import os
+import random
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
 import pytest
 from sandbox.launcher import Launcher, eventually
+from sandbox.patience import patience
 from sandbox.wires import HOST, Wires
 
 from mydocker.network import names
@@ -96,6 +100,11 @@ def upstream(wires: Wires) -> Iterator[str]:
         while not stop.is_set():
             try:
                 message, client = udp.recvfrom(4096)
+                # First what somebody sends who guesses the id: it is answered as another question.
+                false = names.parse(message)
+                assert false is not None
+                guessed = bytes([message[0] ^ 1]) + names.answer(false, ["198.51.100.6"])[1:]
+                udp.sendto(guessed, client)
                 udp.sendto(answer(message), client)
             except TimeoutError:
                 pass
@@ -126,6 +135,7 @@ def upstream(wires: Wires) -> Iterator[str]:
 
 
 def test_the_rest_is_asked_of_others(wires: Wires, blue: str, upstream: str) -> None:
+    """And what somebody answers who only guesses the id of our question is not believed."""
     _, asking = wires.container("--net", "blue", "--dns", upstream)
     assert wires.resolve(asking, blue, "example.com") == ["192.0.2.7"]
     query = b"\x12\x34\x01\x00\0\x01\0\0\0\0\0\0\x07example\x03com\0\0\x01\0\x01"
@@ -136,6 +146,86 @@ def test_the_rest_is_asked_of_others(wires: Wires, blue: str, upstream: str) -> 
     )
     shown = wires.do(asking, "python3", "-c", program, blue, query.hex()).stdout
     assert bytes.fromhex(shown.strip()).endswith(bytes([192, 0, 2, 7]))
+
+
+# Sends each datagram of its input, a line of hexadecimal digits, and the same over TCP; then asks
+# for a name until the answer with its own id is there, or two seconds passed.
+FLOOD = """
+import socket, struct, sys
+server, name = sys.argv[1:]
+packets = [bytes.fromhex(line) for line in sys.stdin]
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.connect((server, 53))
+for packet in packets:
+    udp.send(packet)
+for start in range(0, len(packets), 20):
+    with socket.create_connection((server, 53), 3) as tcp:
+        try:
+            for packet in packets[start:start + 20]:
+                tcp.sendall(struct.pack("!H", len(packet)) + packet)
+        except OSError:
+            pass
+labels = b"".join(bytes([len(p)]) + p.encode() for p in name.split("."))
+question = b"\\xab\\xcd\\x01\\0\\0\\x01" + bytes(6) + labels + b"\\0\\0\\x01\\0\\x01"
+udp.settimeout(2)
+for _ in range(10):
+    udp.send(question)
+    try:
+        while (said := udp.recv(4096))[:2] != question[:2]:
+            continue
+    except TimeoutError:
+        continue
+    print(said.hex())
+    break
+"""
+HEADER = "1234 0100 0001 0000 0000 0000 "
+PTR_AND_END = "00 000c 0001"
+DEADLY = [
+    HEADER + "02 6666 " * 32 + "03 697036 04 61727061 " + PTR_AND_END,  # ff.ff.….ip6.arpa
+    HEADER + "02 3078 " * 32 + "03 697036 04 61727061 " + PTR_AND_END,  # 0x.0x.….ip6.arpa
+    HEADER + "01 b2 " * 32 + "03 697036 04 61727061 " + PTR_AND_END,  # a digit only for Unicode
+    HEADER + "03 323536 " * 4 + "07 696e2d61646472 04 61727061 " + PTR_AND_END,
+    HEADER + "01 00 " * 4 + "07 696e2d61646472 04 61727061 " + PTR_AND_END,
+    HEADER + "c0 0c " + PTR_AND_END,
+    HEADER + "40 " + "61" * 64 + PTR_AND_END,
+    HEADER + "3f",
+    HEADER,
+    "00",
+    "1234 8180 0001 0001 0000 0000 00 0001 0001",  # an answer
+    "1234 7900 0001 0000 0000 0000 00 0001 0001",  # an opcode that nobody knows
+]
+
+
+def test_no_packet_ends_the_server(wires: Wires, blue: str) -> None:
+    _, web = wires.container("--net", "blue", "--name", "web")
+    server = processes("mydocker-dns")
+    flood(wires, web, blue, [packet.replace(" ", "") for packet in DEADLY])
+    randomly = random.Random(os.urandom(4).hex())
+    packets = [bytes.fromhex(packet) for packet in DEADLY]
+    flood(wires, web, blue, [mutated(randomly, packets).hex() for _ in range(1000)])
+    assert wires.resolve(web, blue, "web") == [wires.address(web)]
+    assert processes("mydocker-dns") == server, "the same one, which was never started again"
+
+
+def flood(wires: Wires, where: int, server: str, packets: list[str]) -> None:
+    argv = wires.command(where, sys.executable, "-ESsc", FLOOD, server, "web")
+    said = subprocess.run(
+        argv, input="\n".join(packets), capture_output=True, text=True, timeout=patience(60)
+    )
+    assert said.stdout, f"no answer any more, after {packets[:20]}: {said.stderr}"
+    assert bytes.fromhex(said.stdout.strip()).endswith(socket.inet_aton(wires.address(where)))
+
+
+def mutated(randomly: random.Random, packets: list[bytes]) -> bytes:
+    """One of the packets with some bytes changed, left out, or put in."""
+    packet = bytearray(randomly.choice(packets))
+    for _ in range(randomly.randint(0, 6)):
+        place = randomly.randint(0, len(packet))
+        put_in = bytes(
+            randomly.choices([*range(256), 0, 12, 63, 64, 192], k=randomly.randint(0, 3))
+        )
+        packet[place : place + randomly.randint(0, 3)] = put_in
+    return bytes(packet)
 
 
 def test_an_internal_network_asks_nobody(wires: Wires, network: Launcher, upstream: str) -> None:

@@ -86,6 +86,7 @@ def test_remove(wires: Wires, network: Launcher) -> None:
         (["--subnet", "10.5.0.0/24", "--ip-range", "10.6.0.0/25", "x"], "not within"),
         (["--driver", "macvlan", "x"], "unknown driver"),
         (["-o", "colour=blue", "x"], "unknown option"),
+        (["-o", "bridge.name", "x"], "-o bridge.name: not KEY=VALUE"),
         (["-o", "mtu=12", "x"], "not an MTU"),
         (["-o", "bridge.name=much-too-long-a-name", "x"], "not a name of a link"),
         (["-o", "bridge.name=lo", "x"], "is there already"),

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mydocker.kernel.errors import Failure
-from mydocker.network import addresses, etc, firewall, host, ipam, links, names, ports
+from mydocker.network import addresses, etc, firewall, host, ipam, links, names, ports, small_dns
 from mydocker.network.addresses import Subnet, Taken
+from mydocker.network.attachment import PortBinding
 from mydocker.network.store import Endpoint, Network, Published, Store
 
 BLUE = Network(
@@ -155,6 +156,17 @@ def test_a_range(tmp_path: Path) -> None:
     assert [reserve(tmp_path, c, ip_range=ip_range) for c in "ab"] == ["10.0.0.4", "10.0.0.5"]
     with pytest.raises(Failure, match=r"10\.0\.0\.4/31"):
         reserve(tmp_path, "c", ip_range=ip_range)
+    for written in ("10.0.0.252/30", "10.0.0.128/25", "10.0.0.0/24"):  # up to the last address
+        place = tmp_path / written.replace("/", "-")
+        place.mkdir()
+        whole, upper, given = Subnet.parse("10.0.0.0/24"), Subnet.parse(written), ["10.0.0.1"]
+        with pytest.raises(Failure, match="no address is left"):
+            while True:
+                owner = f"o{len(given)}"
+                given.append(ipam.reserve(str(place), whole, given[0], owner, lambda owner: True,
+                                          ip_range=upper))  # fmt: skip
+        assert given.pop(0) == "10.0.0.1" and given[-1] == "10.0.0.254"
+        assert not {"10.0.0.0", "10.0.0.1", "10.0.0.255"} & set(given)
     six = Subnet.parse("fd00:86::/120")  # few, so that they may be listed
     found = ipam.reserve(str(tmp_path), six, "fd00:86::1", "six", lambda owner: True)
     assert found == "fd00:86::2"
@@ -228,13 +240,6 @@ def test_an_endpoint_is_read_as_it_was_written(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- DNS
 
 
-@given(st.binary(max_size=80))
-def test_no_message_breaks_the_parser(message: bytes) -> None:
-    question = names.parse(message)
-    if question is not None:
-        names.answer(question, ["10.0.0.1"])
-
-
 def query(name: str, kind: int) -> bytes:
     labels = b"".join(bytes([len(p)]) + p.encode() for p in name.split("."))
     header = b"\x12\x34\x01\x00\0\x01\0\0\0\0\0\0"
@@ -274,6 +279,35 @@ def test_question_and_answer() -> None:
     assert b"Web\x04Blue" in said, "as it came: some clients vary the case on purpose"
 
 
+def test_what_a_client_wants_of_us_comes_back_to_it() -> None:
+    """Recursion desired and the opcode; not what else is in the flags (RFC 1035, 4.1.1)."""
+    for flags, said in ((0x0100, 0x8180), (0x0000, 0x8080), (0x2900, 0xA980), (0x06FF, 0x8080)):
+        message = bytearray(query("web", names.A))
+        message[2:4] = flags.to_bytes(2, "big")
+        question = names.parse(bytes(message))
+        assert question is not None
+        assert int.from_bytes(names.answer(question, ["10.0.0.1"])[2:4], "big") == said
+        refused = names.refusal(question, names.NO_SUCH_NAME)
+        assert int.from_bytes(refused[2:4], "big") == said | 3
+
+
+def test_a_label_has_63_bytes_and_a_name_255() -> None:
+    longest = ".".join(["a" * 63] * 3 + ["a" * 61])
+    for name, good in (("a" * 63, True), ("a" * 64, False), ("a" * 255, False), ("\xc0", False)):
+        assert (names.parse(query(name, names.A)) is not None) == good, name
+    assert names.parse(query(longest, names.A)) is not None
+    assert names.parse(query(longest + "a", names.A)) is None, "256 bytes with its lengths"
+    assert names.parse(query(".".join(["a"] * 200), names.A)) is None
+
+
+def test_a_name_that_dns_cannot_tell_is_left_out() -> None:
+    """A container's name may be longer than a label."""
+    question = names.parse(query("1.0.86.10.in-addr.arpa", names.PTR))
+    assert question is not None
+    said = names.answer_names(question, ["a" * 64 + ".blue", "web.blue", ".".join(["ab"] * 99)])
+    assert [data for *_, data in records(said)] == [b"\x03web\x04blue\0"]
+
+
 def test_a_long_answer_is_cut_over_udp_and_whole_over_tcp() -> None:
     question = names.parse(query("all", names.A))
     assert question is not None
@@ -286,14 +320,49 @@ def test_reverse_names() -> None:
     assert names.asked_address("2.0.86.10.in-addr.arpa") == "10.86.0.2"
     assert names.asked_address("1." + "0." * 29 + "d.f.ip6.arpa") == "fd00::1"
     assert names.asked_address("x.in-addr.arpa") == names.asked_address("web") == ""
+    for digit in ("ff", "0x", "+1", " 1", "1_", "\xb2", "g", ""):
+        for count in (1, 32):
+            labels = [digit] * count + ["0"] * (32 - count)
+            assert names.asked_address(".".join(labels) + ".ip6.arpa") == "", digit
+    for other in ("256", "-1", "1 ", "\0", "\xb2", "0x1", ""):
+        assert names.asked_address(f"{other}.0.86.10.in-addr.arpa") == "", other
+
+
+@pytest.mark.parametrize("message", [b"", bytes(12), bytes(13), b"\xff" * 40, bytes(11) + b"\x3f"])
+def test_the_small_server_ends_with_no_packet(message: bytes) -> None:
+    known = {"red": "10.1.0.2"}
+    said = small_dns.answer(query("red", names.A), known)
+    assert said.endswith(bytes([10, 1, 0, 2]))
+    server, client = Queue([message, query("red", names.A)]), ("192.0.2.1", 1)
+    with pytest.raises(Queue.Empty):
+        small_dns.serve(server, known)  # type: ignore[arg-type]
+    assert server.sent[-1] == (said, client)
+
+
+class Queue:
+    """Datagrams that come, and those that are sent."""
+
+    class Empty(Exception):
+        pass
+
+    def __init__(self, messages: list[bytes]) -> None:
+        self.messages, self.sent = messages, list[tuple[bytes, tuple[str, int]]]()
+
+    def recvfrom(self, size: int) -> tuple[bytes, tuple[str, int]]:
+        if not self.messages:
+            raise Queue.Empty
+        return self.messages.pop(0)[:size], ("192.0.2.1", 1)
+
+    def sendto(self, message: bytes, client: tuple[str, int]) -> None:
+        self.sent.append((message, client))
 
 
 # ---------------------------------------------------------------- forms
 
 
 def test_forms_of_ports() -> None:
-    assert ports.parse("80") == [ports.Wish("", range(0), 80, "tcp")]
-    assert ports.parse("127.0.0.1::80/udp") == [ports.Wish("127.0.0.1", range(0), 80, "udp")]
+    assert ports.parse("80") == [PortBinding(80)]
+    assert ports.parse("127.0.0.1::80/udp") == [PortBinding(80, "udp", "127.0.0.1")]
     assert ports.parse("[::1]:8080:80")[0].ip == "::1"
     assert ports.parse("0.0.0.0:8080:80")[0].ip == ""
     pairs = [(w.hosts[0], w.container) for w in ports.parse("8000-8002:90-92")]

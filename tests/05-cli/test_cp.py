@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 from sandbox.archives import Tar, tree
 from sandbox.containers import Containers
+from sandbox.machine import Sandbox
+
+from mydocker.kernel import beneath
+from mydocker.kernel.files import remove_tree
 
 pytestmark = pytest.mark.root
 SLEEP = ("busybox", "sleep", "1000")
@@ -41,6 +45,7 @@ def test_a_tree_there_and_back(
     for name, facts in tree(files).items():
         assert kept[name][0] == facts[0], name
         assert kept[name][2:5] == facts[2:5], name
+    assert (tmp_path / "back/second").samefile(tmp_path / "back/below/file")
     if not running:
         docker("start", "one")
     assert docker("exec", "one", "cat", "/srv/below/file").stdout == "text\n"
@@ -101,6 +106,70 @@ def test_no_link_leads_out_of_the_container(docker: Containers, tmp_path: Path) 
         docker("cp", f"one:{place}", f"{tmp_path}/stolen", code=1)
     assert os.listdir(outside) == ["secret"]
     assert not (tmp_path / "stolen").exists()
+
+
+def deep(top: Path, depth: int, name: bytes) -> None:
+    """A file so many directories below, whose path is longer than the kernel takes in one."""
+    top.mkdir()
+    fd = os.open(top, os.O_PATH)
+    for _ in range(depth):
+        os.mkdir(name, dir_fd=fd)
+        below = os.open(name, os.O_PATH, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    os.close(os.open("file", os.O_WRONLY | os.O_CREAT, dir_fd=fd))
+    os.close(fd)
+
+
+def test_a_tree_of_any_depth(docker: Containers, sandbox: Sandbox) -> None:
+    # A copy that recurses does not get so far down, and the path is longer than the kernel takes.
+    # Deeper, Python's own removal would fail, by which the next suite sweeps up if this is killed.
+    place = sandbox.directory / "deep"
+    place.mkdir()
+    top, name, depth = place / "top", b"directory", 600
+    deep(top, depth, name)
+    docker.run("--name", "one", *SLEEP)
+    try:
+        docker("cp", str(top), "one:/srv")
+        docker("cp", "one:/srv", f"{place}/back")
+        fd = os.open(place / "back", os.O_PATH)
+        found = beneath.descend(fd, b"/".join([name] * depth))
+        assert os.listdir(found) == ["file"]
+        os.close(found)
+        os.close(fd)
+        with open(place / "out.tar", "wb") as file:
+            done = docker.start("cp", "one:/srv", "-", stdout=file)
+            assert done.wait(60) == 0
+        with tarfile.open(place / "out.tar") as tar:
+            assert tar.getnames()[-1].count("/") == depth + 1
+    finally:
+        remove_tree(str(place))
+    docker("rm", "-f", "one")
+
+
+def test_holes_stay_holes(docker: Containers, tmp_path: Path) -> None:
+    sparse = tmp_path / "sparse"
+    with sparse.open("wb") as file:
+        file.seek(5 << 30)
+        file.write(b"middle")
+        file.truncate(10 << 30)
+    docker.run("--name", "one", *SLEEP)
+    docker("cp", str(sparse), "one:/srv")
+    docker("cp", "one:/srv", f"{tmp_path}/back")
+    with open(tmp_path / "back", "rb") as file:
+        file.seek(5 << 30)
+        assert file.read(8) == b"middle\0\0"
+    status = (tmp_path / "back").stat()
+    assert status.st_size == 10 << 30 and status.st_blocks * 512 < 1 << 20
+    said = docker("exec", "one", "du", "-k", "/srv").stdout
+    assert int(said.split()[0]) < 1024
+
+
+def test_a_file_of_proc_has_what_it_says(docker: Containers, tmp_path: Path) -> None:
+    """It says that it is empty, and is not."""
+    docker.run("--name", "one", *SLEEP)
+    docker("cp", "one:/proc/1/comm", f"{tmp_path}/name")
+    assert (tmp_path / "name").read_text() == "sleep\n"
 
 
 def test_what_is_not_there(docker: Containers, tmp_path: Path) -> None:

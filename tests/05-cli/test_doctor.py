@@ -1,16 +1,20 @@
 """``mydocker doctor``: what it says of this machine, and of machines that lack something."""
 
+import errno
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sandbox.launcher import Launcher
 from sandbox.machine import Sandbox
 
+from mydocker.engine.doctor import kernel
 from mydocker.engine.doctor.network import dropping_tables
+from mydocker.kernel.errors import KernelError
 
 DOCKERS = """\
 table ip filter {
@@ -127,6 +131,28 @@ def test_no_user_namespaces(mydocker: Launcher) -> None:
     checks = {c["name"]: c for subject in json.loads(done.stdout).values() for c in subject}
     assert checks["user namespace"]["state"] == "warning"
     assert "max_user_namespaces" in checks["user namespace"]["fix"]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(("check", "opened"), [("_terminal", "ptmx"), ("_device", "null")])
+def test_why_what_was_made_cannot_be_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: str, opened: str
+) -> None:
+    """The kernel's answer is told: no pty is left, or the disk is mounted nodev."""
+    really = os.open
+
+    def refused(path: str, *arguments: Any, **named: Any) -> int:
+        if str(path).endswith(f"/{opened}"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return really(path, *arguments, **named)
+
+    monkeypatch.setattr(os, "open", refused)
+    try:
+        with pytest.raises(KernelError, match="No space left on device") as caught:
+            getattr(kernel, check)(str(tmp_path))
+    finally:
+        subprocess.run(["umount", str(tmp_path)], capture_output=True)
+    assert caught.value.errno == errno.ENOSPC
 
 
 def test_a_table_that_drops_what_is_forwarded() -> None:

@@ -88,3 +88,29 @@ def test_top(docker: Containers) -> None:
     assert [row.split(None, 1)[1] for row in rows[1:]] == ["sleep 1000", "sleep 997"]
     assert psutil.Process(int(rows[1].split()[0])).name() == "sleep"
     assert "Couldn't find PID field" in docker("top", "one", "-o", "args", code=1).stderr
+
+
+ODD = {
+    "directory": "mkdir {path}",
+    "fifo": "mkfifo {path}",
+    "memory": "ln -s /proc/self/mem {path}",
+    "device": "ln -s /dev/zero {path}",
+    "descriptor": "ln -s /proc/self/fd/3 {path}",
+    "circle": "ln -s {path} {path}",
+    "digits": "printf 'big:x:%05000d:%05000d:::\\nroot:x:0:0:::\\n' 9 9 > {path}",
+    "binary": "head -c 100000 /dev/urandom > {path}",
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_whatever_is_in_the_place_of_passwd_and_group(docker: Containers, kind: str) -> None:
+    """One enters all the same, and a name that is not there is one clear line."""
+    name = docker.run("busybox", "sleep", "1000")
+    for path in ("/etc/passwd", "/etc/group"):
+        docker("exec", name, "sh", "-c", f"rm -rf {path}; " + ODD[kind].format(path=path))
+    who = ("stat", "-c", "%u:%g", "/proc/self/")  # and not id(1), which reads the files itself
+    assert docker("exec", name, *who).stdout == "0:0\n"
+    assert docker("exec", "-u", "1234:5678", name, *who).stdout == "1234:5678\n"
+    for options in (["-u", "nobody-here"], ["-u", "0:nobody-here"]):
+        failed = docker("exec", *options, name, "true", code=125).stderr
+        assert "nobody-here" in failed and "unable to find" in failed and failed.count("\n") == 1

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from sandbox.containers import Containers
-from sandbox.launcher import Launcher
+from sandbox.launcher import Launcher, eventually
 
-from mydocker.engine.logfile import Log
+from mydocker.engine.monitor.logfile import Log
 from mydocker.kernel import syscalls
 from mydocker.network.store import Store
 
@@ -96,3 +96,69 @@ def test_a_data_root_that_is_no_directory(mydocker: Launcher, words: list[str]) 
     assert done.returncode and done.stderr.count("\n") == 1
     assert "/dev/null" in done.stderr and "ot a directory" in done.stderr
     assert "Error" not in done.stderr and "damaged" not in done.stderr
+
+
+@pytest.fixture
+def roomy(tmp_path: Path) -> Iterator[Path]:
+    """A disk with room for an image and what a container writes, and no more."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    syscalls.mount("tmpfs", str(path), "tmpfs", 0, "size=24m")
+    yield path
+    syscalls.umount2(str(path))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["stop -t 0 box", "rm box"],
+        ["kill box", "rm box"],
+        ["rm -f box"],
+        ["restart -t 0 box", "rm -f box"],
+    ],
+    ids=lambda lines: lines[0],
+)
+def test_a_container_that_filled_the_disk_can_be_ended(
+    roomy: Path, mydocker: Launcher, lines: list[str]
+) -> None:
+    """Whatever cannot be written down: it ends, it goes, and what it took is free again."""
+    root = {"MYDOCKER_ROOT": str(roomy)}
+    fill_it = "cat /dev/zero > /full 2> /dev/null; exec sleep 1000"
+    run = ("run", "-d", "--name", "box", "--net", "none", "busybox", "sh", "-c", fill_it)
+    mydocker(5, *run, env=root)
+    try:
+        eventually(lambda: os.statvfs(roomy).f_bavail == 0)
+        fill(roomy)
+        for line in lines:
+            done = mydocker(5, *line.split(), code=None, env=root)
+            beginning = line.startswith("restart")  # it ends it; a start has to be written down
+            assert done.returncode == beginning, (line, done.stderr)
+            assert done.stderr.count("\n") <= 1 and "internal" not in done.stderr, line
+            if line.startswith("rm"):
+                (roomy / "filler").unlink()
+        assert mydocker(5, "ps", "-aq", env=root).stdout == ""
+        mydocker(5, "run", "--rm", "--net", "none", "busybox", "true", env=root)
+    finally:
+        mydocker(5, "rm", "-f", "box", env=root)
+
+
+def test_pause_on_a_full_disk_is_refused_and_nothing_stands_still(
+    roomy: Path, mydocker: Launcher
+) -> None:
+    root = {"MYDOCKER_ROOT": str(roomy)}
+    run = ("run", "-d", "--name", "box", "--net", "none", "busybox", "sleep", "1000")
+    mydocker(5, *run, env=root)
+    try:
+        filler = fill(roomy)
+        done = mydocker(5, "pause", "box", code=1, env=root)
+        assert "No space left" in done.stderr and done.stderr.count("\n") == 1
+        assert mydocker(5, "exec", "box", "echo", "goes on", env=root).stdout == "goes on\n"
+        filler.unlink()
+        mydocker(5, "pause", "box", env=root)
+        filler = fill(roomy)
+        done = mydocker(5, "unpause", "box", env=root)
+        assert "not written down" in done.stderr and done.stderr.count("\n") == 1
+        assert mydocker(5, "exec", "box", "echo", "goes on", env=root).stdout == "goes on\n"
+        filler.unlink()
+    finally:
+        mydocker(5, "rm", "-f", "box", env=root)

@@ -28,7 +28,7 @@ from mydocker.engine.images.save import OCI, save
 from mydocker.kernel import syscalls
 from mydocker.kernel.errors import Failure
 from mydocker.overlay2.compression import decompressed
-from mydocker.overlay2.images import Image
+from mydocker.overlay2.image import Image
 
 pytestmark = pytest.mark.root
 

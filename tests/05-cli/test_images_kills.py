@@ -23,7 +23,7 @@ import pytest
 from sandbox.archives import Tar
 from sandbox.trees import Place
 
-from mydocker.engine import leftover, pruning
+from mydocker.engine.cleaning import leftover, leftovers
 from mydocker.engine.doctor.store import verify
 from mydocker.engine.images.commit import commit
 from mydocker.engine.images.load import load
@@ -190,9 +190,9 @@ def test_killed_at_a_change_of_the_disk(tmp_path: Path, name: str) -> None:
         code, _ = in_child(work, kill_at=k)
         assert code == -signal.SIGKILL, f"at {k} of {last}"
         verify(root, full=True)
-        healed = pruning.prune(where)
+        healed = leftovers.prune(where)
         assert healed.failures == (), f"at {k} of {last}"
-        assert pruning.find(where) == [] and os.listdir(f"{root}/tmp") == [], f"at {k} of {last}"
+        assert leftovers.find(where) == [] and os.listdir(f"{root}/tmp") == [], f"at {k} of {last}"
         verify(root, full=True)
         found = stage.known()
         assert found in (before, after), f"at {k} of {last}: {found}"

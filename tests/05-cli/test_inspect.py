@@ -2,6 +2,7 @@
 
 import json
 import os
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,15 @@ def test_the_shape(docker: Containers) -> None:
     assert network["IPAddress"] in docker("exec", "web", "ip", "address").stdout
     assert os.path.isdir(shown["GraphDriver"]["Data"]["UpperDir"])
     assert Path(shown["HostsPath"]).read_text().count(network["IPAddress"]) == 1
+
+
+@pytest.mark.parametrize("cpus", ["2.01", "1.001", "1.1", "0.5", "1"])
+def test_cpus_are_what_was_asked_for(docker: Containers, cpus: str) -> None:
+    """As a float 2.01 is a little less than that."""
+    if float(cpus) > (os.cpu_count() or 1):
+        pytest.skip("this machine has fewer")
+    docker("create", "--name", "one", "--cpus", cpus, "--net", "none", "busybox")
+    assert docker.get("one", "{{.HostConfig.NanoCpus}}") == str(int(Decimal(cpus) * 10**9))
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ import pytest
 from sandbox.containers import Containers
 from sandbox.launcher import Launcher, eventually
 
-from mydocker.engine import logs
-from mydocker.engine.config import LOG_FILES, LOG_SIZE
+from mydocker.engine.looking import logs
+from mydocker.engine.records.config import LOG_FILES, LOG_SIZE
 
 pytestmark = pytest.mark.root
 

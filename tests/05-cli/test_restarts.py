@@ -52,6 +52,37 @@ def test_kill_ends_it_for_good(docker: Containers) -> None:
     assert docker.get("one", "{{.RestartCount}}") == "0"
 
 
+def test_kill_by_its_own_stop_signal_ends_it_for_good(docker: Containers) -> None:
+    """As Docker: who sends the signal that asks it to end has stopped it; another one has not."""
+    trap = "trap 'exit 3' USR1 HUP; echo ready; while :; do sleep 0.05; done"
+    docker.run("--name", "one", "--restart", "always", "--stop-signal", "USR1", "busybox", "sh",
+               "-c", trap)  # fmt: skip
+    eventually(lambda: docker("logs", "one").stdout == "ready\n")
+    docker("kill", "-s", "HUP", "one")
+    eventually(lambda: docker("logs", "one").stdout == "ready\n" * 2)
+    docker("kill", "-s", "USR1", "one")
+    docker.until("one", "{{.State.Status}}", "exited")
+    assert docker.get("one", "{{.RestartCount}} {{.State.ExitCode}}") == "1 3"
+
+
+def test_a_start_by_hand_counts_anew(docker: Containers) -> None:
+    script = "echo x; exit 3"
+    docker.run("--name", "one", "--restart", "on-failure:1", "busybox", "sh", "-c", script)
+    docker.until("one", "{{.RestartCount}} {{.State.Status}}", "1 exited")
+    docker("start", "one")
+    eventually(lambda: docker("logs", "one").stdout == "x\n" * 4, what="tried twice again")
+    docker.until("one", "{{.RestartCount}} {{.State.Status}}", "1 exited")
+
+
+def test_one_with_rm_survives_its_restart_and_goes_with_its_end(docker: Containers) -> None:
+    docker.run("--rm", "--name", "one", "busybox", "sleep", "1000")
+    pid = docker.pid("one")
+    docker("restart", "-t", "0", "one")
+    assert docker.pid("one") != pid
+    docker("stop", "-t", "0", "one")
+    eventually(lambda: docker("ps", "-aq").stdout == "", what="gone with its end")
+
+
 def test_its_process_killed_by_another_starts_again(docker: Containers) -> None:
     import os
     import signal
@@ -64,9 +95,9 @@ def test_its_process_killed_by_another_starts_again(docker: Containers) -> None:
 
 
 def test_the_waits_double_until_it_has_run_for_a_while() -> None:
-    from mydocker.engine.config import Restart
-    from mydocker.engine.monitor import next_start
-    from mydocker.engine.state import State
+    from mydocker.engine.monitor.end import next_start
+    from mydocker.engine.records.config import Restart
+    from mydocker.engine.records.state import State
 
     always, waits = Restart("always"), [0.0]
     while len(waits) < 14:
@@ -96,9 +127,9 @@ def test_the_waits_double_until_it_has_run_for_a_while() -> None:
 def test_which_end_is_the_last(
     policy: str, retries: int, count: int, code: int, stopped: bool, again: bool
 ) -> None:
-    from mydocker.engine.config import Restart
-    from mydocker.engine.monitor import next_start
-    from mydocker.engine.state import State
+    from mydocker.engine.monitor.end import next_start
+    from mydocker.engine.records.config import Restart
+    from mydocker.engine.records.state import State
 
     state = State(stopped=stopped, restart_count=count)
     wait = next_start(Restart(policy, retries), state, code, 1.0, 0.0)

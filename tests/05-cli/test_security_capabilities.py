@@ -187,7 +187,7 @@ def test_exec_has_the_same_and_no_more(mydocker: Launcher, sandbox: Sandbox) -> 
 
 def test_setpriv_sees_what_we_say() -> None:
     """The numbers in the tables are the kernel's: setpriv(1) of util-linux has its own."""
-    from mydocker.engine.security import capabilities
+    from mydocker.security import capabilities
 
     for name in capabilities.NAMES[:37]:  # setpriv's list ends there in older versions
         word = name.removeprefix("CAP_").lower()

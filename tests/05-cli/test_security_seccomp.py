@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from sandbox.inside import PYTHON, need_image, python, status
 from sandbox.launcher import Launcher
 
-from mydocker.engine.security import bpf
-from mydocker.engine.security.capabilities import DEFAULT, NAMES
-from mydocker.engine.security.default_profile import default_profile
-from mydocker.engine.security.profile import (
+from mydocker.kernel.errors import Failure
+from mydocker.security import bpf
+from mydocker.security.capabilities import DEFAULT, NAMES
+from mydocker.security.default_profile import default_profile
+from mydocker.security.profile import (
     ALLOW,
     ERRNO,
     KILL_PROCESS,
@@ -30,8 +31,7 @@ from mydocker.engine.security.profile import (
     Surroundings,
     parse,
 )
-from mydocker.engine.security.syscall_numbers import MACHINES, numbers
-from mydocker.kernel.errors import Failure
+from mydocker.security.syscall_numbers import MACHINES, numbers
 
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 EPERM, ENOSYS = ERRNO | 1, ERRNO | 38
@@ -140,6 +140,19 @@ def test_another_architecture_is_killed(machine: str) -> None:
     program = bpf.compiled(default_profile(DEFAULT), machine)
     for architecture in (0x40000003, 0x40000028, 0):  # i386, ARM, nonsense
         assert answer(program, numbers(machine)["getpid"], (), architecture) == KILL_PROCESS
+
+
+@pytest.mark.parametrize("action", [ALLOW, LOG, EPERM])
+def test_x32_is_no_way_around_a_profile(action: int) -> None:
+    """The numbers of x32 are those of x86_64 with bit 30 set, and reach the same calls: a profile
+    that allows all but some would forbid nothing. They do not exist here, whatever it says."""
+    rules = (Rule(("mount", "read"), KILL_PROCESS), Rule(("getpid",), ALLOW))
+    program = bpf.compiled(Profile(action, rules), "x86_64")
+    named = [numbers("x86_64")[name] for name in ("mount", "getpid")]
+    for number in (*named, 0, 512, 547, 0x3FFFFFFF):
+        x32 = 0x40000000 | number
+        assert answer(program, x32, (), ARCHITECTURES["x86_64"]) == ENOSYS
+    assert answer(program, 0, (), ARCHITECTURES["x86_64"]) == KILL_PROCESS
 
 
 def test_an_unknown_machine_is_one_clear_line() -> None:

@@ -16,8 +16,8 @@ from sandbox.containers import Containers
 from sandbox.launcher import Launcher, eventually
 from sandbox.machine import Sandbox
 
-from mydocker.engine import pruning
-from mydocker.engine.leftover import Place
+from mydocker.engine.cleaning import leftovers
+from mydocker.engine.cleaning.leftover import Place
 from mydocker.kernel import quota
 
 pytestmark = pytest.mark.root
@@ -115,7 +115,7 @@ def test_killed_at_a_request_of_the_limit(limited: Containers, sandbox: Sandbox)
         limited("system", "prune", "-f")
         assert projects() == [], f"killed at {k}"
         eventually(lambda: unused(FIRST))
-        eventually(lambda: pruning.find(Place(root, str(sandbox.run))) == [])
+        eventually(lambda: leftovers.find(Place(root, str(sandbox.run))) == [])
 
 
 def test_without_project_quotas_it_is_an_error(docker: Containers, sandbox: Sandbox) -> None:

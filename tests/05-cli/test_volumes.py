@@ -11,10 +11,10 @@ from sandbox.archives import Tar
 from sandbox.containers import Containers
 from sandbox.machine import Sandbox
 
-from mydocker.engine import pruning
-from mydocker.engine.leftover import Place
-from mydocker.engine.removal import remove
-from mydocker.engine.store import Store
+from mydocker.engine.cleaning import leftovers
+from mydocker.engine.cleaning.leftover import Place
+from mydocker.engine.life.removal import remove
+from mydocker.engine.records.store import Store
 from mydocker.engine.volumes.removing import remove as remove_volume
 from mydocker.engine.volumes.store import VolumeStore
 
@@ -208,7 +208,7 @@ def test_killed_at_every_request(docker: Containers, sandbox: Sandbox, tmp_path:
         done = docker(*words, code=None, env={"MYDOCKER_FAULT": f"kill:{k}"})
         if store.has("vol"):
             assert sorted(os.listdir(store.data("vol"))) == ["x", "y"]
-        pruning.prune(place)
+        leftovers.prune(place)
         for identifier in containers.ids():
             remove(containers, identifier)
         assert os.listdir(sandbox.root / "tmp") == []

@@ -14,9 +14,9 @@ from sandbox.before import Before, at_rest
 from sandbox.launcher import Launcher, eventually
 from sandbox.machine import Sandbox
 
-from mydocker.engine import removal
-from mydocker.engine.state import CREATED
-from mydocker.engine.store import Store
+from mydocker.engine.life import removal
+from mydocker.engine.records.state import CREATED
+from mydocker.engine.records.store import Store
 
 pytestmark = pytest.mark.root
 

@@ -172,7 +172,9 @@ def change(call: Call) -> Iterator[Request]:
     elif name == "mount_setattr":
         attributes = re.search(r"attr_set=([A-Z_|0]+)", arguments[3])
         assert attributes is not None, call
-        yield name, arguments[1], number(arguments[2]), number(attributes.group(1))
+        # By descriptor, with AT_EMPTY_PATH: that is how, not what
+        place, how = arguments[1] or call.paths[0], number(arguments[2])
+        yield name, place, how & ~number("AT_EMPTY_PATH"), number(attributes.group(1))
     elif name in ("sethostname", "setdomainname", "chdir", "chroot", "fsopen"):
         yield name, arguments[0]
     elif name in ("pivot_root",):
@@ -202,7 +204,8 @@ def change_of_file(call: Call, places: Places) -> Iterator[Request]:
     at = name.endswith("at") or name == "renameat2"
     if at and name != "symlinkat":  # the directory first; a path from / has no need of it
         directory, path = call.paths[0], arguments[1]
-        whole = path if path.startswith("/") or not at else f"{directory}/{path}"
+        below = f"{directory.rstrip('/')}/{path}"
+        whole = path if path.startswith("/") or not at else below
         arguments = [whole, *arguments[2:]]
     elif name == "symlinkat":
         arguments = [arguments[0], arguments[2]]

@@ -1,17 +1,21 @@
 """Each step sees its own and lower layers, and nothing of what is built later."""
 
 import ast
+import itertools
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from house.programs import STEPS, run
+from house.programs import ROOT, STEPS, run
 
 FOLDERS = sorted(path.parent for path in STEPS.glob("[0-9][0-9]-*/mydocker"))
+LEARN = ROOT / "learn"  # what teaches stands above all steps
 
-# The dependency rule: a package imports those to its left, and itself.
+# The dependency rule: a room imports those above it in this list, and itself. Late imports count.
+# ARCHITECTURE.md shows the same order, and tests/house/test_architecture.py compares the two.
 ORDER = [
     "kernel",
     "container",
@@ -19,18 +23,38 @@ ORDER = [
     "cgroups",
     "overlay2",
     "network",
-    "engine",
-    "labs",
+    "security",
+    "engine.errors",
+    "engine.words",
+    "engine.records",
+    "engine.trees",
+    "engine.connection",
+    "engine.evidence",
+    "engine.groups",
+    "engine.volumes",
+    "engine.forgetting",
+    "engine.truth",
+    "engine.assembly",
+    "engine.monitor",
+    "engine.life",
+    "engine.copying",
+    "engine.looking",
+    "engine.images",
+    "engine.cleaning",
+    "engine.doctor",
     "cli",
+    "labs",
+    "learn",
 ]
+HOUSES = ("engine",)  # packages that have rooms in them; all others are one room each
 
 # Imports, with only the layers of step N stacked and nobody's site-packages, what it is told to.
 IMPORT_ALL = """
 import sys
-steps, number, *modules = sys.argv[1:]
+steps, number, above, *modules = sys.argv[1:]
 sys.path.insert(0, steps)
 from layers import stack
-stack(int(number))
+stack(int(number), *above.split())
 import importlib, traceback
 failed = 0
 for module in modules:
@@ -53,6 +77,9 @@ def modules(folder: Path) -> dict[str, Path]:
     return found
 
 
+MODULES = {name: path for folder in (*FOLDERS, LEARN) for name, path in modules(folder).items()}
+
+
 def imported(path: Path) -> set[tuple[int, str]]:
     """Every import in a file, with its line: also the late ones, inside of functions."""
     found = set()
@@ -62,19 +89,25 @@ def imported(path: Path) -> set[tuple[int, str]]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: a relative import"
             module = node.module or ""
-            # `from mydocker import kernel` names the package only after the word import.
-            names = [f"{module}.{a.name}" for a in node.names] if module == "mydocker" else [module]
-            found |= {(node.lineno, name) for name in names}
+            for alias in node.names:  # a module may be named only after the word import
+                full = f"{module}.{alias.name}"
+                found.add((node.lineno, full if full in MODULES else module))
     return found
 
 
+def room(module: str) -> str:
+    """`mydocker.kernel.files` is in `kernel`, `mydocker.engine.life.removal` in `engine.life`."""
+    _, package, *rest = module.split(".")
+    return f"{package}.{rest[0]}" if package in HOUSES and rest else package
+
+
 def rank(module: str) -> int:
-    return ORDER.index(module.split(".")[1])
+    return ORDER.index(room(module))
 
 
-def import_with(layers: int, *names: str) -> subprocess.CompletedProcess[str]:
+def import_with(layers: int, *names: str, above: str = "") -> subprocess.CompletedProcess[str]:
     python = [sys.executable, "-I", "-S", "-c", IMPORT_ALL, str(STEPS)]
-    return run(*python, str(layers), *names, env={"MYDOCKER_VENV": sys.prefix})
+    return run(*python, str(layers), above, *names, env={"MYDOCKER_VENV": sys.prefix})
 
 
 def by_name(path: Path) -> str:
@@ -99,6 +132,14 @@ def test_a_step_imports_with_its_own_and_lower_layers(folder: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_what_teaches_stands_above_the_steps_and_no_step_needs_it() -> None:
+    number = int(FOLDERS[-1].name[:2])
+    done = import_with(number, *modules(LEARN), above=LEARN.name)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for module in modules(LEARN):
+        assert import_with(number, module).returncode == 1, f"{module} is in a step"
+
+
 @pytest.mark.parametrize("folder", FOLDERS[1:], ids=by_name)
 def test_lower_steps_do_not_see_a_step(folder: Path) -> None:
     """The check above can fail: what a step adds is not there one step earlier."""
@@ -108,21 +149,67 @@ def test_lower_steps_do_not_see_a_step(folder: Path) -> None:
         assert "ModuleNotFoundError: No module named 'mydocker." in done.stdout
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=by_name)
+def test_every_room_has_its_place_in_the_order() -> None:
+    rooms = {room(module) for module in MODULES} - set(HOUSES)
+    assert sorted(rooms) == sorted(ORDER)
+
+
+@pytest.mark.parametrize("folder", [*FOLDERS, LEARN], ids=by_name)
 def test_imports_point_down(folder: Path) -> None:
-    """Late imports too, which no import of the module alone would show."""
+    """Late imports too, which no import of the module alone would show. So no two rooms need each
+    other, by whatever way round."""
     wrong = []
     for module, path in modules(folder).items():
+        if module in {f"mydocker.{house}" for house in HOUSES}:
+            assert not imported(path), f"{path}: a house's own file is its docstring"
+            continue
         for line, name in imported(path):
             if name.startswith("mydocker.") and rank(name) > rank(module):
                 wrong.append(f"{path}:{line}: {module} imports {name}")
     assert not wrong, "\n".join(wrong)
 
 
+def needs(path: Path, known: set[str]) -> set[str]:
+    """The modules that a file imports, early or late, but for what only a type checker reads."""
+    tree = ast.parse(path.read_text())
+    unread = [node for node in ast.walk(tree) if isinstance(node, ast.If) and _for_types(node)]
+    skipped = {inner for node in unread for statement in node.body for inner in ast.walk(statement)}
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node not in skipped:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= (names & known) or ({node.module or ""} & known)
+    return found
+
+
+def _for_types(node: ast.If) -> bool:
+    return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def circles(imports: dict[str, set[str]]) -> list[str]:
+    """The modules that import themselves, by way of others."""
+    reached = {name: set(needed) for name, needed in imports.items()}
+    for between, name in itertools.product(imports, imports):  # Warshall's algorithm
+        if between in reached[name]:
+            reached[name] |= reached[between]
+    return sorted(name for name, names in reached.items() if name in names)
+
+
+def test_circles_are_seen() -> None:
+    assert not circles({"a": {"b", "c"}, "b": {"c"}, "c": set()})
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == ["a", "b", "c"]
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Neither early nor late: each can be read, and understood, after those that it imports."""
+    paths = {name: path for folder in [*FOLDERS, LEARN] for name, path in modules(folder).items()}
+    assert not circles({name: needs(path, {*paths}) for name, path in paths.items()})
+
+
 @pytest.mark.parametrize("main", sorted(STEPS.glob("*/main.py")), ids=lambda path: path.parent.name)
 def test_a_main_stacks_its_own_number_and_imports_no_later_step(main: Path) -> None:
     number = int(main.parent.name[:2])
-    assert f"stack({number})" in main.read_text()
+    assert re.search(rf"\bstack\({number}\b", main.read_text())
     visible = {m for f in FOLDERS if int(f.name[:2]) <= number for m in modules(f)}
     packages = {".".join(module.split(".")[:2]) for module in visible}
     for line, name in imported(main):
@@ -130,13 +217,50 @@ def test_a_main_stacks_its_own_number_and_imports_no_later_step(main: Path) -> N
             assert ".".join(name.split(".")[:2]) in packages, f"{main}:{line}: imports {name}"
 
 
-def test_the_engine_never_draws() -> None:
-    """A daemon may stand on the engine one day: no click, no rich, no print in it."""
-    for folder in FOLDERS:
-        for module, path in modules(folder).items():
-            if module.startswith("mydocker.engine"):
-                names = {name.split(".")[0] for _, name in imported(path)}
-                assert not names & {"click", "rich"}, f"{path} imports click or rich"
+# Who reads a command line, and draws on a terminal: these packages, and modules of these names.
+READING_ROOMS = {"cli", "labs", "learn"}
+READERS = {"commandline", "commands", "drawing", "image_commands", "options", "root_option"}
+# Imports by plain paths, because layers.py brings click along; says who brought what is forbidden.
+IMPORT_PLAIN = """
+import importlib, sys
+folders, *modules = sys.argv[1:]
+sys.path[:0] = folders.split(":")
+for module in modules:
+    before = set(sys.modules)
+    importlib.import_module(module)
+    for name in sorted({"click", "rich"} & (set(sys.modules) - before)):
+        print(module, "brings", name)
+"""
+
+
+def reads(module: str) -> bool:
+    return module.split(".")[1] in READING_ROOMS or module.split(".")[-1] in READERS
+
+
+def test_what_is_below_the_command_lines_brings_neither_click_nor_rich() -> None:
+    """A daemon is to stand on the engine one day. In a fresh interpreter, by what came along."""
+    below = sorted(module for module in MODULES if not reads(module))
+    folders = ":".join(str(folder) for folder in FOLDERS)
+    done = run(sys.executable, "-E", "-s", "-c", IMPORT_PLAIN, folders, *below)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    one = run(sys.executable, "-E", "-s", "-c", IMPORT_PLAIN, folders, "mydocker.cgroups.options")
+    assert one.stdout == "mydocker.cgroups.options brings click\n", "this test can fail"
+
+
+def test_no_reader_is_imported_from_below_and_nothing_there_prints() -> None:
+    """Late imports, and print: what an import of the module does not show."""
+    wrong = []
+    for module, path in MODULES.items():
+        if reads(module):
+            continue
+        for line, name in imported(path):
+            if name.split(".")[0] in ("click", "rich") or (name in MODULES and reads(name)):
+                wrong.append(f"{path}:{line}: imports {name}")
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Call(func=ast.Name(id="print" | "input" as name)):
+                    wrong.append(f"{path}:{node.lineno}: calls {name}")
+    assert not wrong, "\n".join(wrong)
 
 
 HELLO = """import sys
@@ -153,12 +277,12 @@ print(sorted(p for p in sys.path if "steps" in p), click.__file__)
 
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
-    """A repository of three steps with a module each, and the real layers.py."""
+    """A repository of three steps with a module each, and the real layers.py; no fast_start.py."""
     for name, module in (("01-a", "one"), ("02-b", "two"), ("03-c", "three")):
         package = tmp_path / "steps" / name / "mydocker" / module
         package.mkdir(parents=True)
         (package / "__init__.py").touch()
-    for name in ("layers.py", "snapshot.py", "stand_ins.py"):
+    for name in ("layers.py", "packages.py"):
         (tmp_path / "steps" / name).write_text((STEPS / name).read_text())
     (tmp_path / "steps/02-b/main.py").write_text(HELLO)
     return tmp_path
@@ -233,5 +357,5 @@ def test_the_launcher_of_a_step_imports_click_and_no_more() -> None:
     done = run(*python, stacked, STEPS, env={"MYDOCKER_VENV": sys.prefix})
     assert (alone.stderr, done.stderr) == ("", "")
     ours, theirs = set(done.stdout.split()), set(alone.stdout.split())
-    assert "click" in ours and ours - theirs == {"gc", "layers", "snapshot", "stand_ins"}
+    assert "click" in ours and ours - theirs == {"fast_start", "gc", "layers", "packages"}
     assert len(ours) < len(theirs)

@@ -4,7 +4,9 @@ Names of modules are compared, as `-X importtime` tells them, and never times.
 """
 
 import os
+import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -88,6 +90,24 @@ def test_run_imports_nothing_that_it_does_not_need(main: os.PathLike[str]) -> No
     modules = imported(done.stderr)
     assert "mydocker.container" in modules, "this did not run a container"
     assert not unwanted(modules)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="starts containers, as root")
+@pytest.mark.parametrize("main", MAINS, ids=lambda path: path.parent.name)
+def test_without_what_makes_it_fast_a_start_is_only_slower(main: Path, tmp_path: Path) -> None:
+    """The file may be deleted. That more is imported then shows that it is gone indeed."""
+    steps = tmp_path / "steps"
+    shutil.copytree(STEPS, steps, ignore=shutil.ignore_patterns("__pycache__", "fast_start.py"))
+    copy, number = steps / main.relative_to(STEPS), int(main.parent.name[:2])
+    python, env = [sys.executable, "-E", "-s", "-S"], {"MYDOCKER_VENV": sys.prefix}
+    done = run(*python, "-X", "importtime", copy, *RUN[number], env=env)
+    assert done.returncode == 0, done.stderr
+    modules = imported(done.stderr)
+    assert {"mydocker.container", "inspect", "gettext"} <= modules
+    assert run(*python, copy, "run", "--help", env=env).returncode == 0
+    unknown = run(*python, copy, "runn", env=env)
+    assert (unknown.returncode, unknown.stderr.count("\n")) == (125, 1)
+    assert not list(steps.glob("__pycache__/*.snapshot"))
 
 
 STAND_INS = """

@@ -10,7 +10,9 @@ from house.programs import ROOT, VENV, run
 
 # What is one package is checked as one. The rest has files of one name in several folders (`main`,
 # `conftest`), which mypy refuses to see in one run: each folder has its own.
-PACKAGES = ["mydocker", *(["vm"] if (ROOT / "vm").is_dir() else []), "workbench"]
+PACKAGES = [*(["vm"] if (ROOT / "vm").is_dir() else []), "workbench"]
+# mypy's -p takes the first folder of a namespace package for the whole: all are named.
+LAYERS = [str(path) for path in (*sorted(ROOT.glob("steps/*/mydocker")), ROOT / "learn/mydocker")]
 MAINS = sorted(ROOT.glob("steps/*/main.py"))
 PYTHON = [
     path for top in ("tests", "benchmarks", "chapters") for path in ROOT.glob(f"{top}/**/*.py")
@@ -18,6 +20,7 @@ PYTHON = [
 FOLDERS = sorted({path.parent for path in PYTHON})
 APART = [*([main] for main in MAINS), *(sorted(folder.glob("*.py")) for folder in FOLDERS)]
 RUNS = [
+    LAYERS,
     *(["-p", name] for name in PACKAGES),
     *([str(path.relative_to(ROOT)) for path in files] for files in APART),
     ["notebooks/build.py"],

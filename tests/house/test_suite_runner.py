@@ -10,7 +10,10 @@ import pytest
 from house.programs import ROOT, VENV, run
 
 TEST = "def test_it(request):\n    print('\\nSTEPS', request.config.getoption('steps'))\n"
-CONFTEST = "def pytest_addoption(parser):\n    parser.addoption('--steps')\n"
+CONFTEST = """def pytest_addoption(parser):
+    parser.addoption('--steps')
+    parser.addoption('--all', action='store_true')
+"""
 
 
 @pytest.fixture
@@ -90,6 +93,15 @@ def test_a_copy_of_the_steps_that_is_none(repository: Path, form: list[str]) -> 
     done = suite(repository, *form)
     assert (done.returncode, done.stdout) == (2, "")
     assert "--steps wants a copy of the folder steps/" in done.stderr
+
+
+@pytest.mark.parametrize(("arguments", "told"), [(["--all"], True), ([], False)])
+def test_all(repository: Path, arguments: list[str], told: bool) -> None:
+    test = "def test_it(request):\n    print('\\nALL', request.config.getoption('all'))\n"
+    (repository / "tests/01-one/test_one.py").write_text(test)
+    done = suite(repository, *arguments, "01", "--", "-s")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"ALL {told}\n" in done.stdout
 
 
 def test_the_virtual_environment_is_told_to_the_tests(repository: Path) -> None:

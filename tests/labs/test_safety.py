@@ -25,7 +25,7 @@ JUDGE = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
 from layers import stack
-stack(5)
+stack(5, "learn")
 from mydocker.container.commandline import default_run
 from mydocker.labs import manifest, regions
 from mydocker.labs.judging import Bounds, Suite
@@ -34,8 +34,8 @@ from mydocker.labs.verdicts import Judge
 told = json.load(sys.stdin)
 root = manifest.default_repository()
 course = manifest.load(root)
-bounds = Bounds(seconds=told["seconds"], memory=300 << 20, pids=80)
-judge = Judge(Suite(root, default_run(), bounds))
+bounds = Bounds(told["seconds"], memory=300 << 20, pids=80, disk=told["disk"])
+judge = Judge(Suite(root, default_run(), bounds, canaries=told["canaries"]))
 theirs = regions.bodies(judge.ours)
 theirs = {k: (told["body"],) if k[0] == "2.2" else v for k, v in theirs.items()}
 exercises = [course.exercise(name) for name in told["exercises"]]
@@ -48,7 +48,14 @@ ONLY_THERE = """    import os
 """
 
 
-def judged(body: str, *exercises: str, seconds: float = 30, **environment: str) -> list[list[Any]]:
+def judged(
+    body: str,
+    *exercises: str,
+    seconds: float = 30,
+    canaries: bool = False,
+    disk: int = 2 << 30,
+    **environment: str,
+) -> list[list[Any]]:
     done = subprocess.run(
         [sys.executable, "-ESsc", JUDGE, str(ROOT / "steps")],
         input=json.dumps(
@@ -56,6 +63,8 @@ def judged(body: str, *exercises: str, seconds: float = 30, **environment: str) 
                 "body": ONLY_THERE + body,
                 "exercises": exercises or ["2.2"],
                 "seconds": patience(seconds),
+                "canaries": canaries,
+                "disk": disk,
             }
         ),
         capture_output=True,
@@ -84,7 +93,7 @@ def test_a_stray_mount_a_file_a_name_and_a_daemon(tmp_path: Path) -> None:
     libc.mount(b"none", b"/", None, 0x40000 | 1 << 20, None)  # shared again, with all below it
     if libc.mount(b"none", b"/mnt", b"tmpfs", 0, None) == 0:
         done.append("mount")
-    for place in ("/usr/bin", "/etc", "/root", "/tmp/repository", "/tmp/venv"):
+    for place in ("/usr/bin", "/etc", "/opt", "/tmp/repository", "/tmp/venv"):
         attempt(f"write {{place}}", lambda: open(f"{{place}}/mydocker-{mark}", "w").close())
     for kind in ("memory", "pids", "."):
         attempt("group", lambda: os.mkdir(f"/sys/fs/cgroup/{{kind}}/mydocker-{mark}"))
@@ -146,6 +155,37 @@ def test_who_eats_all_memory_is_stopped() -> None:
     assert outcome == "crash"
 
 
+def test_who_fills_the_disk_is_stopped() -> None:
+    body = """
+    number = 0
+    while True:
+        number += 1
+        with open(f"/var/tmp/{number}", "wb") as file:
+            file.write(bytes(1 << 23))
+            os.fsync(file.fileno())
+"""
+    ((_, outcome, observed, _),) = judged(body, disk=64 << 20)
+    assert outcome == "crash"
+    assert "its files filled the disk" in observed[-1]
+
+
+def test_the_machine_keeps_a_processor_for_itself() -> None:
+    body = """
+    import glob
+    def number(v1, v2, word=0):
+        (path,) = glob.glob(f"/sys/fs/cgroup/*/{v1}") or [f"/sys/fs/cgroup/{v2}"]
+        return int(open(path).read().split()[word])
+    quota = number("cpu.cfs_quota_us", "cpu.max")
+    period = number("cpu.cfs_period_us", "cpu.max", -1)
+    memory = number("memory.limit_in_bytes", "memory.max")
+    raise ValueError(f"told: {quota / period} {memory >> 20} {number('pids.max', 'pids.max')}!")
+"""
+    ((_, _, observed, _),) = judged(body)
+    processors, memory, pids = observed[0].partition("told: ")[2].partition("!")[0].split()
+    assert float(processors) == max(0.9, (os.cpu_count() or 1) - 1)
+    assert (memory, pids) == ("300", "80")
+
+
 def test_what_is_no_python_is_told_with_its_line() -> None:
     ((_, outcome, observed, _),) = judged("    groups = {\n")
     assert outcome == "crash"
@@ -171,7 +211,13 @@ def test_a_check_that_is_asked_to_end_leaves_nothing(tmp_path: Path) -> None:
 
 def begun(tmp_path: Path) -> "subprocess.Popen[str]":
     """A check of what never ends, as soon as its suite runs."""
-    told = {"body": f"{ONLY_THERE}    while True: pass\n", "exercises": ["2.2"], "seconds": 60}
+    told = {
+        "body": f"{ONLY_THERE}    while True: pass\n",
+        "exercises": ["2.2"],
+        "seconds": 60,
+        "canaries": False,
+        "disk": 2 << 30,
+    }
     checking = subprocess.Popen(
         [sys.executable, "-ESsc", JUDGE, str(ROOT / "steps")],
         stdin=subprocess.PIPE,

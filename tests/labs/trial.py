@@ -17,7 +17,7 @@ def main() -> None:
     sys.path.insert(0, str(STEPS))
     from layers import stack
 
-    stack(5)
+    stack(5, "learn")
     print(json.dumps([tried(trial) for trial in json.load(sys.stdin)]))
 
 

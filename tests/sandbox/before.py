@@ -7,8 +7,8 @@ import time
 from sandbox import contract
 from sandbox.machine import Sandbox
 
-from mydocker.engine import pruning
-from mydocker.engine.leftover import Place
+from mydocker.engine.cleaning import leftovers
+from mydocker.engine.cleaning.leftover import Place
 
 
 def files_of(sandbox: Sandbox) -> list[str]:
@@ -53,9 +53,9 @@ class Before:
 
     def prune(self) -> None:
         """Release all leftovers; then there are none."""
-        pruned = pruning.prune(self.place)
+        pruned = leftovers.prune(self.place)
         assert pruned.failures == (), [str(failure) for failure in pruned.failures]
-        found = pruning.find(self.place)
+        found = leftovers.find(self.place)
         assert found == [], [str(leftover) for leftover in (*pruned.released, *found)]
 
 

@@ -8,7 +8,6 @@ of a test becomes is our child (a subreaper), so that the contract sees it.
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,6 +23,8 @@ class Sandbox:
     def __init__(self, steps: Path) -> None:
         self.steps = steps
         self.private = False
+        # The machine's own network, for a test that has to reach others by it.
+        self.outside = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         # On the disk and not on a tmpfs: readers keep their images on a disk too.
         prefix = f"{_PREFIX}{os.getpid()}-"
         self.directory = Path(tempfile.mkdtemp(prefix=prefix, dir="/var/tmp"))
@@ -42,7 +43,7 @@ class Sandbox:
 
         ``sweeping``: not from a PID namespace of our own, where every other suite seems dead.
         """
-        from mydocker.kernel import links, syscalls
+        from mydocker.kernel import loopback, syscalls
         from mydocker.kernel.errors import KernelError
 
         if sweeping:
@@ -56,7 +57,7 @@ class Sandbox:
         syscalls.mount("none", "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
         self._protect()
         self._open()
-        links.set_up("lo")
+        loopback.set_up("lo")
         begin_network()
         self.private = True
 
@@ -80,7 +81,8 @@ class Sandbox:
         """
         from mydocker.kernel import syscalls
 
-        for name, place in (("steps", str(self.steps)), ("venv", sys.prefix)):
+        learn = str(Path(__file__).parents[2] / "learn")
+        for name, place in (("steps", str(self.steps)), ("learn", learn), ("venv", sys.prefix)):
             (self.directory / name).mkdir()
             # MS_REC: single files of a student's copy may be mounted over ours
             flags = syscalls.MS_BIND | syscalls.MS_REC
@@ -132,17 +134,16 @@ def remove(directory: Path) -> None:
     A mounted directory would be emptied where it comes from: so everything is unmounted first, and
     nothing is removed if that fails.
     """
-    from mydocker.kernel import syscalls
+    from mydocker.kernel import files, syscalls
     from mydocker.kernel.errors import KernelError
 
     for point in reversed(_mounted_below(directory)):
         with suppress(KernelError):
             syscalls.umount2(point, syscalls.MNT_DETACH)
     if not _mounted_below(directory):
-        try:
-            shutil.rmtree(directory, ignore_errors=True)
-        except RecursionError:  # a tree of a test that was killed, deeper than Python's stack
-            subprocess.run(["rm", "-rf", "--one-file-system", directory], check=False)
+        with suppress(OSError):  # at any depth, which rmtree cannot
+            files.remove_tree(str(directory))
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _mounted_below(directory: Path) -> list[str]:

@@ -12,10 +12,11 @@ from typing import Any
 
 from sandbox.archives import Tar, tree
 
-from mydocker.engine.config import Config
-from mydocker.engine.creation import create
-from mydocker.engine.store import Store
-from mydocker.overlay2.images import Image, ImageStore
+from mydocker.engine.life.creation import create
+from mydocker.engine.records.config import Config
+from mydocker.engine.records.store import Store
+from mydocker.overlay2.image import Image
+from mydocker.overlay2.images import ImageStore
 from mydocker.overlay2.importing import import_archive
 from mydocker.overlay2.layers import LayerStore
 from mydocker.overlay2.part import LayersPart
@@ -47,13 +48,15 @@ class Place:
 
     def container(self, image: Image, *command: str, **options: Any) -> Config:
         """A container that was created and never ran."""
-        told = _options() | options
-        return create(self.containers, image, image.id, command or ("true",), told)
+        from mydocker.cli.options import configuration
+
+        asked = configuration(image, image.id, command or ("true",), _options() | options)
+        return create(self.containers, asked)
 
     @contextmanager
     def mounted(self, config: Config) -> Iterator[Path]:
         """The container's files, to be read and changed as if it ran."""
-        parents = self.images.layers(self.images.resolve(config.image_id))[::-1]
+        parents = self.images.parents(config.image_id, config.diff_ids)
         part = LayersPart(self.containers.root, config.id, parents, True)
         part.prepare()
         try:

@@ -20,6 +20,7 @@ from mydocker.kernel.errors import Failure, KernelError, place
 from mydocker.kernel.trace import Event
 
 _MAXIMUM = 1 << 17  # bytes of one message; a socket's buffer takes 208 KiB
+_KEYS = 16  # so many things are always told: a message of ours has no more parts
 
 
 class Channel:
@@ -61,9 +62,29 @@ class Channel:
         self._socket.close()
 
 
-def encoded(message: dict[str, Any]) -> bytes:
-    """One message as it goes through the socket."""
-    return json.dumps(message).encode()[:_MAXIMUM]
+def encoded(message: dict[str, Any], maximum: int = _MAXIMUM) -> bytes:
+    """One message as it goes through the socket: whole JSON, whatever it tells of.
+
+    A command's arguments and environment may have megabytes (execve(2)). Of what does not fit, the
+    longest texts and lists are told to their begin; an ellipsis says so.
+    """
+    data, most = json.dumps(message).encode(), 1 << 14
+    while len(data) > maximum and most:
+        data, most = json.dumps(_shortened(message, most)).encode(), most // 2
+    return data
+
+
+def _shortened(value: Any, most: int) -> Any:
+    """``value`` with no text of more than ``most`` characters, no list of more things."""
+    if isinstance(value, str):
+        return value if len(value) <= most else f"{value[:most]}…"
+    if isinstance(value, dict):
+        pairs = list(value.items())[: max(most, _KEYS)]
+        return {_shortened(key, most): _shortened(one, most) for key, one in pairs}
+    if isinstance(value, list | tuple):
+        kept = [_shortened(one, most) for one in value[: max(most, _KEYS)]]
+        return kept if len(kept) == len(value) else [*kept, "…"]
+    return value
 
 
 def pair() -> tuple[Channel, Channel]:

@@ -13,7 +13,7 @@ from mydocker.container import init, terminal
 from mydocker.container.channel import Channel, encoded, error_message, event_message
 from mydocker.container.parts import Part
 from mydocker.container.process import Process
-from mydocker.kernel import syscalls, trace
+from mydocker.kernel import signals, syscalls, trace
 from mydocker.kernel.errors import CANNOT_RUN, NOT_EXECUTABLE, NOT_FOUND, Failure, KernelError
 
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -30,7 +30,7 @@ def become(process: Process, parts: list[Part], channel: Channel) -> NoReturn:
 
 
 def _become(process: Process, parts: list[Part], channel: Channel) -> None:
-    _default_signals()
+    signals.as_in_a_new_program()
     message, _ = channel.receive()  # the host attaches our parts meanwhile
     if message is None:
         return  # the host's side was killed before it could say go
@@ -56,18 +56,6 @@ def _become(process: Process, parts: list[Part], channel: Channel) -> None:
     if process.init:
         init.supervise(lambda: execute(process, channel))
     execute(process, channel)
-
-
-def _default_signals() -> None:
-    """Every signal as it is for a new program, whatever Python, we and our caller did to it.
-
-    What is ignored or blocked stays so through exec: a shell would not die of SIGPIPE, which Python
-    ignores, nor of a SIGINT that a script ignores for its background jobs. Unblocked last: what
-    came while the clone was made must not meet a handler of ours.
-    """
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _reporter(channel: Channel) -> trace.Listener:
@@ -130,8 +118,7 @@ def _execute(process: Process, channel: Channel) -> NoReturn:
     def answer(number: int) -> bytes:
         return encoded(error_message(_explained(KernelError("execve", (path,), number), name)))
 
-    if process.executor is not None:
-        process.executor(path, arguments, environment, channel, answer)
+    process.execute(path, environment, channel, answer)
     try:
         syscalls.execve(path, arguments, environment, why="become the command")
     except KernelError as error:

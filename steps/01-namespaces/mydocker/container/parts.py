@@ -19,11 +19,16 @@ from importlib import import_module
 from typing import Any
 
 from mydocker.kernel.errors import Failure
-from mydocker.kernel.records import asdict
+from mydocker.kernel.records import asdict, fields
 
 
 class Part:
-    """Does nothing in any moment; a subclass, a record, overrides the moments it needs."""
+    """Does nothing in any moment; a subclass, a record, overrides the moments it needs.
+
+    ``stage``: where it stands among the others, one of those in ``container.order``.
+    """
+
+    stage = ""  # without an annotation: it belongs to the class, and is no field of the record
 
     def prepare(self) -> None:
         """On the host, before the process exists."""
@@ -76,15 +81,24 @@ def _saved(part: Part) -> dict[str, Any]:
 
 
 def rebuilt(states: list[dict[str, Any]]) -> list[Part]:
-    """The parts that :func:`saved` wrote, able to release. Raises Failure for an unknown kind."""
+    """The parts that :func:`saved` wrote, able to release. Raises Failure for anything else."""
     return [_rebuilt(state) for state in states]
 
 
 def _rebuilt(state: dict[str, Any]) -> Part:
-    module, _, name = state["part"].partition(":")
+    name = str(state.get("part"))
+    module, _, kind = name.partition(":")
     if not module.startswith("mydocker."):  # the file is ours, but it will not load just anything
-        raise Failure(f"saved part {state['part']}: not one of mydocker's")
-    part = getattr(import_module(module), name)(**state["fields"])
-    if not isinstance(part, Part):
-        raise Failure(f"saved part {state['part']}: not a part")
+        raise Failure(f"saved part {name}: not one of mydocker's")
+    try:
+        found = getattr(import_module(module), kind, None)
+        if not isinstance(found, type) or not issubclass(found, Part):  # before it is called
+            raise Failure(f"saved part {name}: not a part")
+        # A version before ours may have had more fields: what ours needs for its end is among them.
+        known = {key: value for key, value in state["fields"].items() if key in fields(found)}
+        part: Part = found(**known)
+    except ImportError:  # of another version of ours
+        raise Failure(f"saved part {name}: not a part") from None
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise Failure(f"saved part {name}: not what was written there") from None
     return part

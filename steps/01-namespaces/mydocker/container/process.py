@@ -6,7 +6,6 @@ from mydocker.container.channel import Channel
 from mydocker.kernel.records import field, record
 
 Answer = Callable[[int], bytes]
-Executor = Callable[[str, tuple[str, ...], dict[str, str], Channel, Answer], None]
 
 
 @record
@@ -17,10 +16,6 @@ class Process:
     variables; ``directory`` where it starts, "" for wherever it is; ``terminal`` give it a
     terminal of its own (Docker's ``-t``); ``input`` hand our standard input on, else it reads
     /dev/null (``-i``); ``init`` put a small reaper in front of it as PID 1.
-
-    ``executor``, if there is one, is called in place of execve(2): with path, arguments, variables,
-    our end of the channel, and a function that gives the message for it after a refusal with an
-    errno. If it returns, execve(2) is next.
     """
 
     arguments: tuple[str, ...]
@@ -29,4 +24,12 @@ class Process:
     terminal: bool = False
     input: bool = True
     init: bool = False
-    executor: Executor | None = None
+
+    def execute(
+        self, path: str, environment: dict[str, str], channel: Channel, answer: Answer
+    ) -> None:
+        """Called just before execve(2), which is next if this returns, as it does here.
+
+        ``channel`` is our end of it, ``answer`` gives the message for it after a refusal with an
+        errno. A kind of process that becomes its command in another way overrides it.
+        """

@@ -16,7 +16,7 @@ from mydocker.container import channel, child, state, terminal
 from mydocker.container.parts import Part, saved
 from mydocker.container.process import Process
 from mydocker.container.processes import Identity, identify, myself
-from mydocker.kernel import syscalls, trace
+from mydocker.kernel import signals, syscalls, trace
 from mydocker.kernel.errors import Failure, hints
 from mydocker.kernel.records import record
 
@@ -128,6 +128,7 @@ class Container:
     def _listen(self, ours: channel.Channel) -> None:
         """Hear what the container's side says until it is the command: then the channel closes."""
         while True:
+            signals.ready(ours.fileno())
             message, descriptor = ours.receive()
             if message is None:
                 return
@@ -151,7 +152,7 @@ class Container:
         """Wait for the end of the command; relays its terminal meanwhile if it has one."""
         if self.master >= 0:
             terminal.relay(self.master, self.pidfd, self.process.input)
-        _, status = os.waitpid(self.pid, 0)
+        status = signals.reap(self.pid, self.pidfd)
         self.pid = 0
         code = os.waitstatus_to_exitcode(status)
         remarks = [remark for part in self.parts if (remark := part.epitaph())]
@@ -178,7 +179,7 @@ class Container:
             # cannot be another's.
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
+        signals.reap(self.pid, self.pidfd)
         self.pid = 0
 
     def release(self) -> None:

@@ -5,16 +5,20 @@ owner) and the container's first process. It lies on a tmpfs (``/run``), where i
 what it speaks of: cgroups, mounts and links are gone after a reboot, and so is it.
 """
 
-import json
 import os
+from collections.abc import Callable
 from typing import Any
 
 from mydocker.container import private
 from mydocker.container.processes import Identity
+from mydocker.kernel import whole
 from mydocker.kernel.errors import KernelError
+from mydocker.kernel.numbers import decimal
 from mydocker.kernel.records import asdict, field, record
+from mydocker.kernel.whole import Damaged, NotWritten
 
 _NEW = ".new"
+_NAME = "state.json"
 
 
 @record
@@ -41,58 +45,54 @@ def write(run: str, state: State) -> None:
     directory = path(run, state.id)
     try:
         _write(run, directory, state)
-    except OSError as error:
+    except (OSError, NotWritten) as error:
         hint = "Run it with sudo, or name a directory of your own: MYDOCKER_RUN=DIRECTORY"
         raise KernelError("write", (directory,), error.errno or 0, hint) from None
 
 
 def _write(run: str, directory: str, state: State) -> None:
     if os.path.isdir(directory):
-        _dump(f"{directory}/state.json.new", state)
-        os.rename(f"{directory}/state.json.new", f"{directory}/state.json")
+        _dump(directory, state)
         return
-    new = f"{state.owner.pid}-{state.owner.start_time}{_NEW}"
-    private.make(run, new, mode=private.DIRECTORY)
-    new = f"{run}/{new}"
-    _dump(f"{new}/state.json", state)
-    os.rename(new, directory)
+    name = f"{state.owner.pid}-{state.owner.start_time}{_NEW}"
+    new = f"{run}/{name}"
+    try:
+        private.make(run, name, mode=private.DIRECTORY)
+        _dump(new, state)
+        os.rename(new, directory)
+    except BaseException:
+        discard(new)
+        raise
 
 
-def _dump(path: str, state: State) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, private.FILE)
-    with open(fd, "w") as file:
-        file.write(json.dumps(asdict(state)))  # json.dump would do without its part in C
+def _dump(directory: str, state: State) -> None:
+    # On a tmpfs, which no power cut leaves behind: there is no disk to wait for.
+    whole.write_json(f"{directory}/{_NAME}", asdict(state), durable=False)
 
 
 def read(run: str, identifier: str) -> State | None:
-    """The record of one container; None if there is none (yet, or any more)."""
-    try:
-        with open(f"{path(run, identifier)}/state.json") as file:
-            told = json.load(file)
-    except (FileNotFoundError, NotADirectoryError):
+    """The record of one container; None if there is none (yet, or any more). Raises Damaged."""
+    file = f"{path(run, identifier)}/{_NAME}"
+    told = whole.read_json(file)
+    if told is None:
         return None
-    owner, process = Identity(**told["owner"]), Identity(**told["process"])
-    return State(told["id"], owner, process, told["parts"])
+    try:
+        owner, process = Identity.load(told["owner"]), Identity.load(told["process"])
+        return State(str(told["id"]), owner, process, [dict(part) for part in told["parts"]])
+    except (KeyError, TypeError, ValueError):
+        raise Damaged(file) from None
 
 
 def remove(run: str, identifier: str) -> None:
     """Forget one container: its record and its directory. May be called twice."""
-    directory = path(run, identifier)
-    for name in ("state.json.new", "state.json"):
-        try:
-            os.unlink(f"{directory}/{name}")
-        except FileNotFoundError:
-            continue
-    try:
-        os.rmdir(directory)
-    except FileNotFoundError:
-        return
+    discard(path(run, identifier))
 
 
 def identifiers(run: str) -> list[str]:
     """The containers that have a directory below ``run``; an id has hexadecimal digits only."""
     try:
-        found = [entry.name for entry in os.scandir(run) if entry.is_dir()]
+        with os.scandir(run) as entries:
+            found = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
     except FileNotFoundError:
         return []
     return sorted(name for name in found if not name.strip("0123456789abcdef"))
@@ -110,14 +110,23 @@ def abandoned(run: str) -> list[str]:
 def _writer(name: str) -> Identity:
     """Who writes ``PID-START.new``; nobody for a name of another form."""
     pid, _, start = name.removesuffix(_NEW).partition("-")
-    return Identity(int(pid), int(start)) if pid.isdigit() and start.isdigit() else Identity(0, 0)
+    return Identity(decimal(pid, 1 << 31) or 0, decimal(start, 1 << 63) or 0)
 
 
 def discard(directory: str) -> None:
-    """Remove one of :func:`abandoned`. May be called twice."""
+    """Remove one of :func:`abandoned`, or a record with what is beside it. May be called twice."""
     try:
-        for name in os.listdir(directory):
-            os.unlink(f"{directory}/{name}")
-        os.rmdir(directory)
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        return
+    # The record goes last: as long as the directory is there, it says what it is of.
+    for name in sorted(names, key=lambda name: name == _NAME):
+        _gone(os.unlink, f"{directory}/{name}")
+    _gone(os.rmdir, directory)
+
+
+def _gone(remove: Callable[[str], None], path: str) -> None:
+    try:
+        remove(path)
     except FileNotFoundError:
         return

@@ -14,7 +14,7 @@ import termios
 import tty
 from types import FrameType
 
-from mydocker.kernel import trace
+from mydocker.kernel import signals, trace
 from mydocker.kernel.errors import Failure
 
 _TIOCSPTLCK = 0x40045431  # unlock the slave (ioctl_tty(2))
@@ -76,28 +76,28 @@ def relay(master: int, pidfd: int, keyboard: bool) -> None:
     try:
         if raw:
             tty.setraw(0, termios.TCSANOW)
-        _carry(master, pidfd, keyboard)
+        with signals.Poll() as poll:
+            _carry(poll, master, pidfd, keyboard)
     finally:
         if before is not None:
             termios.tcsetattr(0, termios.TCSADRAIN, before)
         signal.signal(signal.SIGWINCH, previous)
 
 
-def _carry(master: int, pidfd: int, keyboard: bool) -> None:
+def _carry(poll: signals.Poll, master: int, pidfd: int, keyboard: bool) -> None:
     """The loop of :func:`relay`. What the container does not read yet waits here, so that it never
     blocks us: a container that reads nothing can still write."""
     os.set_blocking(master, False)
     waiting = b""
-    poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     if keyboard:
         poll.register(0, select.POLLIN)
     while True:
         poll.register(master, select.POLLIN | (select.POLLOUT if waiting else 0))
-        ready = dict(poll.poll())
+        ready = poll.wait()
         if ready.get(master, 0) & (select.POLLIN | select.POLLHUP) and not _show(master):
             poll.unregister(master)  # the last process with the slave closed it
-            select.select([pidfd], [], [])
+            signals.ready(pidfd)
             return
         if ready.get(master, 0) & select.POLLOUT:
             waiting = waiting[_hand_over(master, waiting) :]
@@ -144,12 +144,9 @@ def _show(master: int) -> bool:
 
 def _print(data: bytes) -> None:
     """Write all of ``data`` to standard output. Raises BrokenPipeError if nobody reads it."""
-    while data:
-        try:
-            data = data[os.write(1, data) :]
-        except BlockingIOError:  # a standard output that our caller made non-blocking
-            select.select([], [1], [])
-        except OSError as error:
-            if error.errno != errno.EIO:
-                raise
-            raise BrokenPipeError from None  # the reader's window was closed
+    try:
+        signals.write(1, data)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        raise BrokenPipeError from None  # the reader's window was closed

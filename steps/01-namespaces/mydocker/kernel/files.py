@@ -13,7 +13,7 @@ they are here so that they are told, counted and can be made to fail as every ot
 import errno
 import os
 
-from mydocker.kernel import trace
+from mydocker.kernel import syscalls, trace
 from mydocker.kernel.errors import KernelError
 
 
@@ -22,6 +22,9 @@ def _write(path: str, value: str) -> int:
     # it means nothing to most of these files, and cgroup v1's event files refuse it.
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
+        if path.startswith("/proc/") and syscalls.fstatfs(fd) != syscalls.PROC_SUPER_MAGIC:
+            # Something is mounted over it: the value would go astray (CVE-2025-52881)
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
         return os.write(fd, value.encode())
     finally:
         os.close(fd)
@@ -44,12 +47,16 @@ def read(path: str) -> str:
         raise KernelError("read", (path,), error.errno or 0) from None
 
 
-def mkdir(path: str, mode: int = 0o755, *, why: str = "", shown: str = "") -> None:
+def mkdir(
+    path: str, mode: int = 0o755, *, why: str = "", shown: str = "", parent: int | None = None
+) -> None:
     """Make one directory (mkdir(2)); in a cgroup filesystem this makes a group.
 
     ``shown``, here and below, replaces ``path`` in events: what ``/proc/self/fd/N/name`` means.
+    ``parent``: the descriptor of the directory that ``path`` is a name in.
     """
-    trace.request("mkdir", (shown or path, mode), why, os.mkdir, path, mode)
+    told = (shown or path, mode)
+    trace.request("mkdir", told, why, lambda: os.mkdir(path, mode, dir_fd=parent))
 
 
 def rmdir(path: str, *, why: str = "") -> None:
@@ -66,7 +73,7 @@ def _create(path: str, value: str, mode: int) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     try:
         if os.fstat(fd).st_mode & 0o777 != mode:
-            os.fchmod(fd, mode)  # whoever called us has a umask of his own
+            os.fchmod(fd, mode)  # the caller has a umask of its own
         os.write(fd, value.encode())
     finally:
         os.close(fd)
@@ -82,18 +89,20 @@ def _remove_tree(path: str) -> None:
     # depth, with two descriptors, and a symbolic link cannot lead it out of the tree.
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(path, flags)
-    above: list[tuple[str, list[str]]] = []
+    above: list[tuple[str, list[str], os.stat_result]] = []
     try:
         full = _remove_names(fd)
         while full or above:
             if full:
                 child = os.open(full[-1], flags, dir_fd=fd)
-                above.append((full.pop(), full))
+                above.append((full.pop(), full, os.fstat(fd)))
                 fd = _exchange(fd, child)
                 full = _remove_names(fd)
             else:
                 fd = _exchange(fd, os.open("..", flags, dir_fd=fd))
-                name, full = above.pop()
+                name, full, status = above.pop()
+                if not os.path.samestat(os.fstat(fd), status):  # moved meanwhile, by a container
+                    raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
                 os.rmdir(name, dir_fd=fd)
     finally:
         os.close(fd)

@@ -13,6 +13,7 @@ to make (microseconds) and far cheaper to define (5 of them); type checkers see 
 """
 
 from collections.abc import Callable
+from types import GenericAlias, UnionType
 from typing import Any, TypeVar, dataclass_transform
 
 T = TypeVar("T")
@@ -50,6 +51,7 @@ def mutable_record(cls: type[T]) -> type[T]:
 def _fitted(cls: type) -> Any:
     kind: Any = cls
     inherited = getattr(kind, "_fields", ())
+    kind._types = {**getattr(kind, "_types", {}), **kind.__annotations__}
     own = [name for name in kind.__annotations__ if name not in inherited]
     kind._fields = (*inherited, *own)
     kind._names = frozenset(kind._fields)
@@ -110,6 +112,12 @@ def replace(one: T, **changes: Any) -> T:
     return type(one)(**{**{name: old.__dict__[name] for name in old._fields}, **changes})
 
 
+def alike(one: object, usual: object) -> bool:
+    """Do two records have the same kinds of values? For one that was read from a file."""
+    values, others = one.__dict__, usual.__dict__
+    return all(type(values[name]) is type(others[name]) for name in fields(usual))
+
+
 def asdict(one: object) -> dict[str, Any]:
     """A record as a dictionary, and so the records in it: what can be written as JSON."""
     held: Any = one
@@ -124,3 +132,42 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return value
+
+
+def fromdict(kind: type[T], told: Any) -> T:
+    """The record that :func:`asdict` gave ``told``, with the records in it: what JSON holds.
+
+    A field that is not there has its default. Raises TypeError for what is no such record: a field
+    that it does not have, or a value of another type than the field's.
+    """
+    types = kind._types  # type: ignore[attr-defined]
+    if not isinstance(told, dict) or not told.keys() <= types.keys():
+        raise TypeError(f"{kind.__qualname__}: not what was written of one: {told!r:.80}")
+    return kind(**{name: _typed(types[name], value) for name, value in told.items()})
+
+
+def _typed(expected: Any, value: Any) -> Any:
+    """``value``, of JSON, as the type that a field was declared with."""
+    if hasattr(expected, "_types"):
+        return fromdict(expected, value)
+    if isinstance(expected, UnionType):  # X | None
+        kinds = [one for one in expected.__args__ if one is not type(None)]
+        return None if value is None and len(kinds) < 2 else _typed(kinds[0], value)
+    if isinstance(expected, GenericAlias):
+        return _collected(expected, value)
+    if expected is Any or isinstance(value, expected) or (expected is float and type(value) is int):
+        return value
+    raise TypeError(f"{value!r:.80} is not {expected.__name__}")
+
+
+def _collected(expected: GenericAlias, value: Any) -> Any:
+    origin, inner = expected.__origin__, expected.__args__
+    if origin is dict and isinstance(value, dict):
+        return {_typed(inner[0], key): _typed(inner[1], one) for key, one in value.items()}
+    if origin not in (tuple, list) or not isinstance(value, list | tuple):
+        raise TypeError(f"{value!r:.80} is not {expected}")
+    if origin is tuple and inner[-1] is not Ellipsis:  # so many, each with a type of its own
+        if len(inner) != len(value):
+            raise TypeError(f"{value!r:.80} is not {expected}")
+        return tuple(map(_typed, inner, value))
+    return origin(_typed(inner[0], one) for one in value)

@@ -18,7 +18,7 @@ import re
 import sys
 from collections.abc import Callable
 
-from mydocker.kernel import commands, shell, syscalls
+from mydocker.kernel import programs, shell, syscalls
 from mydocker.kernel.errors import KernelError
 from mydocker.kernel.trace import CONTAINER, Event
 
@@ -110,7 +110,7 @@ class Script:
         """The line for a request inside; busybox's own ip can do less than the real one."""
         text = shell.line(event)
         if event.call in ("ip", "nft"):
-            text = text.replace(event.call, commands.find(event.call), 1)
+            text = text.replace(event.call, programs.find(event.call), 1)
         return text
 
     def _wrapper(self, event: Event) -> None:

@@ -11,34 +11,34 @@ import signal
 import stat
 from collections.abc import Callable
 
-from mydocker.kernel import syscalls
+from mydocker.kernel import constants
 from mydocker.kernel.trace import Event
 
 # unshare(1)'s and nsenter(1)'s option for each flag
 NAMESPACE_OPTIONS = {
-    syscalls.CLONE_NEWUSER: "user",
-    syscalls.CLONE_NEWNS: "mount",
-    syscalls.CLONE_NEWPID: "pid",
-    syscalls.CLONE_NEWUTS: "uts",
-    syscalls.CLONE_NEWIPC: "ipc",
-    syscalls.CLONE_NEWNET: "net",
-    syscalls.CLONE_NEWCGROUP: "cgroup",
-    syscalls.CLONE_NEWTIME: "time",
+    constants.CLONE_NEWUSER: "user",
+    constants.CLONE_NEWNS: "mount",
+    constants.CLONE_NEWPID: "pid",
+    constants.CLONE_NEWUTS: "uts",
+    constants.CLONE_NEWIPC: "ipc",
+    constants.CLONE_NEWNET: "net",
+    constants.CLONE_NEWCGROUP: "cgroup",
+    constants.CLONE_NEWTIME: "time",
 }
 _PROPAGATION = {
-    syscalls.MS_PRIVATE: "private",
-    syscalls.MS_SLAVE: "slave",
-    syscalls.MS_SHARED: "shared",
-    syscalls.MS_UNBINDABLE: "unbindable",
+    constants.MS_PRIVATE: "private",
+    constants.MS_SLAVE: "slave",
+    constants.MS_SHARED: "shared",
+    constants.MS_UNBINDABLE: "unbindable",
 }
 _MOUNT_OPTIONS = {
-    syscalls.MS_RDONLY: "ro",
-    syscalls.MS_NOSUID: "nosuid",
-    syscalls.MS_NODEV: "nodev",
-    syscalls.MS_NOEXEC: "noexec",
-    syscalls.MS_NOATIME: "noatime",
-    syscalls.MS_RELATIME: "relatime",
-    syscalls.MS_STRICTATIME: "strictatime",
+    constants.MS_RDONLY: "ro",
+    constants.MS_NOSUID: "nosuid",
+    constants.MS_NODEV: "nodev",
+    constants.MS_NOEXEC: "noexec",
+    constants.MS_NOATIME: "noatime",
+    constants.MS_RELATIME: "relatime",
+    constants.MS_STRICTATIME: "strictatime",
 }
 
 word = shlex.quote
@@ -76,16 +76,16 @@ def _setns(target: object, flags: int) -> str:
 def _mount(source: str, target: str, kind: str, flags: int, data: str) -> str:
     for flag, name in _PROPAGATION.items():
         if flags & flag:
-            recursive = "r" if flags & syscalls.MS_REC else ""
+            recursive = "r" if flags & constants.MS_REC else ""
             return f"mount --make-{recursive}{name} {word(target)}"
-    if flags & syscalls.MS_MOVE:
+    if flags & constants.MS_MOVE:
         return f"mount --move {word(source)} {word(target)}"
     options = [name for flag, name in _MOUNT_OPTIONS.items() if flags & flag]
-    if flags & syscalls.MS_REMOUNT:
-        bind = ["bind"] if flags & syscalls.MS_BIND else []
+    if flags & constants.MS_REMOUNT:
+        bind = ["bind"] if flags & constants.MS_BIND else []
         return f"mount -o {','.join(['remount', *bind, *options])} {word(target)}"
-    if flags & syscalls.MS_BIND:
-        recursive = "r" if flags & syscalls.MS_REC else ""
+    if flags & constants.MS_BIND:
+        recursive = "r" if flags & constants.MS_REC else ""
         return f"mount --{recursive}bind {word(source)} {word(target)}"
     options += [data] if data else []
     given = f" -o {word(','.join(options))}" if options else ""
@@ -93,12 +93,18 @@ def _mount(source: str, target: str, kind: str, flags: int, data: str) -> str:
 
 
 def _umount2(target: str, flags: int) -> str:
-    lazy = "-l " if flags & syscalls.MNT_DETACH else ""
+    lazy = "-l " if flags & constants.MNT_DETACH else ""
     return f"umount {lazy}{word(target)}"
 
 
+def _move_mount(source: str | int, target: str) -> str:
+    if isinstance(source, str):  # picked up by open_tree(2) just before, in order to be put here
+        return f"mount --rbind {word(source)} {word(target)}"
+    return "# no shell command makes this request: move_mount(2)"
+
+
 def _mount_setattr(path: str, _flags: int, attributes: int) -> str:
-    if attributes == syscalls.MOUNT_ATTR_RDONLY:
+    if attributes == constants.MOUNT_ATTR_RDONLY:
         # Of one mount only: mount(8) learned ro=recursive after Debian 12, and busybox's never did
         return f"mount -o remount,bind,ro {word(path)}"
     return "# no shell command makes this request: mount_setattr(2)"
@@ -132,13 +138,13 @@ def _prctl(option: int, value: int | list[str]) -> str:
     if isinstance(value, list):
         dropped = ",".join(f"-{name.lower().removeprefix('cap_')}" for name in value)
         return f"setpriv --bounding-set {dropped} COMMAND" if value else "# nothing to take away"
-    if option == syscalls.PR_SET_PDEATHSIG:
+    if option == constants.PR_SET_PDEATHSIG:
         return f"unshare --kill-child={signal.Signals(value).name} COMMAND"
-    if option == syscalls.PR_SET_NO_NEW_PRIVS:
+    if option == constants.PR_SET_NO_NEW_PRIVS:
         return "setpriv --no-new-privs COMMAND"
-    if option == syscalls.PR_SET_KEEPCAPS:
+    if option == constants.PR_SET_KEEPCAPS:
         return "capsh --keep=1 -- -c COMMAND"
-    if option == syscalls.PR_SET_DUMPABLE:
+    if option == constants.PR_SET_DUMPABLE:
         return "# a shell gets this by the exec of setpriv"
     return "# no shell command makes this request: prctl(2)"
 
@@ -201,6 +207,8 @@ _TRANSLATORS: dict[str, Callable[..., str]] = {
     "pidfd_send_signal": _signal,
     "mount": _mount,
     "umount2": _umount2,
+    "open_tree": lambda *_: "# open_tree(2) picks it up: no command of its own, see the next",
+    "move_mount": _move_mount,
     "mount_setattr": _mount_setattr,
     "pivot_root": lambda new, old: f"pivot_root {word(new)} {word(old)}",
     "chdir": lambda path: f"cd {word(path)}",

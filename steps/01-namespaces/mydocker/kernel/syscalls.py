@@ -9,6 +9,8 @@ Privileges: almost all of these need CAP_SYS_ADMIN in the user namespace that ow
 the man page of each says which.
 """
 
+# ruff: noqa: F405  (the names in capitals are those of the star)
+
 import ctypes
 import os
 from collections.abc import Callable, Sequence
@@ -16,97 +18,8 @@ from ctypes import c_char_p, c_int, c_long, c_size_t, c_uint, c_uint64, c_ulong,
 from typing import Any, NoReturn
 
 from mydocker.kernel import trace
+from mydocker.kernel.constants import *  # noqa: F403  (a call and its flags are read together)
 from mydocker.kernel.errors import KernelError
-
-# <linux/sched.h>: what a new process, or this one, gets a copy of its own of
-CLONE_NEWTIME = 0x00000080
-CLONE_PIDFD = 0x00001000
-CLONE_NEWNS = 0x00020000
-CLONE_NEWCGROUP = 0x02000000
-CLONE_NEWUTS = 0x04000000
-CLONE_NEWIPC = 0x08000000
-CLONE_NEWUSER = 0x10000000
-CLONE_NEWPID = 0x20000000
-CLONE_NEWNET = 0x40000000
-CLONE_INTO_CGROUP = 0x200000000
-
-# <sys/mount.h>
-MS_RDONLY = 1
-MS_NOSUID = 2
-MS_NODEV = 4
-MS_NOEXEC = 8
-MS_REMOUNT = 32
-MS_NOATIME = 1024
-MS_BIND = 4096
-MS_MOVE = 8192
-MS_REC = 16384
-MS_UNBINDABLE = 1 << 17
-MS_PRIVATE = 1 << 18
-MS_SLAVE = 1 << 19
-MS_SHARED = 1 << 20
-MS_RELATIME = 1 << 21
-MS_STRICTATIME = 1 << 24
-MNT_FORCE = 1
-MNT_DETACH = 2
-UMOUNT_NOFOLLOW = 8
-
-# <linux/mount.h>: the mount calls by file descriptor
-OPEN_TREE_CLONE = 1
-AT_RECURSIVE = 0x8000
-AT_EMPTY_PATH = 0x1000
-AT_FDCWD = -100
-FSCONFIG_SET_FLAG = 0
-FSCONFIG_SET_STRING = 1
-FSCONFIG_CMD_CREATE = 6
-MOVE_MOUNT_F_EMPTY_PATH = 4
-MOUNT_ATTR_RDONLY = 1
-
-# <linux/openat2.h>: how far a path may lead
-RESOLVE_NO_MAGICLINKS = 0x02
-RESOLVE_NO_SYMLINKS = 0x04
-RESOLVE_IN_ROOT = 0x10
-
-# <linux/prctl.h>, <linux/close_range.h>
-PR_SET_PDEATHSIG = 1
-PR_SET_DUMPABLE = 4
-PR_SET_KEEPCAPS = 8
-PR_CAPBSET_READ = 23
-PR_CAPBSET_DROP = 24
-PR_SET_CHILD_SUBREAPER = 36
-PR_SET_NO_NEW_PRIVS = 38
-CLOSE_RANGE_CLOEXEC = 4
-
-# <linux/capability.h>, <linux/keyctl.h>, <linux/seccomp.h>
-_LINUX_CAPABILITY_VERSION_3 = 0x20080522
-KEYCTL_JOIN_SESSION_KEYRING = 1
-SECCOMP_SET_MODE_FILTER = 1
-
-# <linux/bpf.h>
-BPF_PROG_LOAD = 5
-BPF_PROG_ATTACH = 8
-BPF_PROG_TYPE_CGROUP_DEVICE = 15
-BPF_CGROUP_DEVICE = 6
-BPF_F_ALLOW_MULTI = 2
-
-# Calls without a function in libc, by number (<asm/unistd.h>): those added since 2019 have the same
-# number on every machine, the older ones do not.
-SYS_pidfd_send_signal = 424
-SYS_open_tree = 428
-SYS_move_mount = 429
-SYS_fsopen = 430
-SYS_fsconfig = 431
-SYS_fsmount = 432
-SYS_pidfd_open = 434
-SYS_clone3 = 435
-SYS_close_range = 436
-SYS_openat2 = 437
-SYS_pidfd_getfd = 438
-SYS_mount_setattr = 442
-SYS_getcwd = {"x86_64": 79, "aarch64": 17}.get(os.uname().machine, -1)
-SYS_seccomp = {"x86_64": 317, "aarch64": 277}.get(os.uname().machine, -1)
-SYS_keyctl = {"x86_64": 250, "aarch64": 219}.get(os.uname().machine, -1)
-SYS_bpf = {"x86_64": 321, "aarch64": 280}.get(os.uname().machine, -1)
-SYS_pivot_root = {"x86_64": 155, "aarch64": 41}.get(os.uname().machine, -1)
 
 
 class clone_args(ctypes.Structure):
@@ -177,6 +90,7 @@ _prctl = _prototype("prctl", c_int, c_ulong, c_ulong, c_ulong, c_ulong)
 _capget = _prototype("capget", c_void_p, c_void_p)
 _capset = _prototype("capset", c_void_p, c_void_p)
 _setrlimit = _prototype("setrlimit", c_int, c_void_p)
+_fstatfs = _prototype("fstatfs", c_int, c_void_p)
 _syscall = _prototype("syscall", restype=c_long)  # variadic: callers wrap each argument
 _number = c_long
 
@@ -288,7 +202,7 @@ def capget() -> tuple[int, int, int]:
 
     capget(2). Changes nothing: no event.
     """
-    header = (ctypes.c_uint32 * 2)(_LINUX_CAPABILITY_VERSION_3, 0)
+    header = (ctypes.c_uint32 * 2)(LINUX_CAPABILITY_VERSION_3, 0)
     data = (ctypes.c_uint32 * 6)()
     _capget(header, data)
     effective, permitted, inheritable = (data[n] | data[n + 3] << 32 for n in range(3))
@@ -301,7 +215,7 @@ def capset(effective: int, permitted: int, inheritable: int, *, why: str = "") -
     Nothing can be had that is not permitted already.
     """
     sets = (effective, permitted, inheritable)
-    header = (ctypes.c_uint32 * 2)(_LINUX_CAPABILITY_VERSION_3, 0)
+    header = (ctypes.c_uint32 * 2)(LINUX_CAPABILITY_VERSION_3, 0)
     data = (ctypes.c_uint32 * 6)(*(s & 0xFFFFFFFF for s in sets), *(s >> 32 for s in sets))
     _make("capset", sets, why, _capset, header, data)
 
@@ -432,14 +346,6 @@ def pidfd_send_signal(pidfd: int, sig: int, *, pid: int = 0, why: str = "") -> N
     _make("pidfd_send_signal", (pid or pidfd, sig), why, _syscall, *number)
 
 
-def pidfd_getfd(pidfd: int, targetfd: int) -> int:
-    """A copy of a descriptor of another process (pidfd_getfd(2)). Needs ptrace rights over it."""
-    try:
-        return _syscall(_number(SYS_pidfd_getfd), c_int(pidfd), c_int(targetfd), c_uint(0))
-    except OSError as error:
-        raise KernelError("pidfd_getfd", (pidfd, targetfd), error.errno or 0) from None
-
-
 def getcwd() -> str:
     """The working directory, which begins with ``(unreachable)`` if it is outside of our root.
 
@@ -467,25 +373,31 @@ def mount(
     *,
     why: str = "",
     shown: str = "",
-    shown_source: str = "",
+    source_shown: str = "",
 ) -> None:
     """Attach a filesystem, bind a directory, or change how it is mounted (mount(2)).
 
-    ``shown`` replaces ``target`` in events: the path behind a ``/proc/self/fd/N``; likewise
-    ``shown_source``.
+    ``shown`` replaces ``target`` in events, ``source_shown`` ``source``: the paths behind a
+    ``/proc/self/fd/N``.
     """
-    told = (shown_source or source, shown or target, filesystemtype or "", mountflags, data or "")
+    kind, told_data = filesystemtype or "", data or ""
+    told = (source_shown or source, shown or target, kind, mountflags, told_data)
     raw = (_bytes(source), _bytes(target), _bytes(filesystemtype), mountflags, _bytes(data))
     _make("mount", told, why, _mount, *raw)
 
 
-def mount_setattr(path: str, flags: int, attr_set: int, *, why: str = "", shown: str = "") -> None:
+def mount_setattr(
+    path: str | int, flags: int, attr_set: int, *, why: str = "", shown: str = ""
+) -> None:
     """Add MOUNT_ATTR_* to the mount at ``path``, with AT_RECURSIVE to those below it as well.
 
-    mount_setattr(2), Linux 5.12. ``shown`` replaces ``path`` in events.
+    mount_setattr(2), Linux 5.12. ``path`` may be a descriptor, of open_tree(2) for example.
+    ``shown`` replaces ``path`` in events.
     """
     attributes = mount_attr(attr_set=attr_set)
-    raw = (c_int(AT_FDCWD), c_char_p(_bytes(path)), c_uint(flags), ctypes.byref(attributes))
+    place, name = (AT_FDCWD, _bytes(path)) if isinstance(path, str) else (path, b"")
+    actual = flags if name else flags | AT_EMPTY_PATH
+    raw = (c_int(place), c_char_p(name), c_uint(actual), ctypes.byref(attributes))
     size = c_size_t(ctypes.sizeof(attributes))
     told = (shown or path, flags, attr_set)
     _make("mount_setattr", told, why, _syscall, _number(SYS_mount_setattr), *raw, size)
@@ -541,17 +453,43 @@ def fsmount(fd: int, *, why: str = "") -> int:
     return _make("fsmount", (fd,), why, _syscall, *raw)
 
 
-def open_tree(path: str, flags: int, *, why: str = "") -> int:
-    """A descriptor for a mount, with OPEN_TREE_CLONE for a detached copy of it (open_tree(2))."""
-    raw = (_number(SYS_open_tree), c_int(AT_FDCWD), c_char_p(_bytes(path)), c_uint(flags))
-    return _make("open_tree", (path, flags), why, _syscall, *raw)
+def open_tree(path: str | int, flags: int, *, why: str = "", shown: str = "") -> int:
+    """A descriptor for a mount, with OPEN_TREE_CLONE for a detached copy of it (open_tree(2)).
+
+    ``path`` may be a descriptor (O_PATH) of what the mount shall show. ``shown`` replaces it in
+    events.
+    """
+    place, name = (AT_FDCWD, _bytes(path)) if isinstance(path, str) else (path, b"")
+    actual = flags if name else flags | AT_EMPTY_PATH
+    raw = (_number(SYS_open_tree), c_int(place), c_char_p(name), c_uint(actual))
+    return _make("open_tree", (shown or path, flags), why, _syscall, *raw)
 
 
-def move_mount(fd: int, target: str, *, target_fd: int = AT_FDCWD, why: str = "") -> None:
-    """Attach the mount behind ``fd`` at ``target`` (move_mount(2), Linux 5.2)."""
-    raw = (c_int(fd), c_char_p(b""), c_int(target_fd), c_char_p(_bytes(target)))
-    flags = c_uint(MOVE_MOUNT_F_EMPTY_PATH)
-    _make("move_mount", (fd, target), why, _syscall, _number(SYS_move_mount), *raw, flags)
+def move_mount(
+    fd: int, target: str | int, *, why: str = "", shown: str = "", source_shown: str = ""
+) -> None:
+    """Attach the mount behind ``fd`` at ``target`` (move_mount(2), Linux 5.2).
+
+    ``target`` may be a descriptor. In events ``shown`` replaces it, and ``source_shown`` ``fd``.
+    """
+    place, name = (AT_FDCWD, _bytes(target)) if isinstance(target, str) else (target, b"")
+    raw = (c_int(fd), c_char_p(b""), c_int(place), c_char_p(name))
+    flags = c_uint(MOVE_MOUNT_F_EMPTY_PATH | (0 if name else MOVE_MOUNT_T_EMPTY_PATH))
+    told = (source_shown or fd, shown or target)
+    _make("move_mount", told, why, _syscall, _number(SYS_move_mount), *raw, flags)
+
+
+def fstatfs(fd: int) -> int:
+    """The magic number of the filesystem that ``fd`` is on, as PROC_SUPER_MAGIC (fstatfs(2)).
+
+    Changes nothing: no event.
+    """
+    told = (c_ulong * 32)()  # struct statfs: 120 bytes, of which the first word is f_type
+    try:
+        _fstatfs(fd, told)
+    except OSError as error:
+        raise KernelError("fstatfs", (fd,), error.errno or 0) from None
+    return told[0]
 
 
 # ---------------------------------------------------------------- eBPF

@@ -5,7 +5,9 @@ Nothing here costs anything while nobody listens: one comparison and one additio
 **Listeners** are functions that take an :class:`Event`: the narrator of ``--explain``, the script
 writer, a test. **Fault injection** makes the k-th passage fail, or kills the process in front of
 it; set ``MYDOCKER_FAULT=fail:K`` or ``kill:K`` in the environment. Tests walk K from 1 to the last
-passage and look at the machine afterwards.
+passage and look at the machine afterwards. The files that mydocker writes for itself (``whole``)
+are no requests and are counted apart: ``full:K`` means that the disk is full from the K-th write
+on, ``broken:K`` that the K-th fails with EIO, ``short:K`` that it takes half of what it was given.
 """
 
 import errno
@@ -15,7 +17,10 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from mydocker.kernel.errors import Failure, KernelError
+from mydocker.kernel.numbers import decimal
 from mydocker.kernel.records import record
+
+_DISK = {"full": errno.ENOSPC, "broken": errno.EIO, "short": 0}
 
 HOST = "host"
 CONTAINER = "container"
@@ -48,6 +53,9 @@ _side = HOST
 _number = 0
 _fault = ""
 _fault_at = 0
+_disk_number = 0
+_disk_fault = ""
+_disk_fault_at = 0
 
 
 def _die() -> None:
@@ -75,15 +83,20 @@ def count() -> int:
 def arm(specification: str) -> None:
     """Arm a fault: ``fail:K`` lets the K-th passage fail with EIO, ``kill:K`` dies in front of it.
 
-    Raises Failure for any other text.
+    And ``full:K``, ``broken:K``, ``short:K`` for the disk. Raises Failure for any other text.
     """
-    global _fault, _fault_at
+    global _fault, _fault_at, _disk_fault, _disk_fault_at
     kind, _, number = specification.partition(":")
-    if kind not in ("fail", "kill") or not number.isdigit() or int(number) < 1:
+    at = decimal(number, 1 << 31)
+    if kind not in ("fail", "kill", *_DISK) or not at:
         raise Failure(
-            f"MYDOCKER_FAULT={specification}: not a fault", "Write fail:K or kill:K, K from 1"
+            f"MYDOCKER_FAULT={specification}: not a fault",
+            f"Write fail:K or kill:K, or for the disk one of {', '.join(_DISK)}; K from 1",
         )
-    _fault, _fault_at = kind, int(number)
+    if kind in _DISK:
+        _disk_fault, _disk_fault_at = kind, at
+    else:
+        _fault, _fault_at = kind, at
 
 
 def hush() -> None:
@@ -160,6 +173,30 @@ def request(
     if _listeners:
         emit(Event(number, _side, call, arguments, why, result))
     return result
+
+
+def disk_passage() -> bool:
+    """One step on the way of a file to the disk; an armed fault happens. True: it is cut short."""
+    global _disk_number
+    _disk_number += 1
+    if not _disk_fault_at or _disk_number < _disk_fault_at:
+        return False
+    if _disk_number > _disk_fault_at and _disk_fault != "full":
+        return False
+    if _DISK[_disk_fault]:
+        raise OSError(_DISK[_disk_fault], os.strerror(_DISK[_disk_fault]))
+    return True
+
+
+def disk_write(fd: int, data: memoryview) -> int:
+    """write(2) of a file of our own: how much it took. An armed fault happens with half of it."""
+    try:
+        if disk_passage():
+            data = data[: len(data) // 2 or 1]
+    except OSError:
+        os.write(fd, data[: len(data) // 2])
+        raise
+    return os.write(fd, data)
 
 
 if os.environ.get("MYDOCKER_FAULT"):

@@ -6,7 +6,7 @@ Loaded only to show something to a person: for ``--explain``, and for an error's
 import signal
 import stat
 
-from mydocker.kernel import syscalls
+from mydocker.kernel import constants
 
 # Which argument of which call is made of which flags: {call: {position: prefix of their names}}
 _FLAGS: dict[str, dict[int, str | tuple[str, ...]]] = {
@@ -24,8 +24,8 @@ _MODES = {"mkdir": 1, "mknod": 1, "chmod": 1, "create": 2}
 
 
 def _named(prefixes: str | tuple[str, ...]) -> dict[int, str]:
-    constants = vars(syscalls).items()
-    return {value: name for name, value in constants if name.startswith(prefixes)}
+    known = vars(constants).items()
+    return {value: name for name, value in known if name.startswith(prefixes)}
 
 
 def flags(prefixes: str | tuple[str, ...], value: int) -> str:

@@ -56,7 +56,7 @@ def list_namespaces(kinds: tuple[str, ...], as_json: bool) -> None:
 @click.argument("pid", type=click.IntRange(min=1))
 @_json_option
 def inspect(pid: int, as_json: bool) -> None:
-    """Show the namespaces of the process PID, whom it shares them with, and what is in them."""
+    """Show the namespaces of the process PID, which processes share them, and what is in them."""
     portrait = survey.portrait(pid)
     try:
         host_name = joining.host_name(pid)

@@ -10,7 +10,7 @@ import os
 from mydocker.container.parts import Part
 from mydocker.container.process import Process
 from mydocker.container.running import Ended, run
-from mydocker.kernel import syscalls
+from mydocker.kernel import signals, syscalls
 from mydocker.kernel.errors import Failure, KernelError, hints
 from mydocker.kernel.records import record
 from mydocker.namespaces import users
@@ -82,6 +82,8 @@ def _first_id(path: str) -> int:
 @record
 class Joined(Part):
     """Namespaces of ``target``, joined instead of made: ``early`` on the host, ``flags`` inside."""
+
+    stage = "shared"
 
     target: Target
     early: int
@@ -165,7 +167,7 @@ def host_name(pid: int) -> str:
     target.close()
     with open(read, "rb") as file:
         name = os.fsdecode(file.read())
-    os.waitpid(child, 0)
+    signals.reap(child)
     if not name:
         raise Failure(f"host name of process {pid}: permission denied", _HINTS[errno.EPERM])
     return name

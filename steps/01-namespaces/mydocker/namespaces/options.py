@@ -1,4 +1,8 @@
-"""The command line of step 01: which namespaces, what is in them, which process."""
+"""The command line of step 01: which namespaces, what is in them, which process.
+
+The ``…_from`` functions make the records of what is asked. Command lines import this module, and
+nothing else does.
+"""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -6,21 +10,14 @@ from typing import Any
 
 import click
 
-from mydocker.container.parts import Part
 from mydocker.container.process import Process
 from mydocker.kernel import syscalls
 from mydocker.kernel.errors import Failure
-from mydocker.namespaces.kinds import KINDS, LATER, flags_of
-from mydocker.namespaces.parts import (
-    CgroupView,
-    Clocks,
-    FreshProc,
-    HostName,
-    Loopback,
-    PrivateMounts,
-)
-from mydocker.namespaces.users import Mapping as Ids
-from mydocker.namespaces.users import UserMaps, default_mapping, parse
+from mydocker.kernel.records import replace
+from mydocker.namespaces.kinds import KINDS, flags_of
+from mydocker.namespaces.sharing import MODES, checked_mode
+from mydocker.namespaces.specification import ALL, Namespaces
+from mydocker.namespaces.users import default_mapping, parse
 
 Command = Callable[..., Any]
 Options = Mapping[str, Any]
@@ -74,49 +71,25 @@ _CONTENT = [
 ]
 
 
-def namespace_flags(options: Options) -> int:
-    """The CLONE_NEW* flags of all the kinds that :func:`namespace_options` was given.
+def namespaces_from(options: Options) -> Namespaces:
+    """What :func:`namespace_options` was told: the kinds that were named, or all that this kernel
+    has. Time namespaces came with Linux 5.6, and a kernel may be built without some of the others.
 
-    If none was: of all that this kernel has. Time namespaces came with Linux 5.6, and a kernel may
-    be built without some of the others.
+    Raises Failure for an option whose namespace is not among them.
     """
-    return flags_of(chosen_kinds(options) or {kind.option for kind in KINDS if kind.known()})
+    new = chosen_kinds(options) or {kind.option for kind in KINDS if kind.known()}
+    flags = flags_of(new)
+    for name, (option, flag) in _NEEDS.items():
+        if options.get(name) and not flags & flag:
+            shown = name.replace("_", "-")
+            hint = f"Add {option}: without a namespace of its own, it would be the host's"
+            raise Failure(f"--{shown} {options[name]}: there is no new namespace for it", hint)
+    return contents_from(options, tuple(name for name in ALL if name in new))
 
 
 def chosen_kinds(options: Options) -> set[str]:
     """The kinds that were named on the command line, by their options."""
     return {kind.option for kind in KINDS if options[f"new_{kind.option}"]}
-
-
-def namespace_parts(options: Options, flags: int, identifier: str) -> list[Part]:
-    """The parts that the namespaces ``flags`` need inside.
-
-    In the order in which they must enter: first who we are, then private mounts, then the rest.
-    Raises Failure for an option whose namespace is not among them.
-    """
-    made: list[Part] = []
-    _refuse_unused(options, flags)
-    if flags & syscalls.CLONE_NEWUSER:
-        made.append(_user_maps(options))
-    if flags & syscalls.CLONE_NEWNS:
-        made.append(PrivateMounts())
-    if flags & syscalls.CLONE_NEWCGROUP:
-        made.append(CgroupView())
-    if flags & syscalls.CLONE_NEWUTS:
-        name = options["hostname"] or identifier[:12]
-        made.append(HostName(name, options["domainname"] or ""))
-    if flags & syscalls.CLONE_NEWNET:
-        made.append(Loopback())
-    if flags & syscalls.CLONE_NEWTIME:
-        made.append(Clocks(options["boottime"] or 0, options["monotonic"] or 0))
-    return made
-
-
-def proc_parts(flags: int) -> list[Part]:
-    """A fresh /proc if there are both a PID and a mount namespace: without the latter it would be
-    mounted over the reader's own."""
-    both = syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS
-    return [FreshProc()] if flags & both == both else []
 
 
 _NEEDS = {
@@ -129,27 +102,48 @@ _NEEDS = {
 }
 
 
-def _refuse_unused(options: Options, flags: int) -> None:
-    for name, (option, flag) in _NEEDS.items():
-        if options.get(name) and not flags & flag:
-            shown = name.replace("_", "-")
-            hint = f"Add {option}: without a namespace of its own, it would be the host's"
-            raise Failure(f"--{shown} {options[name]}: there is no new namespace for it", hint)
+def contents_from(options: Options, new: tuple[str, ...]) -> Namespaces:
+    """What :func:`content_options` was told of the kinds ``new``. Raises Failure."""
+    asked = Namespaces(
+        new,
+        options["hostname"] or "",
+        options["domainname"] or "",
+        boottime=options["boottime"] or 0,
+        monotonic=options["monotonic"] or 0,
+    )
+    if "user" not in new:
+        return asked
+    uid, gid = os.geteuid(), os.getegid()
+    return replace(
+        asked,
+        uid_mappings=tuple(map(parse, options["uid_map"])) or (default_mapping(uid),),
+        gid_mappings=tuple(map(parse, options["gid_map"])) or (default_mapping(uid and gid),),
+        deny_setgroups=uid != 0,
+    )
 
 
-def _user_maps(options: Options) -> UserMaps:
-    uids = tuple(map(parse, options["uid_map"])) or (default_mapping(os.geteuid()),)
-    gids = tuple(map(parse, options["gid_map"])) or (_default_groups(),)
-    return UserMaps(uids, gids, deny_setgroups=os.geteuid() != 0)
+def sharing_options(command: Command) -> Command:
+    """``--pid``, ``--ipc``, ``--uts``: the host's namespace, or that of another container."""
+    options = [
+        click.option(
+            f"--{kind}",
+            f"{kind}_mode",
+            default="",
+            metavar="|".join(forms),
+            help=f"Whose {kind} namespace. Default: its own.",
+        )
+        for kind, forms in MODES.items()
+    ]
+    return apply(command, options)
 
 
-def _default_groups() -> Ids:
-    return default_mapping(0) if os.geteuid() == 0 else default_mapping(os.getegid())
-
-
-def clone_flags(flags: int) -> int:
-    """What of ``flags`` clone3 makes; the rest is made by parts, inside."""
-    return flags & ~LATER
+def shared_from(options: Options, asked: Namespaces) -> Namespaces:
+    """``asked``, with what :func:`sharing_options` was told. Raises Failure."""
+    modes = {kind: checked_mode(kind, options.get(f"{kind}_mode") or "") for kind in MODES}
+    if options.get("hostname") and modes["uts"]:
+        raise Failure("conflicting options: hostname and the UTS mode", "Leave one of them out")
+    new = tuple(kind for kind in asked.new if not modes.get(kind))
+    return replace(asked, new=new, **modes)
 
 
 def process_options(command: Command) -> Command:

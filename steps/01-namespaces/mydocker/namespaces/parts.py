@@ -4,7 +4,7 @@ import errno
 import os
 
 from mydocker.container.parts import Part
-from mydocker.kernel import files, links, syscalls
+from mydocker.kernel import files, loopback, syscalls
 from mydocker.kernel.errors import Failure, hints
 from mydocker.kernel.records import record
 
@@ -19,6 +19,8 @@ class PrivateMounts(Part):
     (mount_namespaces(7)): without this, mounting /proc here would mount it over the reader's own.
     """
 
+    stage = "mounts"
+
     def enter(self) -> None:
         # lab 1.1: mounts of its own
         flags = syscalls.MS_REC | syscalls.MS_PRIVATE
@@ -29,6 +31,8 @@ class PrivateMounts(Part):
 @record
 class HostName(Part):
     """Host name, and NIS domain name if there is one, of a UTS namespace (uts_namespaces(7))."""
+
+    stage = "names"
 
     name: str
     domain: str = ""
@@ -49,6 +53,8 @@ class HostName(Part):
 class FreshProc(Part):
     """A /proc for a new PID namespace: one made outside goes on showing the host's processes."""
 
+    stage = "proc"
+
     def enter(self) -> None:
         # lab 1.1: mounts of its own
         flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
@@ -65,13 +71,17 @@ class FreshProc(Part):
 class Loopback(Part):
     """A new network namespace has one link, lo, and it is down: even 127.0.0.1 does not answer."""
 
+    stage = "links"
+
     def enter(self) -> None:
-        links.set_up("lo", why="127.0.0.1 answers only when lo is up")
+        loopback.set_up("lo", why="127.0.0.1 answers only when lo is up")
 
 
 @record
 class CgroupView(Part):
     """A cgroup namespace: the group that the process is in now becomes its ``/``."""
+
+    stage = "cgroup view"
 
     def enter(self) -> None:
         why = "the group that we are in now looks like the root of the tree"
@@ -86,6 +96,8 @@ class Clocks(Part):
     The offsets can be written only before a process is in the namespace, and unshare(2) leaves its
     caller outside: so make it, write, and then join it (time_namespaces(7)).
     """
+
+    stage = "clocks"
 
     boottime: int = 0
     monotonic: int = 0

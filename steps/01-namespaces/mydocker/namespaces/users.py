@@ -6,6 +6,7 @@ import os
 from mydocker.container.parts import Part
 from mydocker.kernel import files, syscalls
 from mydocker.kernel.errors import Failure, hints
+from mydocker.kernel.numbers import decimal
 from mydocker.kernel.records import record
 
 _EVERY_ID = 4294967295
@@ -22,17 +23,27 @@ class Mapping:
 
 def parse(text: str) -> Mapping:
     """``INSIDE:OUTSIDE[:COUNT]`` as a Mapping. Raises Failure for anything else."""
-    numbers = text.split(":")
-    if len(numbers) not in (2, 3) or not all(number.isdecimal() for number in numbers):
+    numbers = [decimal(number, (1 << 32) - 1) for number in text.split(":")]
+    if len(numbers) not in (2, 3) or None in numbers:
         hint = "Write INSIDE:OUTSIDE[:COUNT] in decimal, as 0:1000 or 0:100000:65536"
         raise Failure(f"id map {text!r}: not a map", hint)
-    inside, outside = int(numbers[0]), int(numbers[1])
-    return Mapping(inside, outside, int(numbers[2]) if len(numbers) == 3 else 1)
+    return Mapping(*(number or 0 for number in [*numbers, 1][:3]))
 
 
 def default_mapping(own: int) -> Mapping:
     """For root every id is itself; for another user, root inside is that user."""
-    return Mapping(0, 0, _EVERY_ID) if own == 0 else Mapping(0, own, 1)
+    return Mapping(0, 0, _own_ids()) if own == 0 else Mapping(0, own, 1)
+
+
+def of_the_machine() -> bool:
+    """True in the machine's own user namespace, where alone root has power over the machine."""
+    return _own_ids() == _EVERY_ID
+
+
+def _own_ids() -> int:
+    """How many ids there are, from root's on, in the user namespace that we are in."""
+    maps = parse_map(files.read("/proc/self/uid_map"))
+    return next((one.count for one in maps if one.inside == 0), 1)
 
 
 @record
@@ -41,6 +52,8 @@ class UserMaps(Part):
 
     The host writes them (a process may map only its own id itself), each in one write, each once.
     """
+
+    stage = "users"
 
     uids: tuple[Mapping, ...]
     gids: tuple[Mapping, ...]
@@ -70,7 +83,7 @@ def _first(mappings: tuple[Mapping, ...]) -> int:
 
 
 def become(uid: int, gid: int) -> bool:
-    """Be somebody whom the user namespace that we are in knows: ids without a map are nobody.
+    """Take ids that the user namespace we are in knows: ids without a map are nobody's.
 
     True if the user id changed.
     """

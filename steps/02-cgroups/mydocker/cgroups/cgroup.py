@@ -46,7 +46,7 @@ _SUBTREE = {
     errno.EINVAL: "The cpu controller of v2 refuses while real-time processes sit in groups: "
     "ps -eo pid,cls,cmd | grep -e RR -e FF finds them",
     errno.ENOENT: "The group above has not been given this controller",
-    errno.EACCES: "Only root, or whom the group was delegated to, may hand controllers on",
+    errno.EACCES: "Only root, or the user the group was delegated to, may hand controllers on",
 }
 _ATTACH = {
     errno.ESRCH: "There is no such process (any more)",
@@ -217,7 +217,7 @@ class Cgroup:
             if hierarchy.version == V1:
                 path = f"{hierarchy.directory(self.path)}/tasks"
                 with hints(_ATTACH):
-                    why = f"join the group in hierarchy {hierarchy.label}; 0: whoever writes"
+                    why = f"join the group in hierarchy {hierarchy.label}; 0: the writer"
                     files.write(path, "0", why=why)
 
     def processes(self) -> list[int]:
@@ -314,15 +314,23 @@ def _patiently(attempt: Callable[[], None], deadline: float) -> None:
 
 def groups_below(directory: str) -> Iterator[str]:
     """``directory`` and the groups in it, deepest first; nothing if it is not there."""
-    try:
-        inner = [
-            entry.path for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False)
-        ]
-    except FileNotFoundError:
+    names = names_below(directory)
+    if names is None:
         return
-    for path in sorted(inner):
-        yield from groups_below(path)
+    for name in names:
+        yield from groups_below(f"{directory}/{name}")
     yield directory
+
+
+def names_below(directory: str) -> list[str] | None:
+    """The names of the groups in one, sorted; None if it is not there, or is removed just now."""
+    try:
+        with os.scandir(directory) as entries:
+            return sorted(e.name for e in entries if e.is_dir(follow_symlinks=False))
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENODEV):
+            return None
+        raise
 
 
 def _refusals(setting: Setting) -> dict[int, str]:

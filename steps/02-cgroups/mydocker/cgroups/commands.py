@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mydocker.cgroups import controllers, devices, freezer, hierarchy, rules, settings, statistics
-from mydocker.cgroups.cgroup import Cgroup
-from mydocker.cgroups.limits import Limits, size, size_text
+from mydocker.cgroups.cgroup import Cgroup, names_below
+from mydocker.cgroups.limits import Limits
 from mydocker.cgroups.options import limit_options, limits_from
 from mydocker.cgroups.part import disposable_above, own_parent, parent_path
 from mydocker.container.commandline import explain_option
 from mydocker.kernel import files
 from mydocker.kernel.errors import Failure, KernelError
 from mydocker.kernel.records import replace
+from mydocker.kernel.sizes import parse_size, size_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -175,15 +176,14 @@ def _grow(tree: "Tree", directory: str, name: str, processes: bool) -> None:
 
     try:
         pids = [int(pid) for pid in files.read(f"{directory}/cgroup.procs").split()]
-        inner = sorted(e.name for e in os.scandir(directory) if e.is_dir(follow_symlinks=False))
-    except (KernelError, FileNotFoundError):
+    except KernelError:
         return  # removed meanwhile, or a threaded group of v2
     many = f"{len(pids)} process{'' if len(pids) == 1 else 'es'}"
     branch = tree.add(Text(f"{name}  ({many})"))
     if processes:
         for pid in sorted(pids):
             branch.add(Text(f"{pid} {_command_line(pid)}"[:100], style="cyan"))
-    for each in inner:
+    for each in names_below(directory) or ():
         _grow(branch, f"{directory}/{each}", each, processes)
 
 
@@ -259,7 +259,7 @@ def _pair(group: Cgroup, text: str) -> tuple[str, str]:
     if not os.path.exists(path):
         raise Failure(f"group /{group.path} has no file {file}", f"ls {os.path.dirname(path)}")
     if value[:1].isdigit() and value[-1:].lower() in "kmgt" and value[:-1].isdigit():
-        value = str(size(value))
+        value = str(parse_size(value))
     return path, value
 
 
@@ -325,7 +325,7 @@ def thaw_command(name: str) -> None:
 @click.argument("name")
 @explain_option
 def kill_command(name: str) -> None:
-    """Kill all processes of a group; none forks away."""
+    """Kill all processes of a group; none can fork away."""
     killed = freezer.kill(_our_living(name))
     click.echo(f"killed: {len(killed)}")
 
@@ -369,13 +369,7 @@ def stats_command(names: tuple[str, ...]) -> None:
 
 def _all_ours() -> list[str]:
     parent = Cgroup(own_parent(), hierarchy.read())
-    found = {
-        entry.name
-        for directory in parent.directories
-        if os.path.isdir(directory)
-        for entry in os.scandir(directory)
-        if entry.is_dir(follow_symlinks=False)
-    }
+    found = {name for directory in parent.directories for name in names_below(directory) or ()}
     return [f"/{parent.path}/{name}" for name in sorted(found)]
 
 

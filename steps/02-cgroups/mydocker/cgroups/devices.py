@@ -14,6 +14,7 @@ import os
 from mydocker.cgroups.cgroup import Cgroup
 from mydocker.kernel import files, syscalls
 from mydocker.kernel.errors import Failure, hints
+from mydocker.namespaces import users
 
 DOCKERS_RULES = (
     "c *:* m",  # make any character or
@@ -40,11 +41,15 @@ _LIST = {errno.EPERM: "The group above does not allow this device, so none below
 def restrict(group: Cgroup, extra: tuple[str, ...]) -> None:
     """Allow the processes of ``group`` Docker's devices and ``extra``; before anyone is in it.
 
-    Raises Failure if the machine can do it in neither world.
+    Root of a user namespace may set no such rules, and needs none: it can make no device, and what
+    it may open the group decides that we are in already. Raises Failure if the machine can do it in
+    neither world.
     """
     if ALL in extra:
         return
     rules = tuple(dict.fromkeys((*DOCKERS_RULES, *extra)))
+    if not users.of_the_machine():
+        return
     if group.machine.holding("devices") is not None:
         _list(group, rules)
     elif group.machine.unified is not None:

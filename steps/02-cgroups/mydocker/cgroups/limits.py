@@ -11,15 +11,15 @@ import re
 import stat
 
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.numbers import decimal
 from mydocker.kernel.records import fields, record
+from mydocker.kernel.sizes import parse_size, short, size_text
 
 UNLIMITED = -1
 MINIMUM_MEMORY = 6 << 20  # Docker's: below, not even a shell starts
 DEFAULT_PERIOD = 100_000  # microseconds
 
-_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 # Compiled when they are used: most runs use one of them, or none.
-_SIZE = r"([0-9]+(?:\.[0-9]+)?)\s?(?:([kmgtKMGT])(?:[iI]?[bB])?|[bB])?"
 _CPU_LIST = r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*"
 _DEVICE_RULE = r"([abc]) ([0-9]+|\*):([0-9]+|\*) ([rwm]{1,3})"
 
@@ -119,29 +119,14 @@ class Limits:
 # ---------------------------------------------------------------- one option's text
 
 
-def size(text: str) -> int:
-    """A size as Docker writes it: ``300M``, ``1g``, ``1.5GiB``, ``65536``; units of 1024."""
-    match = re.fullmatch(_SIZE, text.strip())
-    if match is None:
-        raise Failure(
-            f"'{text}' is not a size",
-            "Write bytes, or a number with b, k, m, g or t: 65536, 512k, 300M, 1.5g",
-        )
-    bytes_ = int(float(match[1]) * _UNITS[(match[2] or "").lower()])
-    # The kernel counts pages in a signed 64-bit number of bytes, and takes less as "no limit".
-    if bytes_ >= 1 << 63:
-        raise Failure(f"'{text}' is too large", "The largest size is 8388607t")
-    return bytes_
-
-
 def memory(text: str) -> int | None:
     """``-m``: a size; 0 means no limit, as in Docker."""
-    return size(text) or None
+    return parse_size(text) or None
 
 
 def swap(text: str) -> int | None:
     """``--memory-swap``: a size, -1 for no limit; 0 means: the default, twice the memory."""
-    return UNLIMITED if text.strip() == "-1" else size(text) or None
+    return UNLIMITED if text.strip() == "-1" else parse_size(text) or None
 
 
 def cpus(text: str) -> float | None:
@@ -181,10 +166,12 @@ def numbers(text: str) -> frozenset[int]:
     found: set[int] = set()
     for part in filter(None, text.split(",")):
         first, _, last = part.partition("-")
-        low, high = int(first), int(last or first)
         # No machine has more CPUs than 8192 (NR_CPUS), and 0-99999999999 would fill our memory.
-        if high < low or high >= 1 << 16:
-            raise Failure(f"'{part}' is not a range of numbers", "Write the lower one first: 0-2")
+        low, high = decimal(first, (1 << 16) - 1), decimal(last or first, (1 << 16) - 1)
+        if low is None or high is None or high < low:
+            raise Failure(
+                f"'{short(part)}' is not a range of numbers", "Write the lower one first: 0-2"
+            )
         found.update(range(low, high + 1))
     return frozenset(found)
 
@@ -196,7 +183,7 @@ def rate(text: str, *, is_bytes: bool) -> tuple[str, int]:
     if not path or not path.startswith("/"):
         raise Failure(f"'{text}' is not a device and a rate", f"Write it as {form}")
     if is_bytes:
-        value = size(amount)
+        value = parse_size(amount)
     else:
         value = whole(amount, 1, (1 << 32) - 2, "number of operations per second") or 0
     if value == 0:
@@ -208,8 +195,9 @@ def device_number(path: str) -> str:
     """``major:minor`` of the block device at ``path``."""
     try:
         status = os.stat(path)
-    except OSError as error:
-        raise Failure(f"{path}: {error.strerror}", "lsblk lists the block devices") from None
+    except (OSError, ValueError) as error:  # ValueError: no path has a zero byte in it
+        what = error.strerror if isinstance(error, OSError) else error
+        raise Failure(f"{path}: {what}", "lsblk lists the block devices") from None
     if not stat.S_ISBLK(status.st_mode):
         raise Failure(f"{path} is not a block device", "lsblk lists the block devices")
     number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
@@ -245,13 +233,3 @@ def _check_list(option: str, wanted: str, there: str) -> None:
         raise Failure(
             f"{option} {wanted}: this machine has no {min(missing)}", f"There are: {online}"
         )
-
-
-def size_text(bytes_: int) -> str:
-    """A size to read: ``100 MiB``, ``1.5 GiB``, ``4 KiB``."""
-    value, unit = float(bytes_), "B"
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if value < 1024 or unit == "TiB":
-            break
-        value /= 1024
-    return f"{value:.4g} {unit}"

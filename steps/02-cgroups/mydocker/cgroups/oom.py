@@ -5,9 +5,9 @@ Apart from ``statistics``, because each run asks this at its end.
 
 from mydocker.cgroups.cgroup import Cgroup, groups_below
 from mydocker.cgroups.hierarchy import V2
-from mydocker.cgroups.limits import size_text
 from mydocker.kernel import files
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.sizes import size_text
 
 # v1 has no word for "no limit": it is the largest number of bytes that is whole pages.
 NO_LIMIT = 1 << 62

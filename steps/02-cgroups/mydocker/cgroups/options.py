@@ -1,6 +1,8 @@
-"""The command line of step 02: limits, in Docker's words."""
+"""The command line of step 02: limits, in Docker's words.
 
-import os
+Command lines import this module, and nothing else does.
+"""
+
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -8,8 +10,6 @@ import click
 
 from mydocker.cgroups import limits as forms
 from mydocker.cgroups.limits import Limits
-from mydocker.cgroups.part import cgroup_part
-from mydocker.container.parts import Part
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import fields
 from mydocker.namespaces.options import apply
@@ -72,9 +72,11 @@ _OPTIONS = [
         help="What is left to it when memory is short.",
     ),
     click.option(
-        "--oom-kill-disable", is_flag=True, help="Full memory: wait, do not kill (cgroup v1)."
+        "--oom-kill-disable",
+        is_flag=True,
+        help="Full memory: wait, kill nothing (cgroup v1).",
     ),
-    _option("--cpus", parse=(forms.cpus), metavar="N", help="So many CPUs' time: 0.5."),
+    _option("--cpus", parse=(forms.cpus), metavar="N", help="CPU time, in CPUs: 0.5."),
     _option(
         "--cpu-shares",
         parse=(_whole(2, 262_144, "number of shares")),
@@ -150,7 +152,7 @@ def limit_options(command: Command) -> Command:
 def cgroups_options(command: Command) -> Command:
     """The limits, and where the container's group shall be: for ``run``."""
     where = click.option(
-        "--cgroup-parent", metavar="PATH", default="", help="The group to make its group in."
+        "--cgroup-parent", metavar="PATH", default="", help="The group below which its own is made."
     )
     return limit_options(where(command))
 
@@ -158,15 +160,3 @@ def cgroups_options(command: Command) -> Command:
 def limits_from(options: Mapping[str, Any]) -> Limits:
     """The limits that the options say, checked against each other and the machine."""
     return Limits(**{name: options[name] for name in _NAMES if name in options}).check()
-
-
-def cgroups_parts(options: Mapping[str, Any], identifier: str) -> list[Part]:
-    """The container's group, for the container ``identifier``.
-
-    A user who is not root may not make groups. Without a limit the container then goes without a
-    group of its own; with one, the kernel's refusal is the answer.
-    """
-    limits = limits_from(options)
-    if os.geteuid() != 0 and not limits.any:
-        return []
-    return [cgroup_part(identifier, limits, options.get("cgroup_parent") or "")]

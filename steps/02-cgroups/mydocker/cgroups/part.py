@@ -48,6 +48,8 @@ class CgroupPart(Part):
     and not what somebody made for us. See :func:`cgroup_part`.
     """
 
+    stage = "limits"
+
     path: str
     limits: Limits = field(default_factory=Limits)
     disposable: tuple[str, ...] = ()
@@ -99,11 +101,22 @@ class CgroupPart(Part):
 def cgroup_part(identifier: str, limits: Limits, parent: str = "") -> CgroupPart:
     """The part for the container ``identifier``: ``<parent>/<identifier>``, ours by default.
 
-    Looks at the machine, changes nothing. What of ``parent`` is not there yet will be made, and is
-    noted now, before: whoever cleans up after a crash has only these notes.
+    Looks at the machine, changes nothing. Those groups of ``parent`` that do not exist
+    yet will be made. They are noted now, before: a clean-up after a crash has only these notes.
     """
     path = parent_path(parent) if parent else own_parent()
     return CgroupPart(f"{path}/{identifier}", limits, disposable_above(path, _machine()))
+
+
+def limit_parts(asked: Limits, identifier: str, parent: str = "") -> list[Part]:
+    """The group of the container ``identifier`` with the limits ``asked``, below ``parent``.
+
+    A user who is not root may not make groups. Without a limit the container then goes without a
+    group of its own; with one, the kernel's refusal is the answer.
+    """
+    if os.geteuid() != 0 and not asked.any:
+        return []
+    return [cgroup_part(identifier, asked, parent)]
 
 
 def disposable_above(path: str, machine: hierarchy.Machine) -> tuple[str, ...]:

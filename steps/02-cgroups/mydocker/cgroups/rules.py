@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator
 
 from mydocker.cgroups.hierarchy import V1, Machine, groups_of
+from mydocker.kernel import signals
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import record
 
@@ -96,7 +97,7 @@ def _children() -> Finding:
         child = {}
     finally:
         os.close(writer)
-        os.waitpid(pid, 0)
+        signals.reap(pid)
     different = tuple(label for label in mine if child.get(label) != mine[label])
     shown = f"our own child began in our group of all {len(mine)} hierarchies"
     return Finding("A child begins in the groups of its parent", shown, different)

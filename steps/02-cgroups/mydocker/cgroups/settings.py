@@ -19,9 +19,10 @@ from collections.abc import Callable, Iterator
 
 from mydocker.cgroups import controllers
 from mydocker.cgroups.hierarchy import V2, Machine
-from mydocker.cgroups.limits import DEFAULT_PERIOD, UNLIMITED, Limits, size_text
+from mydocker.cgroups.limits import DEFAULT_PERIOD, UNLIMITED, Limits
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import record
+from mydocker.kernel.sizes import size_text
 
 
 @record

@@ -4,7 +4,8 @@ An image is somebody else's data, unpacked by root. Its names are walked by open
 RESOLVE_IN_ROOT: links and ``..`` end at the directory, as if it were ``/`` already. That is not
 only safe but also right: ``/bin`` is often a link to ``usr/bin``, and ``bin/sh`` belongs there.
 Within a directory each file is made by its last name alone, new, never through something that is
-there.
+there; and its owner, mode and attributes are set through its descriptor, for a container may be
+at work in the same directory (``cp``, volumes): see ``kernel.beneath``.
 
 A layer also takes files away. In an archive that is a name, ``.wh.<file>``; on disk, in overlayfs,
 a character device 0/0 called ``<file>``. ``.wh..wh..opq`` empties the directory that it is in: the
@@ -19,9 +20,9 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, cast
 
-from mydocker.kernel import files, syscalls
+from mydocker.kernel import beneath, files
 from mydocker.kernel.errors import Failure, KernelError
-from mydocker.overlay2 import holes
+from mydocker.overlay2 import holes, notes
 from mydocker.overlay2.tarformat import (
     BLOCK_DEVICE,
     CHARACTER,
@@ -36,12 +37,12 @@ from mydocker.overlay2.tarformat import (
 
 WHITEOUT = b".wh."
 OPAQUE = b".wh..wh..opq"
-OPAQUE_XATTR = "trusted.overlay.opaque"
 
 _KEPT_OPEN = 64  # directories; most files lie in the directory of the file before
 _LATEST = 2**63 - 1  # nanoseconds since 1970 that fit the kernel's count: the year 2262
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _WALK = os.O_PATH | os.O_DIRECTORY
+_LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _WHY = {
     errno.ENOSPC: "The disk is full",
@@ -54,6 +55,9 @@ _WHY = {
 
 class UnsafeArchive(Failure):
     """An archive that wants to write outside of its directory."""
+
+
+_DAMAGED = "The archive is damaged: make it again, or fetch it again"
 
 
 def unpack(reader: Reader, directory: str, progress: Callable[[int], None] | None = None) -> int:
@@ -135,6 +139,9 @@ class _Unpacking:
                 self._make[entry.kind](entry, parent, parts[-1])
         except OSError as error:
             raise self._failure(entry, error) from None
+        except (OverflowError, ValueError):  # of Python's own, before the kernel is asked
+            what = "an owner, device or name in its header is none"
+            raise Failure(f"cannot unpack {os.fsdecode(entry.name)!r}: {what}", _DAMAGED) from None
 
     def _failure(self, entry: Entry, error: OSError) -> Failure:
         name, number = os.fsdecode(entry.name), error.errno or 0
@@ -170,7 +177,7 @@ class _Unpacking:
         return fd
 
     def _walk(self, path: bytes) -> int:
-        return syscalls.openat2(self._root, path or b".", _WALK, syscalls.RESOLVE_IN_ROOT)
+        return beneath.find(self._root, path, _WALK)
 
     def _make_missing(self, path: bytes) -> None:
         """Directories that the archive uses without having them get the usual mode."""
@@ -185,8 +192,8 @@ class _Unpacking:
                     if error.errno != errno.ENOENT:
                         raise
                     os.mkdir(part, 0o755, dir_fd=fd)
-                    os.chmod(part, 0o755, dir_fd=fd)
-                    below = self._walk(b"/".join(done))
+                    below = beneath.made(fd, part, stat.S_IFDIR)
+                    os.chmod(beneath.path(below), 0o755)
                 os.close(fd)
                 fd = below
         finally:
@@ -195,7 +202,7 @@ class _Unpacking:
     def _root_itself(self, entry: Entry) -> None:
         if entry.kind != DIRECTORY:
             raise NotADirectoryError(errno.ENOTDIR, "the root")
-        self._finish_directory(entry, self._root, b".")
+        self._finish_directory(entry, beneath.open_directory(self._root, b"."))
 
     def _directory(self, entry: Entry, parent: int, name: bytes) -> None:
         try:
@@ -207,10 +214,10 @@ class _Unpacking:
                 os.mkdir(name, 0o700, dir_fd=parent)
                 if _is_whiteout(there):  # first taken away, then made anew: nothing shines through
                     self._set_opaque(parent, name)
-        self._finish_directory(entry, parent, name)
+        self._finish_directory(entry, _opened(parent, name))
 
-    def _finish_directory(self, entry: Entry, parent: int, name: bytes) -> None:
-        fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+    def _finish_directory(self, entry: Entry, fd: int) -> None:
+        """Owner, mode and attributes by the descriptor, which is closed."""
         try:
             self._own(entry, fd)
         finally:
@@ -224,9 +231,8 @@ class _Unpacking:
         while head := self._times.read(10):
             length, mtime = struct.unpack("=Hq", head)
             path = self._times.read(length)
-            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
             try:
-                fd = syscalls.openat2(self._root, path or b".", flags, syscalls.RESOLVE_IN_ROOT)
+                fd = beneath.find(self._root, path, _LIST)
             except OSError:
                 continue  # the archive itself replaced it by something else later
             try:
@@ -247,7 +253,7 @@ class _Unpacking:
     def _replace(self, parent: int, name: bytes, there: os.stat_result) -> None:
         """An archive may have a name twice, and then the later entry counts."""
         if stat.S_ISDIR(there.st_mode):
-            files.remove_tree(self._through(parent, name), why="the archive replaces it")
+            files.remove_tree(beneath.path(parent, name), why="the archive replaces it")
         else:
             os.unlink(name, dir_fd=parent)
         # A remembered path may lead through what was just removed.
@@ -310,14 +316,13 @@ class _Unpacking:
 
     def _symlink(self, entry: Entry, parent: int, name: bytes) -> None:
         self._new(parent, name, lambda: os.symlink(entry.linkname, name, dir_fd=parent))
-        self._own_by_name(entry, parent, name)
+        self._own_held(entry, beneath.made(parent, name, stat.S_IFLNK))
 
     def _node(self, entry: Entry, parent: int, name: bytes) -> None:
         kind = {CHARACTER: stat.S_IFCHR, BLOCK_DEVICE: stat.S_IFBLK, FIFO: stat.S_IFIFO}[entry.kind]
         device = 0 if entry.kind == FIFO else os.makedev(*entry.device)
         self._new(parent, name, lambda: os.mknod(name, 0o600 | kind, device, dir_fd=parent))
-        self._own_by_name(entry, parent, name)
-        os.chmod(self._through(parent, name), entry.mode)
+        self._own_held(entry, beneath.made(parent, name, kind, device), entry.mode)
 
     # ------------------------------------------------------------ what a layer takes away
 
@@ -343,7 +348,11 @@ class _Unpacking:
         # end lab
 
     def _set_opaque(self, parent: int, name: bytes) -> None:
-        os.setxattr(self._through(parent, name), OPAQUE_XATTR, b"y", follow_symlinks=False)
+        fd = _opened(parent, name)
+        try:
+            os.setxattr(fd, f"{notes.prefix()}opaque", b"y")
+        finally:
+            os.close(fd)
 
     # ------------------------------------------------------------ owner, mode, attributes, time
 
@@ -353,17 +362,30 @@ class _Unpacking:
         for name, value in _xattrs(entry):
             _set_xattr(fd, name, value)
 
-    def _own_by_name(self, entry: Entry, parent: int, name: bytes) -> None:
-        """For what cannot or must not be opened: links, devices."""
-        os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
-        for key, value in _xattrs(entry):
-            _set_xattr(self._through(parent, name), key, value, follow_symlinks=False)
-        mtime = _time(entry)
-        os.utime(name, ns=(mtime, mtime), dir_fd=parent, follow_symlinks=False)
+    def _own_held(self, entry: Entry, fd: int, mode: int | None = None) -> None:
+        """For what cannot or must not be opened, links and devices: ``fd`` holds it (O_PATH), and
+        is closed. A link has no mode."""
+        try:
+            itself = beneath.path(fd)
+            os.chown(itself, entry.uid, entry.gid)
+            if mode is not None:
+                os.chmod(itself, mode)
+            for key, value in _xattrs(entry):
+                _set_xattr(itself, key, value)
+            mtime = _time(entry)
+            os.utime(itself, ns=(mtime, mtime))
+        finally:
+            os.close(fd)
 
-    def _through(self, parent: int, name: bytes) -> str:
-        """A path for calls that take no directory descriptor."""
-        return f"/proc/self/fd/{parent}/{os.fsdecode(name)}"
+
+def _opened(parent: int, name: bytes) -> int:
+    """A directory that is there or was just made."""
+    try:
+        return beneath.open_directory(parent, name)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise beneath.Exchanged(name) from None
+        raise
 
 
 def _nameless_file(directory: str) -> BinaryIO:
@@ -400,13 +422,10 @@ def _xattrs(entry: Entry) -> Iterator[tuple[bytes, bytes]]:
             yield name, value
 
 
-def _set_xattr(file: int | str, name: bytes, value: bytes, follow_symlinks: bool = True) -> None:
+def _set_xattr(file: int | str, name: bytes, value: bytes) -> None:
     """A file's capabilities are an attribute and must not be lost; others are where they can be."""
     try:
-        if follow_symlinks:
-            os.setxattr(file, name, value)
-        else:
-            os.setxattr(file, name, value, follow_symlinks=False)
+        os.setxattr(file, name, value)
     except OSError as error:
         if error.errno != errno.ENOTSUP or name == b"security.capability":
             raise

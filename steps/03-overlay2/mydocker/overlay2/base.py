@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from mydocker.kernel.errors import Failure
-from mydocker.overlay2.images import Image, ImageConfig, ImageStore, NoSuchImage
+from mydocker.overlay2.image import Image, ImageConfig
+from mydocker.overlay2.images import ImageStore, NoSuchImage
 from mydocker.overlay2.importing import import_stream
 from mydocker.overlay2.workspace import workspace
 

@@ -8,7 +8,7 @@ import click
 
 from mydocker.overlay2 import lookup
 from mydocker.overlay2.diff import Contents, changes, contents
-from mydocker.overlay2.listing import size
+from mydocker.overlay2.image_list import size
 from mydocker.overlay2.lookup import Sighting
 from mydocker.overlay2.root_option import root_option
 from mydocker.overlay2.stacks import Stack, container_stack, find_stack, readable

@@ -13,6 +13,7 @@ Layers are kept as they were hashed, uncompressed: the blob's digest is the Diff
 written is what was read.
 """
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -20,9 +21,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from mydocker.container.private import FILE
-from mydocker.kernel import files
+from mydocker.kernel import files, signals, whole
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import record
+from mydocker.kernel.whole import Damaged
 from mydocker.overlay2 import digest as digests
 from mydocker.overlay2.workspace import explained, make_directories
 
@@ -34,6 +36,9 @@ REF_NAME = "org.opencontainers.image.ref.name"
 
 Json = dict[str, Any]
 
+DAMAGED = "The image store is damaged: remove the image and import it"
+_DAMAGED_INDEX = "The index of the image store is damaged: see `mydocker doctor`"
+
 
 @record
 class Named:
@@ -42,6 +47,14 @@ class Named:
     name: str
     digest: str
     size: int
+
+
+@record
+class Manifest:
+    """What a manifest says: the digest of the configuration, those of the layers, bottom up."""
+
+    configuration: str
+    layers: tuple[str, ...]
 
 
 class ContentStore:
@@ -63,20 +76,32 @@ class ContentStore:
 
     def read(self, digest: str) -> Json:
         """A blob that is a JSON object: a manifest or a configuration."""
-        try:
-            with open(self.blob(digest), "rb") as file:
-                value = json.loads(file.read())
-        except (OSError, ValueError) as error:
-            raise self._broken(digest, error) from None
-        if not isinstance(value, dict):
-            raise self._broken(digest, "not a JSON object")
+        value = whole.read_json(self.blob(digest), DAMAGED)
+        if value is None:
+            raise Damaged(self.blob(digest), DAMAGED, os.strerror(errno.ENOENT))
         return value
 
-    def _broken(self, digest: str, why: object) -> Failure:
-        return Failure(
-            f"{self.blob(digest)}: {why}",
-            "The image store is damaged: remove the image and import it",
-        )
+    def manifest(self, digest: str) -> Manifest:
+        """What an image consists of. Raises Damaged if the blob is none of ours."""
+        value = self.read(digest)
+        try:
+            configuration = digests.checked(value["config"]["digest"])
+            layers = tuple(digests.checked(layer["digest"]) for layer in value["layers"])
+        except (KeyError, TypeError, ValueError):
+            raise Damaged(self.blob(digest), DAMAGED) from None
+        return Manifest(configuration, layers)
+
+    def document(self, digest: str) -> Json:
+        """The configuration of an image, with ``rootfs.diff_ids`` that are digests."""
+        value = self.read(digest)
+        try:
+            found = value["rootfs"]["diff_ids"]
+            value["rootfs"]["diff_ids"] = [digests.checked(one) for one in found]
+            if not isinstance(value.get("config") or {}, dict):
+                raise TypeError
+        except (KeyError, TypeError, ValueError):
+            raise Damaged(self.blob(digest), DAMAGED) from None
+        return value
 
     def write(self, value: Json) -> Json:
         """Keep a JSON object as a blob; its descriptor, without a media type."""
@@ -87,7 +112,7 @@ class ContentStore:
         digest = digests.of(data)
         if not self.has(digest):
             self.found()
-            replace(self.blob(digest), data)
+            whole.write(self.blob(digest), data)
         return {"digest": digest, "size": len(data)}
 
     def adopt(self, path: str, digest: str) -> None:
@@ -106,12 +131,12 @@ class ContentStore:
         return [digest for digest in found if digests.is_digest(digest)]
 
     def drafts(self) -> list[str]:
-        """Files that a process was writing when it was killed; see :func:`replace`."""
+        """Files that a process was writing when it was killed; see ``kernel.whole``."""
         found = []
         for directory in (self.path, f"{self.path}/blobs/sha256"):
             for name in sorted(os.listdir(directory)):
-                writer = name.removesuffix(".new").rpartition(".")[2]
-                if name.endswith(".new") and not os.path.exists(f"/proc/{writer}"):
+                writer = whole.writer(name)
+                if writer and not os.path.exists(f"/proc/{writer}"):
                     found.append(f"{directory}/{name}")
         return found
 
@@ -121,25 +146,34 @@ class ContentStore:
 
     # ------------------------------------------------------------ the index
 
-    def index(self) -> list[Named]:
-        """Names and manifests, in the order in which they came."""
+    def index(self, *, strict: bool = False) -> list[Named]:
+        """Names and manifests, in the order in which they came.
+
+        A line that is damaged is left out; ``strict``: Damaged, as for an index that is none.
+        """
         path = f"{self.path}/index.json"
-        try:
-            with open(path, "rb") as file:
-                manifests = json.loads(file.read())["manifests"]
-            return [
-                Named(
-                    entry.get("annotations", {}).get(REF_NAME, ""), entry["digest"], entry["size"]
-                )
-                for entry in manifests
-            ]
-        except FileNotFoundError:
+        value = whole.read_json(path, _DAMAGED_INDEX)
+        if value is None:
+            self._check_place()
             return []
+        try:
+            entries = value["manifests"]
+            found = [_named(entry) for entry in entries]
+        except (KeyError, TypeError):
+            raise Damaged(path, _DAMAGED_INDEX) from None
+        if strict and None in found:
+            raise Damaged(path, _DAMAGED_INDEX)
+        return [one for one in found if one is not None]
+
+    def _check_place(self) -> None:
+        """No index is an empty store, where there could be one. Raises Failure."""
+        try:
+            os.stat(self.path)
+        except FileNotFoundError:
+            return
         except OSError as error:
             hint = "The data belongs to root: use sudo; or name a directory with --root"
-            raise Failure(f"{path}: {error.strerror}", hint) from None
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise Failure(f"{path}: {error!r}", "The image store is damaged") from None
+            raise Failure(f"{self.path}: {error.strerror}", hint) from None
 
     def write_index(self, entries: list[Named]) -> None:
         """Replace the index. The caller holds :meth:`lock`."""
@@ -149,18 +183,16 @@ class ContentStore:
             for entry in entries
         ]
         index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
-        replace(f"{self.path}/index.json", encode(index))
+        whole.write(f"{self.path}/index.json", encode(index))
 
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Nobody else changes the store meanwhile; waits for those who do."""
-        from fcntl import LOCK_EX, flock
-
         with explained(self.path):
             self.found()
             fd = os.open(f"{self.path}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                flock(fd, LOCK_EX)
+                signals.lock(fd)
                 yield
             finally:
                 os.close(fd)
@@ -169,34 +201,19 @@ class ContentStore:
         """Make what an empty store consists of."""
         make_directories(self.root, "image/blobs/sha256")
         if not os.path.exists(f"{self.path}/oci-layout"):
-            replace(f"{self.path}/oci-layout", encode({"imageLayoutVersion": "1.0.0"}))
+            layout = encode({"imageLayoutVersion": "1.0.0"})
+            whole.write(f"{self.path}/oci-layout", layout)
+
+
+def _named(entry: Any) -> Named | None:
+    """A line of the index; None for one that is damaged: the others count."""
+    try:
+        name = entry.get("annotations", {}).get(REF_NAME, "")
+        return Named(str(name), digests.checked(entry["digest"]), int(entry["size"]))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
 
 
 def encode(value: Json) -> bytes:
     """JSON that is the same bytes for the same value."""
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
-
-
-def replace(path: str, data: bytes, *, durable: bool = True) -> None:
-    """Write a file so that, after a crash or on a full disk, it is whole or as it was before.
-
-    Without ``durable`` this holds for a killed process but not for a power cut.
-    """
-    draft = f"{path}.{os.getpid()}.new"
-    try:
-        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE)
-        try:
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(fd, rest) :]
-            if durable:
-                os.fsync(fd)  # else the new name may reach the disk before the new content
-        finally:
-            os.close(fd)
-        os.rename(draft, path)
-    except OSError as error:
-        import contextlib
-
-        with contextlib.suppress(OSError):  # not there, or on a disk that cannot be written
-            os.unlink(draft)
-        raise Failure(f"{path}: {os.strerror(error.errno or 0)}") from None

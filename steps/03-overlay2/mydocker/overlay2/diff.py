@@ -68,7 +68,7 @@ def _names(visit: _Visit) -> set[str]:
     """The names that may have changed: those of the upper layer; after a renaming all."""
     names = set(lookup.names(visit.now)) if visit.moved else set()
     if visit.now and visit.now[0].layer == 0:
-        names.update(os.listdir(visit.now[0].path))
+        names.update(lookup.listed(visit.now[0]))
     return names
 
 
@@ -99,12 +99,7 @@ def _compare(
 
 def _differ(one: Sighting, other: Sighting) -> bool:
     """True if a directory's own properties changed: it may be there for what is in it only."""
-    first, second = os.lstat(one.path), os.lstat(other.path)
-    return (first.st_mode, first.st_uid, first.st_gid) != (
-        second.st_mode,
-        second.st_uid,
-        second.st_gid,
-    )
+    return one.access != other.access
 
 
 def _change_parents(found: dict[str, str]) -> None:
@@ -130,19 +125,19 @@ def contents(directory: str) -> Contents:
     """Count what is in the layer at ``directory`` (its ``diff``)."""
     files, size, whiteouts, opaque = 0, 0, 0, 0
     seen: set[int] = set()
-    pending = [directory]
+    pending = lookup.roots([directory])
     while pending:
-        with os.scandir(pending.pop()) as entries:
-            for entry in entries:
-                sighting = lookup.look(entry.path, 0)
-                if sighting is None:
-                    continue
-                if sighting.kind == DIRECTORY:
-                    pending.append(entry.path)
-                    opaque += sighting.opaque
-                elif sighting.kind == WHITEOUT:
-                    whiteouts += 1
-                elif entry.inode() not in seen:
-                    seen.add(entry.inode())
-                    files, size = files + 1, size + sighting.size
+        place = pending.pop()
+        for name in lookup.listed(place):
+            sighting = lookup.look(f"{place.path}/{name}", 0)
+            if sighting is None:
+                continue
+            if sighting.kind == DIRECTORY:
+                pending.append(sighting)
+                opaque += sighting.opaque
+            elif sighting.kind == WHITEOUT:
+                whiteouts += 1
+            elif sighting.inode not in seen:
+                seen.add(sighting.inode)
+                files, size = files + 1, size + sighting.size
     return Contents(files, size, whiteouts, opaque)

@@ -31,6 +31,13 @@ def is_digest(text: str) -> bool:
     return text.startswith(ALGORITHM) and is_hex(text[len(ALGORITHM) :]) and len(text) == 71
 
 
+def checked(text: object) -> str:
+    """``text`` if it is a digest. Raises ValueError for anything else: it becomes a path."""
+    if not isinstance(text, str) or not is_digest(text):
+        raise ValueError(text)
+    return text
+
+
 def is_hex(text: str) -> bool:
     """True for lower-case hexadecimal digits, at least one."""
     return bool(text) and not text.strip("0123456789abcdef")

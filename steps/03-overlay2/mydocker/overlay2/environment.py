@@ -8,14 +8,25 @@ from mydocker.kernel.errors import Failure
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def environment(
-    image: Iterable[str], hostname: str, given: Iterable[str], host: Mapping[str, str]
-) -> dict[str, str]:
+def given(texts: Iterable[str], host: Mapping[str, str]) -> list[str]:
+    """The texts of ``-e``, each variable once, the last of several: ``KEY=VALUE``.
+
+    ``KEY`` gets the value that ``host``, the environment of whoever asks, has; without one there it
+    stays ``KEY``: the container is to have none. Raises Failure for a text without a key.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        key, _ = _pair(text)
+        known = "=" not in text and key in host
+        found[key] = f"{key}={host[key]}" if known else text
+    return list(found.values())
+
+
+def environment(image: Iterable[str], hostname: str, given: Iterable[str]) -> dict[str, str]:
     """All variables: the defaults, over them the image's (``KEY=VALUE``), over them ``given``.
 
-    ``given`` are texts of ``-e``, in order: ``KEY=VALUE``, or ``KEY`` for the value that ``host``,
-    our own environment, has; without one there, the container has none. Raises Failure for a text
-    without a key.
+    ``given`` are texts as of :func:`given`: ``KEY`` alone takes the variable away. Raises Failure
+    for a text without a key.
     """
     variables = {"PATH": PATH}
     if hostname:
@@ -25,8 +36,6 @@ def environment(
         key, value = _pair(text)
         if "=" in text:
             variables[key] = value
-        elif key in host:
-            variables[key] = host[key]
         else:
             variables.pop(key, None)
     return variables

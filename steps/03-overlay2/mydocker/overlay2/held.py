@@ -7,7 +7,6 @@ They are opened in the container's mount namespace: mounts of another cannot be 
 """
 
 import os
-import stat
 from collections.abc import Iterable
 
 from mydocker.kernel.errors import KernelError
@@ -27,10 +26,6 @@ class Held:
     def descriptor(self, path: str) -> int:
         """The descriptor of one of the paths."""
         return self._descriptors[path]
-
-    def is_directory(self, path: str) -> bool:
-        """True if it is one."""
-        return stat.S_ISDIR(os.fstat(self._descriptors[path]).st_mode)
 
     def close(self) -> None:
         """Let go of all."""

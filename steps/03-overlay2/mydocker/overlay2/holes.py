@@ -4,7 +4,9 @@ An archive of a sparse file has gigabytes of zeros in it, a layer above all, whe
 other way that everybody understands. A filesystem needs none of them (lseek(2), SEEK_HOLE).
 """
 
+import errno
 import os
+from collections.abc import Iterator
 
 _STEP = 1 << 16  # zeros are looked for in steps of 64 KiB: smaller holes save little
 _ZEROS = bytes(_STEP)
@@ -28,3 +30,21 @@ def write(fd: int, data: bytes | memoryview) -> None:
 def _write(fd: int, data: memoryview) -> None:
     while data:
         data = data[os.write(fd, data) :]
+
+
+def islands(file: int, size: int) -> Iterator[tuple[int, int]]:
+    """``(offset, length)`` of what is not a hole (lseek(2), SEEK_DATA).
+
+    Moves the file's position. A file that is cut meanwhile ends sooner.
+    """
+    end = 0
+    while end < size:
+        try:
+            start = os.lseek(file, end, os.SEEK_DATA)
+            end = min(os.lseek(file, start, os.SEEK_HOLE), size)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            return  # nothing but a hole from here on
+        if end > start:
+            yield start, end - start

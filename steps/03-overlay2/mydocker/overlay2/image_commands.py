@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from mydocker.kernel.errors import CANNOT_RUN, Failure
-from mydocker.overlay2.images import Image, ImageStore, Use
+from mydocker.overlay2.image import Image
+from mydocker.overlay2.images import ImageStore, Use
 from mydocker.overlay2.root_option import root_option
 
 _HEADINGS = {
@@ -38,7 +39,7 @@ class _Images(click.Group):
 
 
 @click.group(cls=_Images, invoke_without_command=True, subcommand_metavar="[REPOSITORY[:TAG]]")
-@click.option("-a", "--all", "every", is_flag=True, help="As without: no image is hidden.")
+@click.option("-a", "--all", "every", is_flag=True, help="Changes nothing: no image is hidden.")
 @click.option("-q", "--quiet", is_flag=True, help="Only the ids.")
 @click.option(
     "-f",
@@ -80,7 +81,7 @@ def _list(
     root: str,
 ) -> None:
     from mydocker.overlay2.image_filters import chosen
-    from mydocker.overlay2.listing import formatted
+    from mydocker.overlay2.image_list import formatted
 
     store = ImageStore(root)
     listed = chosen(store, written)
@@ -106,10 +107,10 @@ def _rows(
     store: ImageStore, image: Image, names: Sequence[str], whole: bool
 ) -> Iterator[dict[str, str]]:
     """One row for each of ``names``; one without a name for an untagged image."""
-    from mydocker.overlay2 import listing
+    from mydocker.overlay2 import image_list
 
-    since = listing.since(image.created)
-    size = listing.size(store.size(image))
+    since = image_list.since(image.created)
+    size = image_list.size(store.size(image))
     for name in names or (f"{_NONE}:{_NONE}",):
         repository, _, tag = name.rpartition(":")
         yield {
@@ -178,9 +179,9 @@ def _spinner(what: str) -> Iterator[Callable[[str], None]]:
 @root_option
 def import_command(file: str, name: str, change: Sequence[str], message: str, root: str) -> None:
     """Make an image of one layer from the tar archive FILE of a root directory."""
-    from mydocker.overlay2.changes import apply
-    from mydocker.overlay2.images import ImageConfig
+    from mydocker.overlay2.image import ImageConfig
     from mydocker.overlay2.importing import import_archive
+    from mydocker.overlay2.instructions import apply
 
     config = apply(ImageConfig(), change)
     with byte_bar(f"importing {file}") as progress:
@@ -215,7 +216,7 @@ def byte_bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
 
 @click.command()
 @click.argument("names", metavar="IMAGE...", nargs=-1, required=True)
-@click.option("-f", "--force", is_flag=True, help="Also if containers or other names refer to it.")
+@click.option("-f", "--force", is_flag=True, help="Even if containers or other names refer to it.")
 @root_option
 def rmi(names: Sequence[str], force: bool, root: str) -> int:
     """Remove names of images, and images without any name left."""
@@ -264,7 +265,7 @@ def inspect(names: Sequence[str], template: str, root: str) -> None:
     """Show all that is known about images, as JSON."""
     import json
 
-    from mydocker.overlay2.listing import render
+    from mydocker.overlay2.image_list import render
 
     store = ImageStore(root)
     found = [described(store, store.resolve(name)) for name in names]

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from mydocker.kernel.errors import Failure
-from mydocker.overlay2.images import Image, ImageStore
+from mydocker.overlay2.image import Image
+from mydocker.overlay2.images import ImageStore
 
 KNOWN = ("before", "dangling", "label", "reference", "since")
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
@@ -26,7 +27,9 @@ def chosen(store: ImageStore, written: Sequence[str]) -> list[Listed]:
         if key not in KNOWN:
             raise Failure(f"invalid filter '{key}'", f"Known are {', '.join(KNOWN)}")
         filters.setdefault(key, []).append(value)
-    found: list[Listed] = [(image, image.names) for image in store.all()]
+    images, damaged = store.listed()
+    images += [image for image, _ in damaged]
+    found: list[Listed] = [(image, image.names) for image in images]
     for value in filters.get("dangling", ()):
         if value not in _TRUTH:
             raise Failure(f"invalid filter 'dangling={value}'", "Write dangling=true or =false")

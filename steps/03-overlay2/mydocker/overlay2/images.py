@@ -10,18 +10,28 @@ small files.
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from mydocker.kernel import files
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import record, replace
+from mydocker.kernel.whole import Damaged
 from mydocker.overlay2 import digest as digests
 from mydocker.overlay2 import workspace
-from mydocker.overlay2.content import CONFIG, LAYER, MANIFEST, ContentStore, Json, Named, encode
+from mydocker.overlay2.content import (
+    CONFIG,
+    DAMAGED,
+    LAYER,
+    MANIFEST,
+    ContentStore,
+    Json,
+    Named,
+    encode,
+)
+from mydocker.overlay2.image import SHORT_ID, Image, ImageConfig, short
 from mydocker.overlay2.layerdb import LayerDB, Registered
 from mydocker.overlay2.layers import LayerStore
-
-SHORT_ID = 12
 
 
 class NoSuchImage(Failure):
@@ -29,84 +39,6 @@ class NoSuchImage(Failure):
 
     def __init__(self, name: str, hint: str = "") -> None:
         super().__init__(f"No such image: {name}", hint)
-
-
-@record
-class ImageConfig:
-    """What a container of this image is started with, unless its user says otherwise.
-
-    ``env`` has ``KEY=value`` strings; ``exposed_ports`` is as ``80/tcp``; ``volumes`` are paths.
-    """
-
-    env: tuple[str, ...] = ()
-    cmd: tuple[str, ...] = ()
-    entrypoint: tuple[str, ...] = ()
-    working_dir: str = ""
-    user: str = ""
-    labels: tuple[tuple[str, str], ...] = ()
-    exposed_ports: tuple[str, ...] = ()
-    volumes: tuple[str, ...] = ()
-    stop_signal: str = ""
-    on_build: tuple[str, ...] = ()
-
-    @classmethod
-    def from_json(cls, value: Json) -> "ImageConfig":
-        """From the ``config`` object of an OCI image configuration, where null means empty."""
-        return cls(
-            tuple(value.get("Env") or ()),
-            tuple(value.get("Cmd") or ()),
-            tuple(value.get("Entrypoint") or ()),
-            value.get("WorkingDir") or "",
-            value.get("User") or "",
-            tuple(sorted((value.get("Labels") or {}).items())),
-            tuple(sorted(value.get("ExposedPorts") or ())),
-            tuple(sorted(value.get("Volumes") or ())),
-            value.get("StopSignal") or "",
-            tuple(value.get("OnBuild") or ()),
-        )
-
-    def to_json(self) -> Json:
-        """As the ``config`` object of an OCI image configuration; what is empty is left out."""
-        value: Json = {
-            "Env": list(self.env),
-            "Cmd": list(self.cmd),
-            "Entrypoint": list(self.entrypoint),
-            "WorkingDir": self.working_dir,
-            "User": self.user,
-            "Labels": dict(self.labels),
-            "ExposedPorts": {port: {} for port in self.exposed_ports},
-            "Volumes": {path: {} for path in self.volumes},
-            "StopSignal": self.stop_signal,
-            "OnBuild": list(self.on_build),
-        }
-        return {key: setting for key, setting in value.items() if setting}
-
-
-@record
-class Image:
-    """One image of the store. ``document`` is its whole configuration, as it is stored."""
-
-    id: str
-    manifest: str
-    names: tuple[str, ...]
-    document: Json
-    config: ImageConfig
-    diff_ids: tuple[str, ...]
-
-    @property
-    def short_id(self) -> str:
-        """The id as listings show it."""
-        return self.id.removeprefix(digests.ALGORITHM)[:SHORT_ID]
-
-    @property
-    def created(self) -> str:
-        """When it was made, RFC 3339; empty if nobody wrote it down."""
-        return str(self.document.get("created") or "")
-
-    @property
-    def chain_ids(self) -> list[str]:
-        """The ChainID of each layer, from the bottom up."""
-        return digests.chain_ids(self.diff_ids)
 
 
 @record
@@ -122,6 +54,10 @@ class NewLayer:
     size: int
     blob: str
     blob_size: int
+
+
+def _names_of(manifest: str, index: Iterable[Named]) -> tuple[str, ...]:
+    return tuple(entry.name for entry in index if entry.digest == manifest and entry.name)
 
 
 def _nobody(image_id: str) -> "Sequence[Use]":
@@ -176,7 +112,10 @@ class ImageStore:
         if not digests.is_hex(digits) or len(digits) > 64:
             return None
         manifests = dict.fromkeys(entry.digest for entry in index)
-        ids = {self.content.read(manifest)["config"]["digest"]: manifest for manifest in manifests}
+        ids = {}
+        for manifest in manifests:
+            with suppress(Damaged):
+                ids[self.content.manifest(manifest).configuration] = manifest
         found = [image_id for image_id in ids if image_id.startswith(digests.ALGORITHM + digits)]
         if len(found) > 1:
             raise Failure(f"{text}: more than one image's id begins so", "Write more of its digits")
@@ -185,35 +124,49 @@ class ImageStore:
         return self._image(ids[found[0]], index) if found else None
 
     def _image(self, manifest: str, index: list[Named]) -> Image:
-        image_id = self.content.read(manifest)["config"]["digest"]
-        document = self.content.read(image_id)
-        return Image(
-            image_id,
-            manifest,
-            tuple(entry.name for entry in index if entry.digest == manifest and entry.name),
-            document,
-            ImageConfig.from_json(document.get("config") or {}),
-            tuple(document["rootfs"]["diff_ids"]),
-        )
+        image_id = self.content.manifest(manifest).configuration
+        document = self.content.document(image_id)
+        try:
+            config = ImageConfig.from_json(document.get("config") or {})
+        except (AttributeError, TypeError, ValueError):
+            raise Damaged(self.content.blob(image_id), DAMAGED) from None
+        names, diff_ids = _names_of(manifest, index), tuple(document["rootfs"]["diff_ids"])
+        return Image(image_id, manifest, names, document, config, diff_ids)
 
     def all(self) -> list[Image]:
-        """All images, the youngest first."""
+        """All images that can be used, the youngest first; see also :meth:`listed`."""
+        return self.listed()[0]
+
+    def listed(self) -> tuple[list[Image], list[tuple[Image, Damaged]]]:
+        """:meth:`all`, and those that are no more than a name, each with what is wrong with it."""
         index = self.content.index()
-        manifests = dict.fromkeys(entry.digest for entry in index)
-        images = [self._image(manifest, index) for manifest in manifests]
-        return sorted(images, key=lambda image: image.created, reverse=True)
+        images, damaged = [], []
+        for manifest in dict.fromkeys(entry.digest for entry in index):
+            try:
+                images.append(self._image(manifest, index))
+            except Damaged as damage:
+                names = _names_of(manifest, index)
+                damaged.append((Image("<damaged>", manifest, names, {}, ImageConfig(), ()), damage))
+        return sorted(images, key=lambda image: image.created, reverse=True), damaged
 
     def layers(self, image: Image) -> list[str]:
         """The ids of the image's layer directories, top first, as overlayfs wants them.
 
         Raises Failure if one is not there.
         """
+        return self.parents(image.id, image.diff_ids)[::-1]
+
+    def parents(self, image_id: str, diff_ids: Sequence[str]) -> list[str]:
+        """The ids of the layer directories of an image with these DiffIDs, from the bottom up.
+
+        Raises Failure if one is not there.
+        """
         found = []
-        for chain_id in reversed(image.chain_ids):
+        for chain_id in digests.chain_ids(diff_ids):
             cache_id = self.layerdb.cache_id(chain_id)
             if not cache_id or not self.layer_store.exists(cache_id):
                 raise Failure(
-                    f"image {image.short_id}: its layer {chain_id} is not there",
+                    f"image {short(image_id)}: its layer {chain_id} is not there",
                     "The image store is damaged: remove the image and import it again",
                 )
             found.append(cache_id)
@@ -299,7 +252,7 @@ class ImageStore:
         self.layerdb.publish(work, chain[-1])
 
     def _named(self, index: list[Named], entry: Named, tags: Sequence[str]) -> list[Named]:
-        """The index after ``entry`` got ``tags``, which whoever had them before loses."""
+        """The index after ``entry`` got ``tags``, and other entries have lost them."""
         kept = [
             Named("" if old.name in tags else old.name, old.digest, old.size)
             for old in index
@@ -336,7 +289,10 @@ class ImageStore:
         it stays itself, without a name.
         """
         with workspace.workspace(self.root) as work, self.content.lock():
-            image = self.resolve(name)
+            try:
+                image = self.resolve(name)
+            except Damaged:
+                return self._remove_damaged(name, work)
             removed = self._names_to_remove(image, name)
             last = set(removed) == set(image.names)
             uses = used_by(image.id) if last else ()
@@ -357,6 +313,22 @@ class ImageStore:
                 said.append(f"Deleted: {image.id}")
                 said += [f"Deleted: {chain_id}" for chain_id in self._sweep(work).layers]
             return said
+
+    def _remove_damaged(self, name: str, work: str) -> list[str]:
+        """Take all its names from an image that cannot be read: what it was made of goes as well.
+
+        Raises Damaged for what is no name of one.
+        """
+        from mydocker.overlay2.reference import parse
+
+        wanted = parse(name).name
+        found = [image for image, _ in self.listed()[1] if wanted in image.names]
+        if not found:
+            self.resolve(name)
+        gone = {image.manifest for image in found}
+        self.content.write_index([one for one in self.content.index() if one.digest not in gone])
+        self._sweep(work)
+        return [f"Untagged: {tag}" for image in found for tag in image.names]
 
     def _is_name_of(self, image: Image, name: str) -> bool:
         from mydocker.overlay2.reference import InvalidReference, parse
@@ -432,12 +404,14 @@ class ImageStore:
         """What no image needs, upper layers before lower ones."""
         blobs: set[str] = set()
         chains: set[str] = set()
-        for manifest in {entry.digest for entry in self.content.index()}:
-            value = self.content.read(manifest)
-            document = self.content.read(value["config"]["digest"])
-            blobs |= {manifest, value["config"]["digest"]}
-            blobs |= {layer["digest"] for layer in value["layers"]}
-            chains |= set(digests.chain_ids(document["rootfs"]["diff_ids"]))
+        try:
+            for digest in {entry.digest for entry in self.content.index(strict=True)}:
+                manifest = self.content.manifest(digest)
+                document = self.content.document(manifest.configuration)
+                blobs |= {digest, manifest.configuration, *manifest.layers}
+                chains |= set(digests.chain_ids(document["rootfs"]["diff_ids"]))
+        except Damaged:  # nobody knows what that one needs
+            return Garbage([], [])
         idle = [self.layerdb.get(c) for c in self.layerdb.chain_ids() if c not in chains]
         idle = self._not_stood_upon(idle)
         return Garbage(

@@ -11,18 +11,22 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from mydocker.kernel import signals
 from mydocker.kernel.errors import Failure
 from mydocker.overlay2 import holes
 from mydocker.overlay2.archive import unpack
 from mydocker.overlay2.compression import decompressed
 from mydocker.overlay2.content import Json
 from mydocker.overlay2.digest import ALGORITHM
-from mydocker.overlay2.images import Image, ImageConfig, ImageStore, NewLayer
+from mydocker.overlay2.image import Image, ImageConfig
+from mydocker.overlay2.images import ImageStore, NewLayer
 from mydocker.overlay2.tarformat import Reader
 from mydocker.overlay2.workspace import workspace
 
 # Told the bytes that were read of the source, and how many it has; 0 if nobody knows.
 Progress = Callable[[int, int], None]
+
+_LOOK = 0.1  # seconds between two looks for a signal, while a thread is waited for
 
 
 class Landing:
@@ -63,7 +67,7 @@ class Landing:
         """How much is written, once that is more than ``offset``, or all there is."""
         with self._moved:
             while self._written <= offset and not self._done:
-                self._moved.wait()
+                self._moved.wait(_LOOK)
             self._raise()
             return self._written
 
@@ -77,7 +81,8 @@ class Landing:
 
     def finish(self) -> tuple[str, int]:
         """Wait for the end of the stream: its digest, and its size in bytes."""
-        self._thread.join()
+        while self._thread.is_alive():
+            self._thread.join(_LOOK)
         self._raise()
         return ALGORITHM + self._hash.hexdigest(), self._written
 
@@ -139,7 +144,7 @@ _PATIENCE = 60  # seconds without a byte
 @contextmanager
 def _file(path: str) -> Iterator[tuple[Callable[[int], bytes], int]]:
     with source(path) as (fd, size):
-        yield lambda count: os.read(fd, count), size
+        yield lambda count: signals.read(fd, count), size
 
 
 @contextmanager

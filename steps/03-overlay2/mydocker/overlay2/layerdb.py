@@ -40,11 +40,13 @@ class LayerDB:
 
     def cache_id(self, chain_id: str) -> str:
         """The layer directory of ``chain_id``; empty if there is none."""
-        return self._text(chain_id, CACHE_ID)
+        found = self._text(chain_id, CACHE_ID)
+        return found if digests.is_hex(found) else ""
 
     def size(self, chain_id: str) -> int:
         """The bytes of the files of the layer; 0 if there is none."""
-        return int(self._text(chain_id, "size") or 0)
+        found = self._text(chain_id, "size")
+        return int(found) if found.isdecimal() and len(found) < 20 else 0
 
     def get(self, chain_id: str) -> Registered:
         """All that is known about ``chain_id``."""
@@ -53,9 +55,9 @@ class LayerDB:
 
     def _text(self, chain_id: str, name: str) -> str:
         try:
-            with open(f"{self._directory(chain_id)}/{name}") as file:
+            with open(f"{self._directory(chain_id)}/{name}", errors="replace") as file:
                 return file.read()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return ""
 
     def _directory(self, chain_id: str) -> str:

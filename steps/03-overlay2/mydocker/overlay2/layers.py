@@ -16,14 +16,13 @@ nor ``work``: nothing lies under it. See "The overlay filesystem" in the kernel'
 (filesystems/overlayfs).
 """
 
-import errno
 import os
 from collections.abc import Iterable, Sequence
 
 from mydocker.container import private
 from mydocker.kernel import files
-from mydocker.kernel.errors import Failure, KernelError
-from mydocker.kernel.records import record
+from mydocker.kernel.errors import Failure
+from mydocker.overlay2.layer import Layer
 
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"  # base32: 32 symbols, so a random byte maps evenly
 _SHORT = 26
@@ -32,50 +31,6 @@ _ID = 64
 # else on the host finds ``merged`` in it, by a descriptor (``rootfs``). On a path nobody gets here:
 # what is above is closed, for an image's set-uid programs are not for the users of this machine.
 _CLOSED = 0o711
-
-
-@record
-class Layer:
-    """One layer: its id and the directory of everything that belongs to it."""
-
-    id: str
-    path: str
-
-    @property
-    def diff(self) -> str:
-        """The directory of this layer's own files."""
-        return f"{self.path}/diff"
-
-    @property
-    def work(self) -> str:
-        """The scratch directory of overlayfs; on the same filesystem as ``diff``."""
-        return f"{self.path}/work"
-
-    @property
-    def merged(self) -> str:
-        """The mount point of the whole stack."""
-        return f"{self.path}/merged"
-
-    @property
-    def short(self) -> str:
-        """The short name, from the file ``link``; empty if the layer is not there, or not whole."""
-        return _text(f"{self.path}/link")
-
-    @property
-    def lower(self) -> list[str]:
-        """The layers below as ``l/<short>``, nearest first; empty for a lowest layer."""
-        lower = _text(f"{self.path}/lower")
-        return lower.split(":") if lower else []
-
-
-def _text(path: str) -> str:
-    """What the file says; nothing if there is no such file."""
-    try:
-        return files.read(path)
-    except KernelError as error:
-        if error.errno != errno.ENOENT:
-            raise
-        return ""
 
 
 class LayerStore:
@@ -139,6 +94,19 @@ class LayerStore:
             forget(layer)
         if os.path.lexists(layer.path):
             files.remove_tree(layer.path, why="the layer goes")
+
+    def remove_unfinished(self, layer_id: str) -> None:
+        """Remove half a layer, whose maker was killed: not a file is in it yet.
+
+        Raises Failure if there is one: then somebody has lost the layer's notes, and not the files.
+        """
+        layer = self.layer(layer_id)
+        if os.path.isdir(layer.diff) and os.listdir(layer.diff):
+            raise Failure(
+                f"{layer.path}: a layer without its notes, and with files in it",
+                f"Save what you need of {layer.diff}, and remove the container",
+            )
+        self.remove(layer_id)
 
     def retire(self, layer_id: str, place: str) -> None:
         """As :meth:`remove`, at once however large it is: the layer moves into the directory

@@ -8,8 +8,12 @@ overlayfs keeps its notes about a layer in the layer itself:
   it lies below under the old name;
 - **metacopy**, ``trusted.overlay.metacopy``: owner and mode are here, the data is still below.
 
-Containers made with a user namespace's own overlay have ``user.overlay.`` instead of ``trusted.``.
-Kernel documentation: filesystems/overlayfs. To see ``trusted`` attributes takes CAP_SYS_ADMIN.
+An overlay mounted with the option userxattr has them as ``user.overlay.``; ours are not, and what a
+container's programs write under that name means nothing. Kernel documentation:
+filesystems/overlayfs. To see ``trusted`` attributes takes CAP_SYS_ADMIN.
+
+The top layer may be a running container's: its directories are reached through no link (see
+``kernel.beneath``), for a name that was a directory in one moment may be a link in the next.
 """
 
 import errno
@@ -18,7 +22,9 @@ import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from mydocker.kernel import beneath
 from mydocker.kernel.errors import Failure
+from mydocker.overlay2 import notes
 
 DIRECTORY = "directory"
 FILE = "file"
@@ -43,35 +49,45 @@ class Sighting:
     metacopy: bool = False
     redirect: str = ""
     links: int = 1
+    access: tuple[int, int, int] = (0, 0, 0)  # mode, owner, group
+    inode: int = 0
 
 
 def roots(directories: Sequence[str]) -> list[Sighting]:
     """The root directories of all layers, top first, to look from."""
-    return [Sighting(layer, path, DIRECTORY, 0) for layer, path in enumerate(directories)]
+    paths = map(os.path.realpath, directories)  # the way to the store may well have links in it
+    return [Sighting(layer, path, DIRECTORY, 0) for layer, path in enumerate(paths)]
 
 
 def look(path: str, layer: int) -> Sighting | None:
     """What ``path``, a name in the layer number ``layer``, is to overlayfs; None if not there."""
     try:
-        status = os.lstat(path)
+        fd = beneath.straight(path)
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
             return None
         raise Failure(f"{path}: {error.strerror}") from None
-    kind = _kind(path, status)
-    return Sighting(
-        layer,
-        path,
-        kind,
-        status.st_size if kind in (FILE, LINK) else 0,
-        opaque=kind == DIRECTORY and _attribute(path, "opaque") in (b"y", b"x"),
-        metacopy=kind == FILE and _attribute(path, "metacopy") is not None,
-        redirect=os.fsdecode(_attribute(path, "redirect") or b"") if kind == DIRECTORY else "",
-        links=status.st_nlink,
-    )
+    try:
+        status = os.fstat(fd)
+        kind = _kind(fd, status)
+        redirect = _attribute(fd, "redirect") if kind == DIRECTORY else None
+        return Sighting(
+            layer,
+            path,
+            kind,
+            status.st_size if kind in (FILE, LINK) else 0,
+            opaque=kind == DIRECTORY and _attribute(fd, "opaque") in (b"y", b"x"),
+            metacopy=kind == FILE and _attribute(fd, "metacopy") is not None,
+            redirect=os.fsdecode(redirect or b""),
+            links=status.st_nlink,
+            access=(status.st_mode, status.st_uid, status.st_gid),
+            inode=status.st_ino,
+        )
+    finally:
+        os.close(fd)
 
 
-def _kind(path: str, status: os.stat_result) -> str:
+def _kind(fd: int, status: os.stat_result) -> str:
     mode = status.st_mode
     if stat.S_ISDIR(mode):
         return DIRECTORY
@@ -82,17 +98,15 @@ def _kind(path: str, status: os.stat_result) -> str:
     if stat.S_ISREG(mode):
         # Where no devices can be made, since Linux 6.7, an empty file with an attribute.
         empty = status.st_size == 0
-        return WHITEOUT if empty and _attribute(path, "whiteout") is not None else FILE
+        return WHITEOUT if empty and _attribute(fd, "whiteout") is not None else FILE
     return SPECIAL
 
 
-def _attribute(path: str, name: str) -> bytes | None:
-    for prefix in ("trusted.overlay.", "user.overlay."):
-        try:
-            return os.getxattr(path, prefix + name, follow_symlinks=False)
-        except OSError:
-            continue  # no such attribute, or not for us to see
-    return None
+def _attribute(fd: int, name: str) -> bytes | None:
+    try:
+        return os.getxattr(beneath.path(fd), f"{notes.prefix()}{name}")
+    except OSError:
+        return None  # no such attribute, or not for us to see
 
 
 def step(above: Iterable[Sighting], name: str, tops: Sequence[Sighting]) -> list[Sighting]:
@@ -162,12 +176,34 @@ def names(directories: Sequence[Sighting]) -> list[str]:
     gone: set[str] = set()
     shown: set[str] = set()
     for directory in directories:
-        for name in os.listdir(directory.path):
+        for name in listed(directory):
             if name in shown or name in gone:
                 continue
             sighting = look(f"{directory.path}/{name}", directory.layer)
             (gone if sighting and sighting.kind == WHITEOUT else shown).add(name)
     return sorted(shown)
+
+
+def listed(directory: Sighting) -> list[str]:
+    """The names in one directory of one layer; none if it is not there any more."""
+    try:
+        return beneath.names(directory.path)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return []
+        raise Failure(f"{directory.path}: {error.strerror}") from None
+
+
+def link(sighting: Sighting) -> str:
+    """What a symbolic link says; nothing if it is none any more."""
+    try:
+        fd = beneath.straight(sighting.path)
+        try:
+            return os.readlink("", dir_fd=fd)
+        finally:
+            os.close(fd)
+    except OSError:
+        return ""
 
 
 def follow(path: str, tops: Sequence[Sighting]) -> tuple[str, list[Sighting], list[str]]:
@@ -194,7 +230,7 @@ def follow(path: str, tops: Sequence[Sighting]) -> tuple[str, list[Sighting], li
             continue
         if len(links) == _MAX_LINKS:
             raise Failure(f"{path}: too many levels of symbolic links")
-        target = os.readlink(seen.path)
+        target = link(seen)
         links.append(f"/{'/'.join([*reached, name])} -> {target}")
         rest += [part for part in reversed(target.split("/")) if part not in ("", ".")]
         if target.startswith("/"):

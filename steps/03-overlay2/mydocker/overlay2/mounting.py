@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from mydocker.kernel import files, syscalls
 from mydocker.kernel.errors import Failure, KernelError
 from mydocker.kernel.records import record
+from mydocker.overlay2 import notes
 
 PAGE = 4096  # mount(2) copies one page of options, whatever the machine's page size may be
 MAX_LOWER = 500  # OVL_MAX_STACK in the kernel's fs/overlayfs/params.h
@@ -90,7 +91,8 @@ def mount_overlay(overlay: OverlayMount) -> None:
         try:
             if overlay.fits:
                 why = "the layers as one directory: read from below, written on top"
-                syscalls.mount("overlay", overlay.merged, "overlay", 0, overlay.options, why=why)
+                options = overlay.options + (",userxattr" if _as_user() else "")
+                syscalls.mount("overlay", overlay.merged, "overlay", 0, options, why=why)
             else:
                 _mount_one_by_one(overlay)
         except KernelError as error:
@@ -109,15 +111,22 @@ def _mount_one_by_one(overlay: OverlayMount) -> None:
             syscalls.fsconfig(context, syscalls.FSCONFIG_SET_STRING, key, value, why="a layer")
         if overlay.volatile:
             syscalls.fsconfig(context, syscalls.FSCONFIG_SET_FLAG, "volatile", None)
+        if _as_user():
+            syscalls.fsconfig(context, syscalls.FSCONFIG_SET_FLAG, "userxattr", None)
         create = syscalls.FSCONFIG_CMD_CREATE
-        syscalls.fsconfig(context, create, None, None, why="all told: make the filesystem")
-        mount = syscalls.fsmount(context, why="a mount of it, nowhere yet")
+        syscalls.fsconfig(context, create, None, None, why="all is set: make the filesystem")
+        mount = syscalls.fsmount(context, why="a mount of it, attached nowhere yet")
     finally:
         os.close(context)
     try:
         syscalls.move_mount(mount, overlay.merged, why="the layers as one directory")
     finally:
         os.close(mount)
+
+
+def _as_user() -> bool:
+    """Whether overlayfs must keep its notes where root of a user namespace can write them."""
+    return notes.prefix() == notes.USER
 
 
 @contextmanager

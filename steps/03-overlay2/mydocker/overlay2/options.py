@@ -1,4 +1,7 @@
-"""The command line of step 03: the image's root, volumes, user, directory and variables."""
+"""The command line of step 03: the image's root, volumes, user, directory and variables.
+
+Command lines import this module, and nothing else does.
+"""
 
 import os
 from collections.abc import Callable, Mapping
@@ -6,21 +9,17 @@ from typing import Any
 
 import click
 
-from mydocker.container.parts import Part
 from mydocker.container.process import Process
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import replace
-from mydocker.namespaces.kinds import KINDS, flags_of
-from mydocker.namespaces.options import content_options, process_of
+from mydocker.namespaces.options import content_options, contents_from, process_of
+from mydocker.namespaces.specification import ALL, WITHOUT_USERS, Namespaces
 from mydocker.overlay2 import volumes as forms
-from mydocker.overlay2.environment import environment, read_env_file
-from mydocker.overlay2.images import Image, ImageConfig, ImageStore, NoSuchImage
-from mydocker.overlay2.layers import LayerStore
-from mydocker.overlay2.part import LayersPart, RootPart
+from mydocker.overlay2.environment import environment, given, read_env_file
+from mydocker.overlay2.image import Image, ImageConfig
+from mydocker.overlay2.images import ImageStore, NoSuchImage
 from mydocker.overlay2.root_option import root_option
-from mydocker.overlay2.user import UserPart
-from mydocker.overlay2.volumes import Volume
-from mydocker.overlay2.workdir import WorkingDirectoryPart
+from mydocker.overlay2.specification import Rootfs
 
 Command = Callable[..., Any]
 Options = Mapping[str, Any]
@@ -61,7 +60,7 @@ _OPTIONS = [
         "--env",
         multiple=True,
         metavar="KEY[=VALUE]",
-        help="A variable for it; without =VALUE, the one that you have.",
+        help="An environment variable; without =VALUE, yours.",
     ),
     click.option("--env-file", multiple=True, metavar="FILE", help="Variables, one a line."),
     click.option(
@@ -84,14 +83,14 @@ def overlay2_options(command: Command) -> Command:
     return command
 
 
-def container_flags(options: Options) -> int:
-    """The CLONE_NEW* flags of a container: all kinds, of users only with ``--userns`` or a map.
+def container_namespaces(options: Options) -> Namespaces:
+    """The namespaces of a container: all kinds, of users only with ``--userns`` or a map.
 
     Docker's choice too: with a user namespace no device can be made in the container, and files of
     the image may belong to nobody.
     """
     private = options["userns"] == "private" or options["uid_map"] or options["gid_map"]
-    return flags_of({kind.option for kind in KINDS if private or kind.option != "user"})
+    return contents_from(options, ALL if private else WITHOUT_USERS)
 
 
 def find_image(root: str, name: str) -> Image:
@@ -105,29 +104,21 @@ def find_image(root: str, name: str) -> Image:
         return resolve_or_make(store, name, lambda line: click.echo(line, err=True))
 
 
-def volumes_from(options: Options) -> tuple[Volume, ...]:
-    """All volumes of the options, outer directories first. Raises Failure for what is not one."""
+def rootfs_from(options: Options, image: ImageConfig) -> Rootfs:
+    """What the options, and where they say nothing the image, ask of the root directory.
+
+    Raises Failure for what cannot be.
+    """
     found = [forms.parse_volume(text) for text in options["volumes"]]
     found += [forms.parse_mount(text) for text in options["mounts"]]
     found += [forms.parse_tmpfs(text) for text in options["tmpfs"]]
-    return forms.ordered(found)
-
-
-def overlay2_parts(
-    options: Options, root: str, identifier: str, image: Image, *, keep: bool = False
-) -> list[Part]:
-    """The parts that give the container ``identifier`` the root of ``image``, in their order.
-
-    ``keep``: its writable layer stays when it ends. They enter after the namespaces' parts.
-    """
-    parents = ImageStore(root).layers(image)[::-1]
-    merged = LayerStore(root).layer(identifier).merged
-    return [
-        LayersPart(root, identifier, parents, keep, size_limit(options)),
-        RootPart(merged, volumes_from(options), options["read_only"]),
-        WorkingDirectoryPart(_directory(options, image.config)),
-        UserPart(options["user"] or image.config.user),
-    ]
+    return Rootfs(
+        forms.ordered(found),
+        options["read_only"],
+        size_limit(options),
+        _directory(options, image),
+        options["user"] or image.user,
+    )
 
 
 def size_limit(options: Options) -> int:
@@ -144,10 +135,17 @@ def overlay2_process(
 ) -> Process:
     """What runs in the container: ``command`` or the image's own, with its variables."""
     config = image.config
-    given = [text for file in options["env_file"] for text in read_env_file(file)]
-    variables = environment(config.env, hostname, [*given, *options["env"]], os.environ)
+    variables = environment(config.env, hostname, given_environment(options))
     process = process_of(options, _arguments(options, config, command), variables)
     return replace(process, directory=_directory(options, config))
+
+
+def given_environment(options: Options) -> list[str]:
+    """What ``--env-file`` and ``-e`` say, each variable once: ``KEY=VALUE``, where ``-e KEY`` has
+    our own value; ``KEY`` if we have none either, and neither shall the container. Raises Failure.
+    """
+    texts = [text for file in options["env_file"] for text in read_env_file(file)]
+    return given([*texts, *options["env"]], os.environ)
 
 
 def _arguments(options: Options, config: ImageConfig, command: tuple[str, ...]) -> tuple[str, ...]:

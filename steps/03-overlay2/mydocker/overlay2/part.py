@@ -24,6 +24,8 @@ class LayersPart(Part):
     the bytes that it may write; 0 for any.
     """
 
+    stage = "layers"
+
     root: str
     id: str
     parents: list[str] = field(default_factory=list)
@@ -34,6 +36,7 @@ class LayersPart(Part):
         store = LayerStore(self.root)
         if not store.exists(self.id):
             with hints({errno.EACCES: "The data belongs to root: use sudo"}):
+                store.remove_unfinished(self.id)
                 store.create(self.parents, self.id)
         layer = store.layer(self.id)
         if not layer.lower:
@@ -81,6 +84,8 @@ class RootPart(Part):
 
     ``directory`` is the new root as the host sees it: ``merged`` of a layer, or any directory.
     """
+
+    stage = "root"
 
     directory: str
     volumes: tuple[Volume, ...] = ()

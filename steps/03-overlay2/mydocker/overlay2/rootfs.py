@@ -4,12 +4,13 @@ First as data: the filesystems of the kernel and the devices that every program 
 is kept from it: places where root could change the whole machine are read-only or hidden (the
 lists are Docker's). Then the acts, in the order of their call.
 
-Every target is looked up by openat2(2) with RESOLVE_IN_ROOT, and mounted on by descriptor: the
-image decides what ``/proc`` or ``/data`` is, and if it says "a link to ../../../etc", then a path
-would lead to the host's ``/etc``.
+Every target is looked up once, by openat2(2) with RESOLVE_IN_ROOT, and mounted on by descriptor:
+the image decides what ``/proc`` or ``/data`` is, and if it says "a link to ../../../etc", then a
+path would lead to the host's ``/etc``. What is bound is a descriptor too, and made read-only by the
+new mount's own (see ``kernel.beneath``).
 
-Man pages: mount(2), pivot_root(2), mount_namespaces(7), openat2(2), mount_setattr(2), null(4),
-pts(4).
+Man pages: mount(2), pivot_root(2), mount_namespaces(7), openat2(2), open_tree(2), move_mount(2),
+mount_setattr(2), null(4), pts(4).
 """
 
 import errno
@@ -17,11 +18,11 @@ import os
 import stat
 from collections.abc import Sequence
 
-from mydocker.kernel import files, syscalls
+from mydocker.kernel import beneath, files, syscalls
 from mydocker.kernel.errors import Failure, KernelError, hints
 from mydocker.kernel.records import record, replace
 from mydocker.overlay2.held import Held
-from mydocker.overlay2.volumes import BIND, Volume
+from mydocker.overlay2.volumes import BIND, OF_PROC, Volume
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _TREE = syscalls.MS_BIND | syscalls.MS_REC
@@ -133,9 +134,14 @@ MASKED = (
 # Switches of the whole kernel: root in the container is root to them, so they are read-only.
 READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
-# Where a path has ".." in it and anything on the machine is renamed or mounted meanwhile, openat2
-# cannot tell whether it stayed inside, and says EAGAIN: look again.
-_ATTEMPTS = 1000
+# What tells of the whole machine: nothing is mounted there because a link of the image leads there
+_KERNELS = (
+    syscalls.PROC_SUPER_MAGIC,
+    syscalls.SYSFS_MAGIC,
+    syscalls.CGROUP_SUPER_MAGIC,
+    syscalls.CGROUP2_SUPER_MAGIC,
+)
+_NULL = os.makedev(1, 3)
 
 _NOT_ROOTS = {
     errno.EACCES: "The image's files belong to root, and --uid-map or --gid-map makes the "
@@ -180,30 +186,32 @@ class Root:
         open_to_us = os.path.isdir(self.directory)
         return self.directory if open_to_us else f"/proc/self/fd/{self.fd}"
 
-    def find(self, path: str) -> int:
+    def find(self, path: str, *, links: bool = True) -> int:
         """A descriptor (O_PATH) for ``path`` inside the root; -1 if it is not there."""
-        for attempt in range(_ATTEMPTS):
-            try:
-                return syscalls.openat2(self.fd, path, os.O_PATH, syscalls.RESOLVE_IN_ROOT)
-            except KernelError as error:
-                if error.errno in (errno.ENOENT, errno.ENOTDIR):
-                    return -1
-                if error.errno == errno.ELOOP:
-                    hint = "The image's links go round in a circle"
-                    raise Failure(f"{path} in the container: {error.strerror}", hint) from None
-                if error.errno != errno.EAGAIN or attempt + 1 == _ATTEMPTS:
-                    raise
-        raise AssertionError("the last attempt returns or raises")
+        try:
+            return beneath.find(self.fd, path, os.O_PATH, links=links)
+        except KernelError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR):
+                return -1
+            if error.errno == errno.ELOOP:
+                hint = "The image's links go round in a circle"
+                if not links:
+                    hint = "The image has a link there, and must have a directory or nothing"
+                raise Failure(f"{path} in the container: {error.strerror}", hint) from None
+            raise
 
-    def provide(self, path: str, directory: bool = True) -> int:
+    def provide(self, path: str, directory: bool = True, *, links: bool = True) -> int:
         """As ``find``, but makes what is missing: directories, and for a file an empty one."""
-        fd = self.find(path)
+        fd = self.find(path, links=links)
         if fd >= 0:
             return self._checked(fd, path, directory)
         parent, _, name = path.rpartition("/")
-        above = self.provide(parent or "/")
+        above = self.provide(parent or "/", links=links)
         try:
+            if syscalls.fstatfs(above) in _KERNELS:  # to make a directory there may make a cgroup
+                raise Failure(f"{path} in the container: is in {_path(above)}, the kernel's", _AWAY)
             self._make(above, name, directory)
+            fd = beneath.made(above, name, stat.S_IFDIR if directory else stat.S_IFREG)
         except KernelError as error:
             if error.errno != errno.EEXIST:
                 raise
@@ -211,14 +219,31 @@ class Root:
             raise Failure(f"{path} in the container: cannot be made", hint) from None
         finally:
             os.close(above)
-        fd = self.find(path)
-        if fd < 0:
-            raise Failure(f"{path} in the container: vanished while it was made")
+        return fd
+
+    def place(self, path: str, directory: bool = True) -> int:
+        """As ``provide``, for what somebody asked for: not the root itself, and no place that tells
+        of the machine, whatever links of the image lead there. Raises Failure.
+
+        What *was found* is judged, not what was written. We read in ``/proc`` ourselves, and what
+        is hidden in it must stay so (CVE-2019-16884, CVE-2019-19921).
+        """
+        fd = self.provide(path, directory)
+        if os.path.samestat(os.fstat(fd), os.fstat(self.fd)):
+            os.close(fd)
+            hint = "The image has a link there. Choose another directory"
+            raise Failure(f"{path} in the container: is the root itself", hint)
+        inside = _path(fd).removeprefix(_path(self.fd).rstrip("/"))
+        kernels = syscalls.fstatfs(fd) in _KERNELS or f"{inside}/".startswith(("/proc/", "/sys/"))
+        asked = inside == path and (path in OF_PROC or f"{path}/".startswith("/sys/"))
+        if kernels and not asked:
+            os.close(fd)
+            raise Failure(f"{path} in the container: is {inside}, the kernel's", _AWAY)
         return fd
 
     def _make(self, above: int, name: str, directory: bool) -> None:
         # By the descriptor of the directory above and one name: nothing is left to be followed.
-        path, shown = f"/proc/self/fd/{above}/{name}", f"{_path(above).rstrip('/')}/{name}"
+        path, shown = beneath.path(above, name), f"{_path(above).rstrip('/')}/{name}"
         with hints(_NOT_ROOTS):
             if directory:
                 files.mkdir(path, 0o755, why="a place to mount on", shown=shown)
@@ -238,35 +263,48 @@ class Root:
     ) -> None:
         """Mount on the descriptor ``fd`` of a target, and close it."""
         try:
-            target = f"/proc/self/fd/{fd}"
+            target = beneath.path(fd)
             syscalls.mount(source, target, kind, flags, data or None, why=why, shown=_path(fd))
         finally:
             os.close(fd)
 
-    def bind(
-        self, fd: int, source: int, path: str, flags: int = syscalls.MS_BIND, *, why: str
-    ) -> None:
-        """Bind what the descriptor ``source`` is of, called ``path``, on the target; close that."""
+    def bind(self, fd: int, source: int, shown: str, *, why: str, recursive: bool = True) -> None:
+        """Show the descriptor ``source``, with all that is mounted below it, on the target ``fd``.
+
+        Closes both. ``shown``: the path of ``source``, for the reader.
+        """
         try:
-            _bind(fd, source, path, flags, why)
+            flags = syscalls.MS_BIND | (syscalls.MS_REC if recursive else 0)
+            from_, to = beneath.path(source), beneath.path(fd)
+            told = {"shown": _path(fd), "source_shown": shown}
+            syscalls.mount(from_, to, None, flags, why=why, **told)
         finally:
+            os.close(source)
             os.close(fd)
 
-    def forbid_writing(self, path: str, why: str) -> None:
-        """Make the mount at ``path``, and those below it, read-only."""
-        fd = self.find(path)  # again: a descriptor from before the mount is what lies under it
+    def bind_read_only(self, fd: int, source: int, shown: str, *, why: str, forbid: str) -> None:
+        """As ``bind``, and nothing can be written there; ``forbid`` says why.
+
+        By the descriptor of the new mount itself: a path to it, or a descriptor from before, which
+        is what lies under it, would have to be looked up, and that could find another mount.
+        """
+        target = _path(fd)
         try:
-            target = f"/proc/self/fd/{fd}"
-            attribute, recursive = syscalls.MOUNT_ATTR_RDONLY, syscalls.AT_RECURSIVE
-            syscalls.mount_setattr(target, recursive, attribute, why=why, shown=_path(fd))
+            flags = syscalls.OPEN_TREE_CLONE | syscalls.AT_RECURSIVE
+            tree = syscalls.open_tree(source, flags, why=why, shown=shown)
+            try:
+                to = {"shown": target}
+                syscalls.move_mount(tree, fd, why="to where it belongs", source_shown=shown, **to)
+                attribute, recursive = syscalls.MOUNT_ATTR_RDONLY, syscalls.AT_RECURSIVE
+                syscalls.mount_setattr(tree, recursive, attribute, why=forbid, **to)
+            finally:
+                os.close(tree)
         finally:
+            os.close(source)
             os.close(fd)
 
 
-def _bind(fd: int, source: int, path: str, flags: int, why: str) -> None:
-    target = f"/proc/self/fd/{fd}"
-    told = {"why": why, "shown": _path(fd), "shown_source": path}
-    syscalls.mount(f"/proc/self/fd/{source}", target, None, flags, **told)
+_AWAY = "Nothing is mounted there or made there, it tells of the machine: choose another directory"
 
 
 def _path(fd: int) -> str:
@@ -292,7 +330,9 @@ def mount_all(
         # pivot_root wants a mount point; and a mount that came from the host's namespace is locked
         # in a user namespace, while a bind of it made here is ours.
         own = held.descriptor(directory)
-        _bind(own, own, directory, _TREE, "pivot_root(2) wants a mount point")
+        why, told = "pivot_root(2) wants a mount point", {"shown": directory}
+        path = beneath.path(own)
+        syscalls.mount(path, path, None, _TREE, why=why, source_shown=directory, **told)
         # By name again, and from above: a descriptor from before is of what lies under the mount.
         above, _, name = directory.rpartition("/")
         fd = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=held.descriptor(above))
@@ -307,6 +347,7 @@ def mount_all(
                 _add_device(root, device)
             for volume in volumes:
                 _mount_volume(root, volume, held)
+            _check_proc(root)
             for path in () if contents.open else READ_ONLY:
                 _make_read_only(root, path)
             for path in () if contents.open else MASKED:
@@ -335,17 +376,40 @@ def _is_mapped(gid: int) -> bool:
 
 
 def _mount_filesystem(root: Root, plan: Filesystem) -> None:
-    fd = root.provide(plan.target)
+    # Behind a link, /proc could come to lie in a volume that others write to (CVE-2023-27561).
+    links = not plan.target.startswith(("/proc", "/sys"))
+    fd = root.provide(plan.target, links=links)
     try:
         root.mount(fd, plan.source, plan.type, plan.flags, plan.data, why=plan.why)
     except KernelError as error:
         if error.errno not in (errno.EPERM, errno.EACCES, errno.EBUSY) or not plan.host:
             raise
-        bind = syscalls.MS_BIND | syscalls.MS_REC
+        fd, source = root.provide(plan.target, links=links), _of_host(plan.host)
         why = f"a user namespace gets no {plan.type} of its own here: the host's"
-        root.mount(root.provide(plan.target), plan.host, None, bind, why=why)
         if plan.flags & syscalls.MS_RDONLY:
-            root.forbid_writing(plan.target, "and that only to look at")
+            forbid = "and that only to look at"
+            root.bind_read_only(fd, source, plan.host, why=why, forbid=forbid)
+        else:
+            root.bind(fd, source, plan.host, why=why)
+
+
+def _of_host(path: str) -> int:
+    """A descriptor for a path of the host, whose tree we still see."""
+    try:
+        return os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError as error:
+        raise KernelError("open", (path,), error.errno or 0) from None
+
+
+def _check_proc(root: Root) -> None:
+    """What is hidden and forbidden below is the kernel's /proc, and not something like it."""
+    fd = root.find("/proc", links=False)
+    try:
+        if fd < 0 or syscalls.fstatfs(fd) != syscalls.PROC_SUPER_MAGIC:
+            raise Failure("/proc in the container: is not the kernel's", "Mount nothing over it")
+    finally:
+        if fd >= 0:
+            os.close(fd)
 
 
 def _fill_dev(root: Root) -> None:
@@ -369,12 +433,12 @@ def _make_device(root: Root, path: str, shown: str, device: int) -> None:
         if error.errno != errno.EPERM:
             raise
         name = path.rpartition("/")[2]
-        _bind_device(root, f"/dev/{name}", f"/dev/{name}")
+        _bind_device(root, f"/dev/{name}", root.provide(f"/dev/{name}", directory=False))
 
 
-def _bind_device(root: Root, source: str, target: str) -> None:
+def _bind_device(root: Root, source: str, fd: int) -> None:
     why = "devices cannot be made in a user namespace: the host's is bound"
-    root.mount(root.provide(target, directory=False), source, None, syscalls.MS_BIND, why=why)
+    root.bind(fd, _of_host(source), source, why=why, recursive=False)
 
 
 def _add_device(root: Root, device: Device) -> None:
@@ -383,8 +447,8 @@ def _add_device(root: Root, device: Device) -> None:
         os.close(there)
         return
     directory, _, name = device.target.rpartition("/")
-    fd = root.provide(directory or "/")
-    path, shown = f"/proc/self/fd/{fd}/{name}", f"{_path(fd).rstrip('/')}/{name}"
+    fd = root.place(directory) if directory else root.provide("/")
+    path, shown = beneath.path(fd, name), f"{_path(fd).rstrip('/')}/{name}"
     try:
         why = "a device that was asked for"
         files.mknod(path, device.mode, device.number, why=why, shown=shown)
@@ -393,42 +457,56 @@ def _add_device(root: Root, device: Device) -> None:
     except KernelError as error:
         if error.errno != errno.EPERM:
             raise
-        _bind_device(root, device.source, device.target)
+        _bind_device(root, device.source, root.place(device.target, directory=False))
     finally:
         os.close(fd)
 
 
 def _mount_volume(root: Root, volume: Volume, held: Held) -> None:
     if volume.kind == BIND:
-        target = root.provide(volume.target, held.is_directory(volume.source))
-        source, why = held.descriptor(volume.source), "a volume: the host's own directory"
-        root.bind(target, source, volume.source, _TREE, why=why)
+        source = os.dup(held.descriptor(volume.source))
+        try:
+            target = root.place(volume.target, stat.S_ISDIR(os.fstat(source).st_mode))
+        except BaseException:
+            os.close(source)
+            raise
+        why = "a volume: the host's own directory"
         if volume.read_only:
-            root.forbid_writing(volume.target, "the volume is for reading only")
+            forbid = "the volume is for reading only"
+            root.bind_read_only(target, source, volume.source, why=why, forbid=forbid)
+        else:
+            root.bind(target, source, volume.source, why=why)
     else:
-        target = root.provide(volume.target)
+        target = root.place(volume.target)
         why = "a tmpfs: in memory, gone with the container"
         with hints({errno.EINVAL: "One of its values is not possible. Write size=64m, mode=700"}):
             root.mount(target, "tmpfs", "tmpfs", volume.flags, volume.data, why=why)
 
 
 def _make_read_only(root: Root, path: str) -> None:
-    fd = root.find(path)
+    fd = root.find(path, links=False)
     if fd < 0:
         return  # this kernel does not have it
-    root.bind(fd, fd, _path(fd), _TREE, why="a mount of its own, to be made read-only")
-    root.forbid_writing(path, "it sets the whole kernel, not just this container")
+    why, forbid = "a mount of its own", "it sets the whole kernel, not just this container"
+    root.bind_read_only(fd, os.dup(fd), _path(fd), why=why, forbid=forbid)
 
 
 def _mask(root: Root, path: str) -> None:
-    fd = root.find(path)
+    fd = root.find(path, links=False)
     if fd < 0:
         return
+    why = "hidden: it tells of the machine"
     if stat.S_ISDIR(os.fstat(fd).st_mode):
-        root.mount(fd, "tmpfs", "tmpfs", syscalls.MS_RDONLY, why="hidden: it tells of the machine")
-    else:
-        why = "hidden: it tells of the machine"
-        root.mount(fd, "/dev/null", None, syscalls.MS_BIND, why=why)
+        root.mount(fd, "tmpfs", "tmpfs", syscalls.MS_RDONLY, why=why)
+        return
+    null = _of_host("/dev/null")
+    status = os.fstat(null)
+    if not stat.S_ISCHR(status.st_mode) or status.st_rdev != _NULL:
+        os.close(null)
+        os.close(fd)
+        hint = "Make it anew, with mknod -m 666 /dev/null c 1 3"
+        raise Failure("/dev/null of this machine is not the null device", hint)
+    root.bind(fd, null, "/dev/null", why=why, recursive=False)
 
 
 def pivot(directory: str) -> None:

@@ -7,9 +7,10 @@ Each limited layer is a project of its own. Its number is kept in the layer's di
 import os
 from collections.abc import Iterable
 
-from mydocker.kernel import files, quota
+from mydocker.kernel import files, quota, signals
 from mydocker.kernel.errors import Failure, KernelError
-from mydocker.overlay2.layers import Layer
+from mydocker.kernel.sizes import parse_size
+from mydocker.overlay2.layer import Layer
 
 # Docker counts its projects from 1 and people number theirs by hand; here nobody else is.
 _FIRST = 0x6D64_0000
@@ -23,9 +24,7 @@ def parse(options: Iterable[str]) -> int:
         key, equals, value = text.partition("=")
         if key != "size" or not equals:
             raise Failure(f"unknown option in --storage-opt: '{text}'", "It is size=10G")
-        from mydocker.cgroups.limits import size as bytes_of
-
-        size = bytes_of(value)
+        size = parse_size(value)
     return size
 
 
@@ -40,8 +39,8 @@ def check(path: str) -> None:
             "ext4": "Unmounted: tune2fs -O project -Q prjquota DEVICE; mount with prjquota",
         }
         raise Failure(
-            f"--storage-opt size= needs project quotas, and {kind} at {mountpoint} has them not",
-            hint.get(kind, "They are there on xfs and ext4 that are mounted with prjquota"),
+            f"--storage-opt size= needs project quotas, which {kind} at {mountpoint} does not have",
+            hint.get(kind, "xfs and ext4 have them, mounted with prjquota"),
         )
 
 
@@ -59,11 +58,9 @@ def limit(store: str, layer: Layer, size: int) -> None:
 
 def _claim(store: str, layer: Layer) -> int:
     """A number that no other layer has."""
-    from fcntl import LOCK_EX, flock
-
     fd = os.open(store, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        flock(fd, LOCK_EX)  # two containers must not choose the same one
+        signals.lock(fd)  # two containers must not choose the same one
         taken = {project_of(Layer(name, f"{store}/{name}")) for name in os.listdir(store)}
         project = next(number for number in range(_FIRST, 1 << 32) if number not in taken)
         if os.path.exists(f"{layer.path}/{_FILE}"):  # empty: a kill came before the number

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import record
 from mydocker.overlay2.images import ImageStore
-from mydocker.overlay2.layers import Layer, LayerStore
+from mydocker.overlay2.layer import Layer
+from mydocker.overlay2.layers import LayerStore
 
 
 @record

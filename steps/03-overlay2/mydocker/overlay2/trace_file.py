@@ -1,6 +1,5 @@
 """Where a file comes from: in which layers it lies, what is hidden, what a write would copy up."""
 
-import os
 from collections.abc import Sequence
 
 from mydocker.kernel.errors import Failure
@@ -72,8 +71,7 @@ def _copy_up(
         for parent, places in way
         if not any(_is_up(place, writable) and place.kind == DIRECTORY for place in places)
     ]
-    size = os.lstat(seen.path).st_size if seen.kind == FILE else seen.size
-    return CopyUp(size, tuple(directories), seen.kind == FILE and seen.links > 1)
+    return CopyUp(seen.size, tuple(directories), seen.kind == FILE and seen.links > 1)
 
 
 def _is_up(place: Sighting, writable: bool) -> bool:

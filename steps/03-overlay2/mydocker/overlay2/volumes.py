@@ -151,11 +151,12 @@ def ordered(volumes: Sequence[Volume]) -> tuple[Volume, ...]:
     """Outer directories before those inside them.
 
     Raises Failure if two have the same target, or if one hides what /proc tells: we read there
-    ourselves on the way to the command, and must not be told lies (CVE-2019-16884).
+    ourselves on the way to the command, and must not be told lies (CVE-2019-16884). Where links of
+    the image lead is seen only when it is mounted: ``rootfs.Root.place``.
     """
     seen: set[str] = set()
     for volume in volumes:
-        if f"{volume.target}/".startswith("/proc/") and volume.target not in _OF_PROC:
+        if f"{volume.target}/".startswith("/proc/") and volume.target not in OF_PROC:
             hint = "Choose another directory"
             raise Failure(f"{volume.target}: nothing can be mounted inside /proc", hint)
         if volume.target in seen:
@@ -165,7 +166,7 @@ def ordered(volumes: Sequence[Volume]) -> tuple[Volume, ...]:
 
 
 # What a view of the machine's share may be mounted on, as lxcfs(1) makes it
-_OF_PROC = {
+OF_PROC = {
     f"/proc/{name}"
     for name in ("cpuinfo", "diskstats", "loadavg", "meminfo", "stat", "swaps", "uptime")
 }

@@ -14,6 +14,8 @@ class WorkingDirectoryPart(Part):
     """Inside, in the container's root: make ``path`` if it is not there. Changing to it comes last,
     with the command (``Process.directory``)."""
 
+    stage = "directory"
+
     path: str
 
     def __post_init__(self) -> None:
@@ -27,22 +29,37 @@ class WorkingDirectoryPart(Part):
 
 
 def _make(path: str) -> None:
-    if _is_directory(path):
+    """Make what is missing of ``path``: each directory by its name in the one above, which is held.
+
+    Through no link of /proc to an open file (``/proc/self/fd/7``): it could lead out of the
+    container. And no path twice: a directory on the way may be a volume's, and exchanged for such
+    a link by another container that has it, too.
+    """
+    fd = _directory(path)
+    if fd >= 0:
+        os.close(fd)
         return
-    if os.path.lexists(path):
-        raise Failure(f"-w {path}: not a directory", "Name a directory, or one that can be made")
-    _make(os.path.dirname(path))
-    files.mkdir(path, why="the working directory is missing in the image")
-
-
-def _is_directory(path: str) -> bool:
-    """True for a directory that is reached by names and links. A link of /proc to an open file
-    (``/proc/self/fd/7``) could lead to one outside of the container, where we would make the rest
-    of the path."""
-    flags = os.O_PATH | os.O_DIRECTORY
+    above, _, name = path.rpartition("/")
+    _make(above or "/")
+    parent = _directory(above or "/")
+    if parent < 0:
+        raise Failure(f"-w {path}: cannot be made", "Something on the way is no directory")
     try:
-        fd = syscalls.openat2(syscalls.AT_FDCWD, path, flags, syscalls.RESOLVE_NO_MAGICLINKS)
+        files.mkdir(name, why="the working directory is missing in the image", parent=parent,
+                    shown=path)  # fmt: skip
+    except KernelError as error:
+        if error.errno != errno.EEXIST:
+            raise
+        hint = "Name a directory, or one that can be made"
+        raise Failure(f"-w {path}: not a directory", hint) from None
+    finally:
+        os.close(parent)
+
+
+def _directory(path: str) -> int:
+    """A descriptor (O_PATH) of the directory ``path`` of the container; -1 if there is none."""
+    flags, resolve = os.O_PATH | os.O_DIRECTORY, syscalls.RESOLVE_NO_MAGICLINKS
+    try:
+        return syscalls.openat2(syscalls.AT_FDCWD, path, flags, resolve)
     except KernelError:
-        return False
-    os.close(fd)
-    return True
+        return -1

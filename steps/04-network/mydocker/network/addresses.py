@@ -9,6 +9,7 @@ import _socket
 from collections.abc import Iterable, Iterator
 
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.numbers import decimal
 from mydocker.kernel.records import record
 
 _FAMILY = {4: _socket.AF_INET, 6: _socket.AF_INET6}
@@ -53,9 +54,10 @@ class Subnet:
         except Failure:
             raise Failure(f"subnet '{written}': not a subnet", hint) from None
         bits = 32 if version == 4 else 128
-        if not slash or not (length.isascii() and length.isdigit()) or int(length) > bits:
+        prefix = decimal(length, bits)
+        if not slash or prefix is None:
             raise Failure(f"subnet '{written}': not a subnet", hint)
-        subnet = cls.around(version, first, int(length))
+        subnet = cls.around(version, first, prefix)
         if subnet.first != first:
             raise Failure(f"subnet '{written}': has host bits set", f"Did you mean {subnet}?")
         return subnet

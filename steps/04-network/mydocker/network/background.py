@@ -5,10 +5,9 @@ twenty, and lets go of everything that belongs to the command: terminal, pipes, 
 """
 
 import os
-import signal
 from collections.abc import Callable
 
-from mydocker.kernel import syscalls, trace
+from mydocker.kernel import signals, syscalls, trace
 
 _OPEN_FILES = 1 << 20  # no process has more (fs.nr_open)
 
@@ -30,16 +29,14 @@ def begin(name: str, work: Callable[[int], None]) -> int:
         finally:
             os._exit(0)
     os.close(theirs)
-    os.waitpid(pid, 0)
+    signals.reap(pid)
     return ours
 
 
 def _detach(name: str, ready: int) -> None:
     trace.hush()
     os.setsid()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    signals.as_in_a_new_python()
     os.dup2(ready, 3)
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):

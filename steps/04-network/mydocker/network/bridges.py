@@ -7,7 +7,7 @@ else may have removed it) and make just that.
 
 import errno
 
-from mydocker.kernel import commands, files
+from mydocker.kernel import files, programs
 from mydocker.kernel.errors import Failure, hints
 from mydocker.network import addresses, firewall, forwarding, host, links
 from mydocker.network.store import Endpoint, Network, Store
@@ -70,7 +70,7 @@ def bring_up(store: Store, network: Network) -> None:
     fresh = claim(store, network)
     batch = missing(store, network)
     if batch:
-        commands.ip_batch(batch, why=f"the bridge of network '{network.name}', with its gateway")
+        programs.ip_batch(batch, why=f"the bridge of network '{network.name}', with its gateway")
         open_localhost(network)
     if fresh or not firewall.present():
         apply(store)
@@ -79,7 +79,7 @@ def bring_up(store: Store, network: Network) -> None:
 def heal(store: Store) -> None:
     """Bring up again what of the networks that are up has been removed by somebody else."""
     for network in store.up():
-        if not network.default or store.endpoints(network):
+        if not network.damaged and (not network.default or store.endpoints(network)):
             bring_up(store, network)
 
 
@@ -91,7 +91,7 @@ def apply(store: Store, *, without: str = "") -> None:
     networks = [network for network in store.up() if network.id != without]
     endpoints = [e for n in networks for e in store.endpoints(n) if e.container != without]
     text = firewall.ruleset(networks, endpoints, forwarding.switched_on(store))
-    commands.nft(text, why="one table: published ports, masquerade, networks kept apart")
+    programs.nft(text, why="one table: published ports, masquerade, networks kept apart")
 
 
 def publish(store: Store, endpoint: Endpoint) -> None:
@@ -100,7 +100,7 @@ def publish(store: Store, endpoint: Endpoint) -> None:
     if not batch:
         return
     try:
-        commands.nft(batch, why="published ports lead to the container")
+        programs.nft(batch, why="published ports lead to the container")
     except Failure:
         # A port that we could bind, and that is in the map: the process that kept it was killed.
         from mydocker.network.ports import refuse_clashes
@@ -115,14 +115,14 @@ def withdraw(store: Store, endpoint: Endpoint) -> None:
     if not batch or not firewall.present():
         return
     try:
-        commands.nft(batch, why="its published ports lead nowhere now")
+        programs.nft(batch, why="its published ports lead nowhere now")
     except Failure:
         apply(store, without=endpoint.container)  # a port that it never got: another's, who has it
     if any(port.protocol == "udp" for port in endpoint.ports):
         from mydocker.kernel import flows
 
         for address in endpoint.addresses:
-            flows.forget(address, why="who goes on sending gets to whoever has the port next")
+            flows.forget(address, why="what is still sent belongs to the port's next user")
 
 
 def delete_links(names: list[str], *, why: str) -> None:
@@ -132,7 +132,7 @@ def delete_links(names: list[str], *, why: str) -> None:
         if not names:
             return
         try:
-            commands.ip_batch(links.removed(names), why=why)
+            programs.ip_batch(links.removed(names), why=why)
         except Failure:
             # A namespace that ends takes its veths along, some time after its last process: maybe
             # between our look and our deed. Then one is gone; look again.
@@ -158,5 +158,5 @@ def take_down(store: Store, network: Network, also: list[str] | None = None) -> 
 def remove_table(store: Store) -> None:
     """Remove what only a machine with networks needs: our table, and the forwarding we began."""
     if firewall.present():
-        commands.nft(firewall.removed(), why="the last network is gone, and our table with it")
+        programs.nft(firewall.removed(), why="the last network is gone, and our table with it")
     forwarding.restore(store)

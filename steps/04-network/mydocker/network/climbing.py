@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from mydocker.kernel import commands, files, syscalls
+from mydocker.kernel import files, programs, signals, syscalls
 from mydocker.kernel.errors import Failure, hints
 from mydocker.network.ladder import HOST, Rung, Step, needed
 from mydocker.network.membership import inside
@@ -34,7 +34,7 @@ class Place:
             syscalls.unshare(syscalls.CLONE_NEWNET | syscalls.CLONE_NEWNS, why=why)
         private = syscalls.MS_REC | syscalls.MS_PRIVATE
         syscalls.mount("none", "/", None, private, why="what is mounted here stays here")
-        commands.ip_batch("link set dev lo up\n", why="its loopback")
+        programs.ip_batch("link set dev lo up\n", why="its loopback")
         for name in self.names:
             self.pids[name] = self._container()
         return self
@@ -56,7 +56,7 @@ class Place:
     ) -> None:
         for pid in (*self.started, *self.pids.values()):
             os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+            signals.reap(pid)
 
     def do(self, step: Step) -> tuple[str, str]:
         """Do one step: what was typed, and what came out. Raises Failure if it went otherwise."""
@@ -73,10 +73,10 @@ class Place:
         return text, actions[step.kind](step, text)
 
     def _ip(self, step: Step, text: str) -> str:
-        return self._there(step, lambda: commands.ip_batch(text + "\n", why=step.why))
+        return self._there(step, lambda: programs.ip_batch(text + "\n", why=step.why))
 
     def _nft(self, step: Step, text: str) -> str:
-        return self._there(step, lambda: commands.nft(text + "\n", why=step.why))
+        return self._there(step, lambda: programs.nft(text + "\n", why=step.why))
 
     def _there(self, step: Step, action: Callable[[], str]) -> str:
         if step.where == HOST:

@@ -10,7 +10,8 @@ from mydocker.container.commandline import LazyGroup, default_root, default_run,
 from mydocker.container.private import close
 from mydocker.kernel.errors import Failure
 from mydocker.network import addresses, bridges, drawing, membership, networks
-from mydocker.network.endpoints import Attachment, published
+from mydocker.network.attachment import Attachment
+from mydocker.network.endpoints import published
 from mydocker.network.finding import find_container
 from mydocker.network.store import Store
 
@@ -144,7 +145,7 @@ def _each(names: tuple[str, ...], action: Callable[[str], str]) -> int:
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @explain_option
 def prune(force: bool) -> None:
-    """Remove all networks nobody is on, and mend the others."""
+    """Remove all networks without containers, and repair the others."""
     if not force:
         click.confirm("This removes all networks that no container is on. Go on?", abort=True)
     for removed in networks.prune(_store()):
@@ -164,7 +165,7 @@ def connect(name: str, container: str, aliases: tuple[str, ...], ip: str, ip6: s
     for address in (ip, ip6):
         if address:
             addresses.number(address)
-    wants = Attachment(name, list(aliases), ip, ip6)
+    wants = Attachment(name, tuple(aliases), ip, ip6)
     membership.connect(store, find_container(store, container), wants)
 
 

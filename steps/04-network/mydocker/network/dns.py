@@ -2,7 +2,7 @@
 
 One process serves all networks of a store. On each it listens at the gateway's address, bound to
 the bridge, so that nobody but the network's containers can ask. Who asks is known by the address
-that the question comes from; what he may learn are the names on his own networks. All the rest is
+that the question comes from; what it may learn are the names on its own networks. All the rest is
 asked of the host's name servers, or of the container's own (``--dns``); not for an internal
 network, for which a question to the outside would be a way out.
 
@@ -21,6 +21,7 @@ from contextlib import closing
 from mydocker.kernel import syscalls
 from mydocker.kernel.errors import Failure
 from mydocker.network import background
+from mydocker.network.dns_socket import connect_path
 from mydocker.network.store import Store
 
 _PATIENCE = 5.0  # seconds that a server may take to look at the store
@@ -46,15 +47,6 @@ def look(store: Store) -> None:
             pass
     elif word != "ok":
         raise Failure(f"DNS server: {rest or 'does not answer'}", "See chapter 04, names")
-
-
-def connect_path(store: Store) -> tuple[int, str]:
-    """A descriptor of the directory, and a path through it to the server's socket.
-
-    The path of a socket has at most 107 bytes (unix(7)), and run directories may be longer.
-    """
-    fd = os.open(store.state(), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    return fd, f"/proc/self/fd/{fd}/dns"
 
 
 def _ask(store: Store) -> str | None:

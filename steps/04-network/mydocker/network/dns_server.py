@@ -6,12 +6,13 @@ import select
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 
 from mydocker.container.processes import Identity
 from mydocker.kernel import syscalls
 from mydocker.kernel.errors import Failure
-from mydocker.network import addresses, dns, host, names
+from mydocker.network import addresses, dns_socket, host, names
 from mydocker.network.store import Endpoint, Network, Store
 
 _PORT = 53
@@ -19,6 +20,7 @@ _UPSTREAM_PATIENCE = 2.0  # seconds for one name server, as resolv.conf(5) has 5
 _CLIENT_PATIENCE = 5.0  # seconds for a client that speaks TCP
 _AT_ONCE = 64  # questions under way to other servers
 _DATAGRAM = 65535
+_PAUSE = 0.01  # seconds after an action that failed
 
 
 def serve(store: Store, ready: int) -> None:
@@ -83,10 +85,10 @@ class Server:
             for fd, _ in events:
                 action = self.actions.get(fd)
                 if action:
-                    action()
+                    _go_on_after(action)
 
     def _control(self) -> socket.socket:
-        fd, path = dns.connect_path(self.store)
+        fd, path = dns_socket.connect_path(self.store)
         try:
             os.unlink(path)
         except FileNotFoundError:
@@ -108,7 +110,10 @@ class Server:
     # ------------------------------------------------------------ who is there
 
     def _asked_to_look(self) -> None:
-        client, _ = self.control.accept()
+        try:
+            client, _ = self.control.accept()
+        except OSError:  # who asked is gone, or too many are here at once
+            return
         self.fresh = False
         try:
             client.settimeout(_CLIENT_PATIENCE)
@@ -116,7 +121,7 @@ class Server:
             try:
                 self.look()
                 said = "ok" if self.endpoints else f"bye {os.getpid()}"
-            except (OSError, Failure) as error:
+            except Exception as error:  # also what a damaged file makes of us: it is told
                 said = f"error {error}"
             client.send(said.encode())
         except OSError:
@@ -130,7 +135,7 @@ class Server:
         """Read the store: listen where somebody is, and nowhere else."""
         found = []
         for network in self.store.up():
-            if not network.default:
+            if not network.default and not network.damaged:
                 found += [(network, e) for e in self.store.endpoints(network) if _lives(e)]
         self.endpoints = found
         self._watch_processes({Identity(e.pid, e.start) for _, e in found})
@@ -159,8 +164,9 @@ class Server:
     def _somebody_ended(self) -> None:
         try:
             self.look()
-        except (OSError, Failure):
-            pass
+        except Exception:  # a damaged file: then the kernel alone says who is left
+            self.endpoints = [(n, e) for n, e in self.endpoints if _lives(e)]
+            self._watch_processes({Identity(e.pid, e.start) for _, e in self.endpoints})
         if not self.endpoints:
             os._exit(0)
 
@@ -221,7 +227,7 @@ class Server:
                         answer = _forwarded(message, servers, _by_tcp)
                     answer = answer or names.refusal(question, names.SERVER_FAILURE)
                     connection.sendall(struct.pack("!H", len(answer)) + answer)
-            except OSError:
+            except (OSError, struct.error):
                 pass
             finally:
                 connection.close()
@@ -240,7 +246,11 @@ class Server:
             finally:
                 self.slots.release()
 
-        threading.Thread(target=do, daemon=True).start()
+        try:
+            threading.Thread(target=do, daemon=True).start()
+        except RuntimeError:  # a limit on processes is reached
+            self.slots.release()
+            return False
         return True
 
     def _view(
@@ -299,6 +309,14 @@ def called(network: Network, endpoint: Endpoint) -> set[str]:
     return {name.lower() for name in (*names_, *(f"{n}.{network.name}" for n in names_))}
 
 
+def _go_on_after(action: Callable[[], None]) -> None:
+    """Whatever a question makes of us, the next one is answered: all networks wait for us."""
+    try:
+        action()
+    except Exception:
+        time.sleep(_PAUSE)  # what is not taken from its socket is there again at once
+
+
 def _no(question: names.Question) -> bytes:
     return names.refusal(question, names.NO_SUCH_NAME)
 
@@ -336,7 +354,7 @@ def _forwarded(
     for server in servers:
         try:
             return ask(message, server)
-        except (OSError, struct.error):
+        except (OSError, struct.error, Failure):
             continue
     return None
 
@@ -358,10 +376,12 @@ def _by_udp(message: bytes, server: str) -> bytes:
         # An id of our own: who guesses the client's cannot answer in the server's place.
         ours = os.urandom(2)
         asking.send(ours + message[2:])
-        while True:
+        until = time.monotonic() + _UPSTREAM_PATIENCE
+        while time.monotonic() < until:
             answer = asking.recv(_DATAGRAM)
             if answer[:2] == ours:
                 return message[:2] + answer[2:]
+        raise TimeoutError
 
 
 def _by_tcp(message: bytes, server: str) -> bytes:

@@ -3,11 +3,11 @@
 import os
 import time
 
-from mydocker.kernel import commands
+from mydocker.kernel import programs
 from mydocker.kernel.errors import Failure
-from mydocker.kernel.records import field, mutable_record
 from mydocker.network import addresses, background, bridges, dns, host, ipam, links
 from mydocker.network.addresses import Subnet
+from mydocker.network.attachment import Attachment
 from mydocker.network.store import DEFAULT, Endpoint, Network, Published, Store
 
 # Seconds for which the default network's bridge and firewall stay after its last container. The
@@ -15,17 +15,6 @@ from mydocker.network.store import DEFAULT, Endpoint, Network, Published, Store
 # after the other, that would be most of each one's start and end.
 LINGER = 0.3
 _MOST = 16  # networks of one container: the name of a link has one hexadecimal digit for it
-
-
-@mutable_record
-class Attachment:
-    """A network that a container shall be on, by name, and what it wants there ("" for any)."""
-
-    network: str
-    aliases: list[str] = field(default_factory=list)
-    address: str = ""
-    address6: str = ""
-    mac: str = ""
 
 
 def reserve(
@@ -59,7 +48,7 @@ def reserve(
         mac=mac,
         address=found[0],
         address6=found[1] if len(found) > 1 else "",
-        aliases=tuple(wants.aliases),
+        aliases=wants.aliases,
     )
 
 
@@ -69,13 +58,13 @@ def plug_in(store: Store, network: Network, endpoint: Endpoint, pid: int) -> Non
     hairpin = host.filters_bridges()
     pair = links.pair(network, endpoint, pid, ipv6=host.has_ipv6(), hairpin=hairpin)
     if host.has_link(network.bridge):
-        commands.ip_batch(pair, why=why)
+        programs.ip_batch(pair, why=why)
         return
     with store.lock():  # of many that start at once, one makes the bridge
         bridge = bridges.missing(store, network)
         if bridge:
             why = f"the bridge of network '{network.name}', and {why}"
-        commands.ip_batch(bridge + pair, why=why)
+        programs.ip_batch(bridge + pair, why=why)
         if bridge:
             bridges.open_localhost(network)
 
@@ -134,17 +123,6 @@ def _end_aside(store: Store, loose: list[str]) -> None:
             _end(store, [])
 
     os.close(background.begin("mydocker-net", end))
-
-
-def wait_until_gone(store: Store, container: str) -> None:
-    """Wait until nothing of a released container's links is left, for at most two seconds.
-
-    Its release leaves that to the kernel and to a process beside it. For ``rm``, which promises.
-    """
-    names = [links.host_name(container, index) for index in range(_MOST)]
-    end = time.monotonic() + 2
-    while any(host.has_link(name) for name in names) and time.monotonic() < end:
-        time.sleep(0.002)
 
 
 def published(store: Store, container: str) -> list[Published]:

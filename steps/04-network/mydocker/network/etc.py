@@ -13,7 +13,7 @@ from mydocker.kernel import files
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import field, mutable_record
 from mydocker.network import addresses, host
-from mydocker.network.store import Endpoint, Network, Store
+from mydocker.network.store import Endpoint, Network, Store, entries
 from mydocker.overlay2.held import Held
 from mydocker.overlay2.rootfs import Root
 
@@ -80,6 +80,19 @@ def parse_extra(written: str) -> tuple[str, str]:
         raise Failure(f"--add-host {written}: '{address}' is not an address", hint) from None
 
 
+def check_host_name(option: str, name: str) -> None:
+    """Raise Failure for a name that DNS cannot carry (RFC 1123)."""
+    labels = name.split(".")
+    good = all(
+        0 < len(label) <= 63
+        and label.isascii()
+        and label.replace("-", "").replace("_", "").isalnum()
+        for label in labels
+    )
+    if not good or len(name) > 253:
+        raise Failure(f"{option} {name!r}: not a name for DNS", "Letters, digits, - and _ will do")
+
+
 @mutable_record
 class EtcPart(Part):
     """The three files, in ``directory``, over those of ``rootfs``, the container's future root.
@@ -89,6 +102,8 @@ class EtcPart(Part):
     ``borrowed``: the files are those of the container whose network it shares, in that one's
     ``directory``. ``extra`` are ``--add-host`` values.
     """
+
+    stage = "etc"
 
     container: str
     root: str
@@ -131,7 +146,8 @@ class EtcPart(Part):
             for name, source in self._sources().items():
                 target = root.provide(f"/etc/{name}", directory=False)
                 why = f"/etc/{name} of this container, not of the image"
-                root.bind(target, self.held.descriptor(source), source, why=why)
+                held = os.dup(self.held.descriptor(source))
+                root.bind(target, held, source, why=why, recursive=False)
         finally:
             self.held.close()
 
@@ -178,5 +194,5 @@ class EtcPart(Part):
         for name in NAMES:
             if os.path.exists(f"{self.directory}/{name}"):
                 files.unlink(f"{self.directory}/{name}", why="the container is gone")
-        if os.path.isdir(self.directory) and not os.listdir(self.directory):
+        if entries(self.directory) == [] and os.path.isdir(self.directory):
             files.rmdir(self.directory, why="the container's own directory")

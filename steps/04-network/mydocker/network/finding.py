@@ -4,31 +4,12 @@ Step 05 has containers with a life of their own, and finds them there; here only
 are known, by their records below the run directory.
 """
 
-from collections.abc import Callable
-from typing import Any
-
-import click
-
 from mydocker.container import state
 from mydocker.kernel.errors import Failure
-from mydocker.network.options import Shared, check_host_name
+from mydocker.namespaces.sharing import Find, Shared
 from mydocker.network.store import Store
 
 _PART = "mydocker.network.part:NetworkPart"  # as a record names it
-
-
-def name_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """``--name``: what other containers call this one."""
-
-    def checked(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
-        if value:
-            check_host_name("--name", value)
-        return value
-
-    option = click.option(
-        "--name", metavar="NAME", callback=checked, help="What others call it. Default: the id."
-    )
-    return option(command)
 
 
 def find_container(store: Store, word: str) -> str:
@@ -55,7 +36,7 @@ def running(store: Store) -> dict[str, str]:
     return found
 
 
-def find_shared(root: str, run: str) -> Callable[[str], Shared]:
+def find_shared(root: str, run: str) -> Find:
     """For ``--net container:NAME``: looks a container up by its name or id."""
 
     def find(word: str) -> Shared:

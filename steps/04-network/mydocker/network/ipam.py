@@ -111,14 +111,18 @@ def free(directory: str, address: str, owner: str) -> None:
 
 def free_all(directory: str, owner: str) -> None:
     """Let go whatever ``owner`` has: for one that was killed before it noted what it got."""
-    try:
-        names = os.listdir(directory)
-    except FileNotFoundError:
-        return
-    for address in names:
+    for address in _names(directory):
         free(directory, address, owner)
 
 
 def orphans(directory: str, exists: Callable[[str], bool]) -> list[str]:
     """The addresses whose owner is no longer there."""
-    return [a for a in os.listdir(directory) if not exists(holder(directory, a))]
+    return [a for a in _names(directory) if (own := holder(directory, a)) and not exists(own)]
+
+
+def _names(directory: str) -> list[str]:
+    """The addresses that are taken; none if the network went down meanwhile."""
+    try:
+        return os.listdir(directory)
+    except FileNotFoundError:
+        return []

@@ -8,9 +8,10 @@ was reserved by somebody who had no time to note it.
 import os
 
 from mydocker.container.processes import identify
+from mydocker.kernel import whole
 from mydocker.network import bridges, firewall, forwarding, ipam
 from mydocker.network.endpoints import leave_all
-from mydocker.network.store import DEFAULT, Endpoint, Network, Store
+from mydocker.network.store import DEFAULT, Endpoint, Network, Store, entries
 
 
 def leftovers(store: Store) -> list[str]:
@@ -67,13 +68,13 @@ def _orphans(store: Store) -> list[tuple[Network, str]]:
 
 
 def _unfinished(store: Store) -> list[str]:
-    """Files ``….json.PID`` whose writer died before it could rename them."""
+    """Drafts of files whose writer died before it could rename them."""
     found = []
     for network in store.up():
         directory = store.state(network.id, "endpoints")
-        for name in os.listdir(directory):
-            writer = name.rpartition(".json.")[2]
-            if writer.isdigit() and not identify(int(writer)).alive():
+        for name in entries(directory):
+            writer = whole.writer(name)
+            if writer and not identify(writer).alive():
                 found.append(f"{directory}/{name}")
     return found
 

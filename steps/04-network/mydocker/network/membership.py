@@ -6,11 +6,12 @@ from contextlib import contextmanager
 
 from mydocker.container import state
 from mydocker.container.parts import rebuilt
-from mydocker.kernel import commands, syscalls
+from mydocker.kernel import programs, syscalls
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import replace
 from mydocker.network import bridges, dns, host, ipam, links, networks
-from mydocker.network.endpoints import Attachment, plug_in, reserve
+from mydocker.network.attachment import Attachment
+from mydocker.network.endpoints import plug_in, reserve
 from mydocker.network.etc import EtcPart
 from mydocker.network.part import NetworkPart
 from mydocker.network.store import Endpoint, Network, Store
@@ -56,7 +57,7 @@ def connect(store: Store, container: str, wants: Attachment) -> Endpoint:
         way_out = all(other.internal for other, _ in others)
         batch = links.inside(network, endpoint, ipv6=host.has_ipv6(), way_out=way_out)
         with inside(process):
-            commands.ip_batch(batch, why="the new interface's addresses")
+            programs.ip_batch(batch, why="the new interface's addresses")
         _settle(store, container, network)
     except BaseException:
         disconnect(store, container, network)
@@ -134,5 +135,5 @@ def _route_anew(attached: list[tuple[Network, Endpoint]]) -> None:
     for network, endpoint in attached:
         if not network.internal:
             batch = f"route replace default via {network.gateway} dev {endpoint.interface}\n"
-            commands.ip_batch(batch, why="the way out is through another network now")
+            programs.ip_batch(batch, why="the way out is through another network now")
             return

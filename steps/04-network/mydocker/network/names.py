@@ -5,6 +5,7 @@ with its length in front: ``\\x03web\\x04blue\\x00``; an answer names the questi
 pointing at it, byte 12 of the message.
 """
 
+import re
 import struct
 from collections.abc import Sequence
 
@@ -14,9 +15,12 @@ from mydocker.network import addresses
 
 A, PTR, AAAA, ANY = 1, 12, 28, 255
 IN = 1
-NO_ERROR, SERVER_FAILURE, NO_SUCH_NAME, NOT_IMPLEMENTED = 0, 2, 3, 4
+NO_ERROR, SERVER_FAILURE, NO_SUCH_NAME = 0, 2, 3
 TTL = 5  # seconds: a container may be gone the next moment, and its address another's
+LABEL, NAME = 63, 255  # bytes of a label, and of a whole name with its lengths
 PLAIN_UDP = 512  # bytes of an answer over UDP; a longer one is asked for again over TCP
+
+_HEX = re.compile("[0-9a-f]{32}")
 
 
 @record
@@ -40,20 +44,24 @@ def parse(message: bytes) -> Question | None:
         return None
     labels, at = [], 12
     while at < len(message) and (length := message[at]):
-        # a pointer, 0xC0, makes no sense in a question; longer than 63 there is none
-        if length > 63 or at + 1 + length >= len(message):
+        # a pointer, 0xC0, makes no sense in a question
+        if length > LABEL or at + 1 + length >= len(message):
             return None
         labels.append(message[at + 1 : at + 1 + length].decode("latin-1").lower())
         at += 1 + length
-    if at + 5 > len(message):
+    if at + 5 > len(message) or at + 1 - 12 > NAME:
         return None
     wanted, kind = struct.unpack_from("!HH", message, at + 1)
     return Question(number, flags, ".".join(labels), wanted, kind, message[12 : at + 5])
 
 
 def _encoded(name: str) -> bytes:
-    labels = [label.encode("latin-1") for label in name.split(".") if label]
-    return b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
+    """A name as labels; nothing for one that DNS cannot tell: a container's may be longer."""
+    labels = [label.encode(errors="replace") for label in name.split(".") if label]
+    if any(len(label) > LABEL for label in labels):
+        return b""
+    whole = b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
+    return whole if len(whole) <= NAME else b""
 
 
 def _message(
@@ -84,8 +92,7 @@ def answer(question: Question, found: Sequence[str], *, tcp: bool = False) -> by
 def answer_names(question: Question, found: Sequence[str], *, tcp: bool = False) -> bytes:
     """The names ``found`` of an address (PTR)."""
     records = []
-    for name in found:
-        data = _encoded(name)
+    for data in filter(None, map(_encoded, found)):
         records.append(struct.pack("!HHHIH", 0xC00C, PTR, IN, TTL, len(data)) + data)
     return _fitting(question, records, tcp)
 
@@ -112,8 +119,10 @@ def asked_address(name: str) -> str:
     try:
         if name.endswith(".in-addr.arpa") and len(labels) == 6:
             return addresses.text(*addresses.number(".".join(reversed(labels[:4]))))
-        if name.endswith(".ip6.arpa") and len(labels) == 34:
-            return addresses.text(6, int("".join(reversed(labels[:32])), 16))
+        digits = "".join(reversed(labels[:32]))
+        # One digit in each label; int() would take two of them, "0x", "+1" or "1_0" as well.
+        if name.endswith(".ip6.arpa") and len(labels) == 34 and _HEX.fullmatch(digits):
+            return addresses.text(6, int(digits, 16))
     except (Failure, ValueError):
         return ""
     return ""

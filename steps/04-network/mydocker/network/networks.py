@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.numbers import decimal
 from mydocker.network import addresses, bridges, host
 from mydocker.network.addresses import Subnet, Taken
 from mydocker.network.leftovers import remove_leftovers
@@ -157,9 +158,10 @@ def _bridge_name(store: Store, name: str) -> str:
 
 
 def _mtu(written: str) -> int:
-    if not written.isdigit() or not 68 <= int(written) <= 65535:
+    value = decimal(written, 65535)
+    if value is None or value < 68:
         raise Failure(f"-o mtu={written}: not an MTU", "A number of bytes from 68 to 65535")
-    return int(written)
+    return value
 
 
 def _now() -> str:
@@ -173,11 +175,15 @@ def to_join(store: Store, word: str) -> Network:
     Called with the store's lock held. Raises Failure if there is no such network.
     """
     if word not in (DEFAULT, "default"):
-        return store.find(word)
+        return store.usable(word)
     network = store.named(DEFAULT)
-    if network and (store.is_up(network) or not _overlapped(network)):
+    if network and network.damaged and store.endpoints(network):
+        return store.usable(DEFAULT)  # which says what to do
+    if network and not network.damaged and (store.is_up(network) or not _overlapped(network)):
         return network
-    if network:  # made on another day: meanwhile the machine uses its subnet itself
+    if network:  # damaged, or of another day: meanwhile the machine uses its subnet itself
+        if store.is_up(network):
+            bridges.take_down(store, network)
         store.remove(network)
     subnet = addresses.choose([*store.taken(), *host.taken()])
     network = Network(
@@ -210,7 +216,7 @@ def inspect(store: Store, network: Network) -> dict[str, Any]:
         "Id": network.id,
         "Created": network.created,
         "Scope": "local",
-        "Driver": "bridge",
+        "Driver": "<damaged>" if network.damaged else "bridge",
         "EnableIPv4": True,
         "EnableIPv6": bool(network.subnet6),
         "IPAM": {"Driver": "default", "Options": None, "Config": config},
@@ -230,7 +236,7 @@ def inspect(store: Store, network: Network) -> dict[str, Any]:
 
 
 def _shown(network: Network, endpoint: Endpoint) -> dict[str, str]:
-    prefixes = [subnet.prefix for subnet, _ in network.subnets]
+    prefixes = [*(subnet.prefix for subnet, _ in network.subnets), 0, 0]  # 0: it is damaged
     return {
         "Name": endpoint.name,
         "EndpointID": endpoint_id(endpoint),

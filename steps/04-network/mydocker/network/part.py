@@ -5,39 +5,42 @@ from typing import TYPE_CHECKING
 
 from mydocker.container.parts import Part
 from mydocker.container.processes import identify
-from mydocker.kernel import commands, trace
+from mydocker.kernel import programs, trace
 from mydocker.kernel.errors import Failure
-from mydocker.kernel.records import field, mutable_record, replace
+from mydocker.kernel.records import field, fromdict, mutable_record, replace
 from mydocker.network import bridges, dns, firewall, ipam, networks
-from mydocker.network.endpoints import Attachment, inside_batch, leave_all, plug_in, reserve
+from mydocker.network.attachment import Attachment, PortBinding
+from mydocker.network.endpoints import inside_batch, leave_all, plug_in, reserve
 from mydocker.network.store import Endpoint, Network, Published, Store
 
 if TYPE_CHECKING:  # imported where it is needed: most containers publish nothing
-    from mydocker.network.ports import Reservations, Wish
+    from mydocker.network.ports import Reservations
 
 
 @mutable_record
 class NetworkPart(Part):
     """A container on networks: a veth pair and addresses for each, and ports published.
 
-    ``container`` is its id, ``name`` what others call it; ``publish`` are ``-p`` values,
-    ``exposed`` the ports that the image exposes (``80/tcp``), published too if ``publish_all``.
+    ``container`` is its id, ``name`` what others call it.
     """
+
+    stage = "networks"
 
     container: str
     name: str
     root: str
     run: str
     attachments: list[Attachment]
-    publish: list[str] = field(default_factory=list)
-    exposed: list[str] = field(default_factory=list)
-    publish_all: bool = False
+    publish: list[PortBinding] = field(default_factory=list)
     dns: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         # from the record of a container they come as JSON has them
         self.attachments = [
-            a if isinstance(a, Attachment) else Attachment(**a) for a in self.attachments
+            fromdict(Attachment, a) if isinstance(a, dict) else a for a in self.attachments
+        ]
+        self.publish = [
+            fromdict(PortBinding, port) if isinstance(port, dict) else port for port in self.publish
         ]
         # Not fields, and so not saved: the plan is read from the store, and sockets live with us
         self._plan: list[tuple[Network, Endpoint]] = []
@@ -49,7 +52,6 @@ class NetworkPart(Part):
 
     def prepare(self) -> None:
         """Reserve addresses and ports, and make ready what the networks need of the machine."""
-        wishes = self._wishes()
         with self.store.lock():
             fresh = False
             for index, attachment in enumerate(self.attachments):
@@ -63,35 +65,26 @@ class NetworkPart(Part):
                 endpoint = replace(endpoint, dns=tuple(self.dns))
                 self.store.put(endpoint)
                 self._plan.append((network, endpoint))
-            self._publish(wishes, fresh)
+            self._publish(fresh)
 
-    def _wishes(self) -> "list[Wish]":
-        exposed = self.exposed if self.publish_all else []
-        if not (self.publish or exposed):
-            return []
-        from mydocker.network.ports import parse, parse_exposed
-
-        asked = [wish for written in self.publish for wish in parse(written)]
-        return asked + [parse_exposed(written) for written in exposed]
-
-    def _publish(self, wishes: "list[Wish]", fresh: bool) -> None:
+    def _publish(self, fresh: bool) -> None:
         """Keep the ports, and let them in: with all the rest if the table has to be made."""
         index = next((i for i, (network, _) in enumerate(self._plan) if not network.internal), None)
-        if wishes and index is not None:
+        if self.publish and index is not None:
             network, endpoint = self._plan[index]
-            endpoint = replace(endpoint, ports=self._reserved(wishes, bool(endpoint.address6)))
+            endpoint = replace(endpoint, ports=self._reserved(bool(endpoint.address6)))
             self._plan[index] = network, endpoint
             self.store.put(endpoint)
         if fresh or (self._plan and not firewall.present()):
             bridges.apply(self.store)
-        elif wishes and index is not None:
+        elif self.publish and index is not None:
             bridges.publish(self.store, self._plan[index][1])
 
-    def _reserved(self, wishes: "list[Wish]", ipv6: bool) -> tuple[Published, ...]:
+    def _reserved(self, ipv6: bool) -> tuple[Published, ...]:
         from mydocker.network.ports import Reservations
 
         self._reservations = Reservations()
-        return tuple(self._reservations.fulfil(wishes, self.store.ports, ipv6))
+        return tuple(self._reservations.fulfil(self.publish, self.store.ports, ipv6))
 
     def attach(self, pid: int) -> None:
         """Make each veth pair, its far end in the namespace of the waiting process."""
@@ -107,7 +100,7 @@ class NetworkPart(Part):
         """Inside: addresses and routes, in one batch for all networks."""
         if self._plan:
             batch = inside_batch(self._plan)
-            commands.ip_batch(batch, why="addresses, and a default route to the gateway")
+            programs.ip_batch(batch, why="addresses, and a default route to the gateway")
 
     def descriptors(self) -> list[int]:
         """The sockets that keep the published ports."""
@@ -124,5 +117,6 @@ class NetworkPart(Part):
         aside = bool(self._plan) and not trace.observed()
         with self.store.lock():
             leave_all(self.store, self.container, aside=aside)
+            self.store.drop_all(self.container)
             for network in self.store.up():
                 ipam.free_all(self.store.state(network.id, "addresses"), self.container)

@@ -11,10 +11,11 @@ import _socket
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 from mydocker.kernel.errors import Failure
+from mydocker.kernel.numbers import decimal
 from mydocker.network import addresses
+from mydocker.network.attachment import PortBinding
 from mydocker.network.store import Published
 
 PROTOCOLS = ("tcp", "udp")
@@ -25,23 +26,11 @@ _TYPES = {"tcp": _socket.SOCK_STREAM, "udp": _socket.SOCK_DGRAM}
 Used = tuple[Published, str]  # a published port, and the name of the container that has it
 
 
-class Wish(NamedTuple):
-    """One port of a container to be published at one of the host's ports ``hosts``.
-
-    An empty ``hosts`` leaves the choice to the kernel.
-    """
-
-    ip: str
-    hosts: range
-    container: int
-    protocol: str
-
-
-def parse(written: str) -> list[Wish]:
+def parse(written: str) -> list[PortBinding]:
     """The ports that one ``-p`` asks for. Raises Failure for anything else.
 
     >>> parse("127.0.0.1:8080:80")
-    [Wish(ip='127.0.0.1', hosts=range(8080, 8081), container=80, protocol='tcp')]
+    [PortBinding(container=80, protocol='tcp', ip='127.0.0.1', first=8080, last=8080)]
     """
     rest, slash, protocol = written.partition("/")
     if slash and protocol.lower() not in PROTOCOLS:
@@ -51,25 +40,26 @@ def parse(written: str) -> list[Wish]:
     ip, _, host = front.rpartition(":")
     ports = _range(container, written)
     if not colon or not host:
-        return [Wish(_ip(ip, written), range(0), port, protocol) for port in ports]
+        return [PortBinding(port, protocol, _ip(ip, written)) for port in ports]
     hosts = _range(host, written)
     if len(ports) == 1:
-        return [Wish(_ip(ip, written), hosts, ports[0], protocol)]
+        return [PortBinding(ports[0], protocol, _ip(ip, written), hosts[0], hosts[-1])]
     if len(hosts) != len(ports):
         raise Failure(f"-p {written}: {len(hosts)} ports of the host for {len(ports)}", _HINT)
     address = _ip(ip, written)
     pairs = zip(hosts, ports, strict=True)
-    return [Wish(address, range(h, h + 1), c, protocol) for h, c in pairs]
+    return [PortBinding(c, protocol, address, h, h) for h, c in pairs]
 
 
 def _range(text: str, written: str) -> range:
     first, dash, last = text.partition("-")
-    numbers = [first, last] if dash else [first]
-    if not all(n.isascii() and n.isdigit() and 1 <= int(n) <= 65535 for n in numbers):
+    low = decimal(first, 65535)
+    high = decimal(last, 65535) if dash else low
+    if not low or not high:
         raise Failure(f"-p {written}: '{text}' is not a port from 1 to 65535, nor a range", _HINT)
-    if dash and int(last) < int(first):
+    if high < low:
         raise Failure(f"-p {written}: the range {text} runs backwards", _HINT)
-    return range(int(first), int(numbers[-1]) + 1)
+    return range(low, high + 1)
 
 
 def _ip(text: str, written: str) -> str:
@@ -83,10 +73,12 @@ def _ip(text: str, written: str) -> str:
     return "" if value == 0 else addresses.text(version, value)
 
 
-def parse_exposed(written: str) -> Wish:
+def parse_exposed(written: str) -> PortBinding:
     """A port that an image exposes, ``80/tcp``, for ``-P``. Raises Failure."""
-    (wish,) = parse(written)
-    return wish
+    found = parse(written)
+    if len(found) != 1:
+        raise Failure(f"port {written}: one port is exposed at a time", "Write it as 80/tcp")
+    return found[0]
 
 
 class Reservations:
@@ -101,16 +93,16 @@ class Reservations:
             self.sockets.pop().close()
 
     def fulfil(
-        self, wishes: Iterable[Wish], used: Callable[[], Sequence[Used]], ipv6: bool
+        self, wanted_ports: Iterable[PortBinding], used: Callable[[], Sequence[Used]], ipv6: bool
     ) -> list[Published]:
-        """Bind one port for each wish; ``used`` gives the ports of our other containers.
+        """Bind one port for each wanted; ``used`` gives the ports of our other containers.
 
         Raises Failure that names who holds a port, after letting all go.
         """
         published: list[Published] = []
         try:
-            for wish in wishes:
-                published.append(self._fulfil(wish, published, used, ipv6))
+            for wanted in wanted_ports:
+                published.append(self._fulfil(wanted, published, used, ipv6))
         except BaseException:
             self.close()
             raise
@@ -118,24 +110,26 @@ class Reservations:
 
     def _fulfil(
         self,
-        wish: Wish,
+        wanted: PortBinding,
         own: Sequence[Published],
         used: Callable[[], Sequence[Used]],
         ipv6: bool,
     ) -> Published:
         refusals: list[OSError] = []
-        for host in wish.hosts or (0,):
-            port = self._bind(wish, host, ipv6, refusals)
+        for host in wanted.hosts or (0,):
+            port = self._bind(wanted, host, ipv6, refusals)
             if port:
                 return port
-        taken = _taken(wish, refusals, [*((port, "") for port in own), *used()])
+        taken = _taken(wanted, refusals, [*((port, "") for port in own), *used()])
         raise Failure(taken, "Choose another port of the host, or none")
 
-    def _bind(self, wish: Wish, host: int, ipv6: bool, refusals: list[OSError]) -> Published | None:
+    def _bind(
+        self, wanted: PortBinding, host: int, ipv6: bool, refusals: list[OSError]
+    ) -> Published | None:
         bound = []
-        for address in [wish.ip] if wish.ip else ["0.0.0.0", "::"] if ipv6 else ["0.0.0.0"]:
+        for address in [wanted.ip] if wanted.ip else ["0.0.0.0", "::"] if ipv6 else ["0.0.0.0"]:
             try:
-                bound.append(_bound(address, host, wish.protocol))
+                bound.append(_bound(address, host, wanted.protocol))
             except OSError as error:
                 refusals.append(error)
                 for socket in bound:
@@ -143,25 +137,25 @@ class Reservations:
                 return None
             host = bound[-1].getsockname()[1]  # the kernel's choice, if it was left to it
         self.sockets += bound
-        return Published(wish.ip, host, wish.container, wish.protocol)
+        return Published(wanted.ip, host, wanted.container, wanted.protocol)
 
 
-def _taken(wish: Wish, refusals: list[OSError], used: Sequence[Used]) -> str:
-    hosts = wish.hosts or range(1)
+def _taken(wanted: PortBinding, refusals: list[OSError], used: Sequence[Used]) -> str:
+    hosts = wanted.hosts or range(1)
     shown = f"{hosts[0]}" if len(hosts) == 1 else f"{hosts[0]}-{hosts[-1]}"
-    where = f"{wish.ip}:{shown}" if wish.ip else shown
+    where = f"{wanted.ip}:{shown}" if wanted.ip else shown
     number = refusals[-1].errno if refusals else errno.EADDRINUSE
     if number == errno.EADDRNOTAVAIL:
-        return f"port {where}/{wish.protocol}: this machine does not have the address {wish.ip}"
+        return f"port {where}/{wanted.protocol}: this machine does not have the address {wanted.ip}"
     if number != errno.EADDRINUSE:
-        return f"port {where}/{wish.protocol}: cannot be bound: {os.strerror(number or 0)}"
-    port = Published(wish.ip, hosts[0], wish.container, wish.protocol)
+        return f"port {where}/{wanted.protocol}: cannot be bound: {os.strerror(number or 0)}"
+    port = Published(wanted.ip, hosts[0], wanted.container, wanted.protocol)
     ours = next(
         (f"container {name}" if name else "another -p" for other, name in used
          if _same(port, other)), "",
     )  # fmt: skip
-    who = ours or holder(hosts[0], wish.protocol) or "a socket that does not listen yet"
-    return f"port {where}/{wish.protocol} is taken by {who}"
+    who = ours or holder(hosts[0], wanted.protocol) or "a socket that does not listen yet"
+    return f"port {where}/{wanted.protocol} is taken by {who}"
 
 
 def _bound(address: str, port: int, protocol: str) -> _socket.socket:
@@ -228,10 +222,14 @@ def _inodes(port: int, protocol: str) -> Iterator[str]:
 
 def _open_files(pid: str) -> Iterator[str]:
     try:
-        for fd in os.listdir(f"/proc/{pid}/fd"):
-            yield os.readlink(f"/proc/{pid}/fd/{fd}")
+        descriptors = os.listdir(f"/proc/{pid}/fd")
     except OSError:
         return
+    for fd in descriptors:
+        try:
+            yield os.readlink(f"/proc/{pid}/fd/{fd}")
+        except OSError:
+            continue  # closed just now; the others count
 
 
 def _command(pid: str) -> str:

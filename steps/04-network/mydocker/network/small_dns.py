@@ -25,15 +25,23 @@ def answer(message: bytes, known: dict[str, str]) -> bytes:
     return header + question + struct.pack("!HHHIH", 0xC00C, 1, 1, 5, 4) + socket.inet_aton(address)
 
 
+def serve(server: socket.socket, known: dict[str, str]) -> None:
+    """Answer for ever."""
+    while True:
+        message, client = server.recvfrom(512)
+        try:
+            server.sendto(answer(message, known), client)
+        except (IndexError, ValueError, OSError):  # no question: the next one may be
+            continue
+
+
 def main() -> None:
-    """Serve for ever."""
+    """Be the server at an address."""
     address, *pairs = sys.argv[1:]
     known = dict(pair.split("=") for pair in pairs)
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     server.bind((address, 53))
-    while True:
-        message, client = server.recvfrom(512)
-        server.sendto(answer(message, known), client)
+    serve(server, known)
 
 
 if __name__ == "__main__":

@@ -10,23 +10,24 @@ the run directory, which is empty after a start of the machine::
     <run>/network/<id>/addresses/10.86.0.2 -> <container>
     <run>/network/<id>/endpoints/<container>.json
 
-JSON is written beside and renamed over: a reader sees the old text or the new one, never half.
+JSON is replaced as a whole (``kernel.whole``). A network whose own file is damaged keeps its name
+and its place in lists: it can be removed, and no other network is the worse for it.
 """
 
 import errno
-import fcntl
-import json
 import os
-from collections.abc import Iterator
 from typing import Any, Self
 
 from mydocker.container import private
+from mydocker.kernel import signals, whole
 from mydocker.kernel.errors import Failure, KernelError
-from mydocker.kernel.records import asdict, field, record
+from mydocker.kernel.records import alike, asdict, field, record
+from mydocker.kernel.whole import Damaged
 from mydocker.network.addresses import Subnet, Taken
 
 DEFAULT = "bridge"  # the network of containers that name none, as in Docker
 DEFAULT_BRIDGE = "mydocker0"
+_ID = 64  # hexadecimal digits
 
 
 @record
@@ -51,6 +52,11 @@ class Network:
     def default(self) -> bool:
         """The network ``bridge``: comes with its first container, goes with its last."""
         return self.name == DEFAULT
+
+    @property
+    def damaged(self) -> bool:
+        """Its file could not be read: nothing is known but its id and its name."""
+        return not self.subnet
 
     @property
     def subnets(self) -> list[tuple[Subnet, str]]:
@@ -97,8 +103,12 @@ class Endpoint:
 
     @classmethod
     def load(cls, saved: dict[str, Any]) -> Self:
+        """From what asdict() gave. Raises TypeError or KeyError for anything else."""
         saved["ports"] = tuple(Published(**port) for port in saved["ports"])
-        return cls(**(saved | {name: tuple(saved[name]) for name in ("aliases", "dns")}))
+        found = cls(**(saved | {name: tuple(saved[name]) for name in ("aliases", "dns")}))
+        if not alike(found, Endpoint(*"1234567")):
+            raise TypeError(saved)
+        return found
 
 
 @record
@@ -127,20 +137,43 @@ class Store:
 
     def networks(self) -> list[Network]:
         """All networks, in the order in which they were made."""
-        found = [self._load(entry) for entry in _entries(self._definition()) if entry != "names"]
+        found = [self._load(entry) for entry in self._ids()]
         return sorted((n for n in found if n), key=lambda n: (n.created, n.id))
 
+    def _ids(self) -> list[str]:
+        return [entry for entry in entries(self._definition()) if len(entry) == _ID]
+
     def _load(self, identifier: str) -> Network | None:
-        saved = read_json(self._definition(identifier, "network.json"))
-        return Network(**saved) if saved else None
+        try:
+            saved = whole.read_json(self._definition(identifier, "network.json"))
+            if saved is None:
+                return None
+            network, usual = Network(**saved), Network(*"123456")
+            if not alike(network, usual):
+                raise TypeError(saved)
+            if len(network.subnets) > 0:
+                return network
+        except (Failure, TypeError):
+            pass
+        name = self._name_of(identifier)
+        bridge = DEFAULT_BRIDGE if name == DEFAULT else f"md-{identifier[:12]}"
+        return Network(identifier, name, "", bridge, "", "")
+
+    def _name_of(self, identifier: str) -> str:
+        """The name that leads to a network whose own file does not tell."""
+        names = entries(self._definition("names"))
+        return next((name for name in names if self._leads(name) == identifier), identifier[:12])
+
+    def _leads(self, name: str) -> str:
+        try:
+            return os.readlink(self._definition("names", name))
+        except OSError:
+            return ""
 
     def named(self, name: str) -> Network | None:
         """The network of exactly this name."""
-        try:
-            identifier = os.readlink(self._definition("names", name))
-        except OSError:
-            return None
-        return self._load(identifier)
+        identifier = self._leads(name)
+        return self._load(identifier) if identifier else None
 
     def find(self, word: str) -> Network:
         """The network called ``word``, or whose id begins with it. Raises Failure."""
@@ -149,8 +182,7 @@ class Store:
         network = self.named(word)
         if network:
             return network
-        entries = [entry for entry in _entries(self._definition()) if entry != "names"]
-        found = [n for n in map(self._load, entries) if n and n.id.startswith(word)]
+        found = [n for n in map(self._load, self._ids()) if n and n.id.startswith(word)]
         if len(found) == 1:
             return found[0]
         if found:
@@ -159,12 +191,20 @@ class Store:
             f"network {word} not found", f"List them: network ls. Or make it: network create {word}"
         )
 
+    def usable(self, word: str) -> Network:
+        """As :meth:`find`, to attach somebody to it. Raises Failure if it is damaged."""
+        network = self.find(word)
+        if network.damaged:
+            path = self._definition(network.id, "network.json")
+            raise Damaged(path, f"Take its containers away, then: network rm {network.name}")
+        return network
+
     def add(self, network: Network) -> None:
         """Save a new network under a name that nobody has. Raises Failure if somebody has."""
         private.make(self.root, "network", network.id)
         private.make(self.root, "network", "names")
         try:
-            write_json(self._definition(network.id, "network.json"), asdict(network))
+            whole.write_json(self._definition(network.id, "network.json"), asdict(network))
         except BaseException:  # a full disk
             self._forget_definition(network.id)
             raise
@@ -180,15 +220,14 @@ class Store:
 
     def remove(self, network: Network) -> None:
         """Forget a network that has no endpoints."""
-        try:
-            if os.readlink(self._definition("names", network.name)) == network.id:
-                os.unlink(self._definition("names", network.name))
-        except OSError:
-            pass
+        for name in entries(self._definition("names")):
+            if self._leads(name) == network.id:
+                _unlink(self._definition("names", name))
         self._forget_definition(network.id)
 
     def _forget_definition(self, identifier: str) -> None:
-        _unlink(self._definition(identifier, "network.json"))
+        for name in entries(self._definition(identifier)):  # and drafts of who was killed
+            _unlink(self._definition(identifier, name))
         _rmdir(self._definition(identifier))
 
     def taken(self) -> list[Taken]:
@@ -203,7 +242,7 @@ class Store:
 
     def up(self) -> list[Network]:
         """The networks whose bridges exist, or should."""
-        found = [self._load(entry) for entry in _entries(self.state())]
+        found = [self._load(entry) for entry in entries(self.state()) if len(entry) == _ID]
         return sorted((n for n in found if n), key=lambda n: n.id)
 
     def is_up(self, network: Network) -> bool:
@@ -218,7 +257,7 @@ class Store:
     def mark_down(self, network: Network) -> None:
         """Note that nothing of the network is left on the machine."""
         for kind in ("addresses", "endpoints"):
-            for name in _entries(self.state(network.id, kind)):
+            for name in entries(self.state(network.id, kind)):
                 _unlink(self.state(network.id, kind, name))
             _rmdir(self.state(network.id, kind))
         _rmdir(self.state(network.id))
@@ -227,19 +266,22 @@ class Store:
 
     def endpoints(self, network: Network) -> list[Endpoint]:
         """Who is attached to ``network``, by address."""
-        names = _entries(self.state(network.id, "endpoints"))
+        names = entries(self.state(network.id, "endpoints"))
         found = [self.endpoint(network, name[:-5]) for name in names if name.endswith(".json")]
         return sorted((e for e in found if e), key=lambda e: (len(e.address), e.address))
 
     def endpoint(self, network: Network, container: str) -> Endpoint | None:
-        """The endpoint of a container in ``network``."""
-        saved = read_json(self.state(network.id, "endpoints", f"{container}.json"))
-        return Endpoint.load(saved) if saved else None
+        """The endpoint of a container in ``network``; None also if its file is damaged."""
+        try:
+            saved = whole.read_json(self.state(network.id, "endpoints", f"{container}.json"))
+            return Endpoint.load(saved) if saved else None
+        except (Damaged, KeyError, TypeError):
+            return None
 
     def attached(self, container: str) -> list[tuple[Network, Endpoint]]:
         """A container's networks, and its endpoint in each."""
         found = []
-        for entry in _entries(self.state()):
+        for entry in entries(self.state()):
             # A look for the file first: with a hundred networks it is hardly ever there.
             if os.path.exists(self.state(entry, "endpoints", f"{container}.json")):
                 network = self._load(entry)
@@ -251,11 +293,16 @@ class Store:
     def put(self, endpoint: Endpoint) -> None:
         """Save an endpoint, new or changed."""
         path = self.state(endpoint.network, "endpoints", f"{endpoint.container}.json")
-        write_json(path, asdict(endpoint), durable=False)
+        whole.write_json(path, asdict(endpoint), durable=False)
 
     def drop(self, endpoint: Endpoint) -> None:
         """Forget an endpoint."""
         _unlink(self.state(endpoint.network, "endpoints", f"{endpoint.container}.json"))
+
+    def drop_all(self, container: str) -> None:
+        """Forget whatever there is of a container, readable or not."""
+        for network in self.up():
+            _unlink(self.state(network.id, "endpoints", f"{container}.json"))
 
     def ports(self, but: str = "") -> list[tuple[Published, str]]:
         """All published ports, each with the name of its container; ``but`` those of one."""
@@ -275,51 +322,18 @@ class Lock:
 
     def __enter__(self) -> None:
         self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self.fd, fcntl.LOCK_EX)
+        signals.lock(self.fd)
 
     def __exit__(self, *_: object) -> None:
         os.close(self.fd)
 
 
-def write_json(path: str, value: object, *, durable: bool = True) -> None:
-    """Replace ``path`` by ``value`` as JSON: all of it, or nothing.
-
-    ``durable`` syncs before the rename: without that a power cut may leave an empty file under the
-    new name. What lives in /run ends with the power anyway.
-    """
-    new = f"{path}.{os.getpid()}"
-    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+def entries(directory: str) -> list[str]:
+    """The names in a directory, sorted; none if it is not there (any more)."""
     try:
-        os.write(fd, json.dumps(value).encode())
-        if durable:
-            os.fsync(fd)
-        os.rename(new, path)
-    except OSError as error:
-        os.unlink(new)
-        raise Failure(f"{path}: {error.strerror}") from None  # write(2) does not say of which file
-    finally:
-        os.close(fd)
-
-
-def read_json(path: str) -> dict[str, Any] | None:
-    """The JSON object in ``path``; None if there is no such file. Raises Failure for other text."""
-    try:
-        with open(path, "rb") as file:
-            value = json.loads(file.read())
+        return sorted(os.listdir(directory))
     except (FileNotFoundError, NotADirectoryError):
-        return None
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise Failure(f"{path}: not what was written there", "Remove the file, and what it is of")
-    return value
-
-
-def _entries(directory: str) -> Iterator[str]:
-    try:
-        yield from sorted(os.listdir(directory))
-    except (FileNotFoundError, NotADirectoryError):
-        return
+        return []
 
 
 def _unlink(path: str) -> None:

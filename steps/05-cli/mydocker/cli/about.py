@@ -11,7 +11,7 @@ _FORMAT = click.option("-f", "--format", "form", default="", metavar="TEMPLATE",
 
 
 def _formatted(form: str, value: dict[str, Any]) -> None:
-    from mydocker.engine.templates import Template, compact
+    from mydocker.engine.words.templates import Template, compact
 
     print(compact(value) if form == "json" else Template(form)(value))
 
@@ -20,7 +20,7 @@ def _formatted(form: str, value: dict[str, Any]) -> None:
 @_FORMAT
 def version(form: str) -> None:
     """Show the version of mydocker, and what it runs on."""
-    from mydocker.engine.machine import version as told
+    from mydocker.engine.looking.machine import version as told
 
     shown = told()
     if form:
@@ -43,7 +43,7 @@ def version(form: str) -> None:
 def info(form: str) -> None:
     """Show what there is: containers, images, the machine."""
     from mydocker.cli.looking import binary
-    from mydocker.engine.machine import info as told
+    from mydocker.engine.looking.machine import info as told
 
     shown = told(containers())
     if form:

@@ -3,13 +3,14 @@
 import click
 
 from mydocker.cli.completion import container_names
+from mydocker.cli.keys import detach_keys_option
 from mydocker.cli.store import containers
 from mydocker.container.commandline import finish
 
 
 @click.command()
 @click.option("--no-stdin", is_flag=True, help="Only watch.")
-@click.option("--detach-keys", default="ctrl-p,ctrl-q", metavar="KEYS", help="To leave it.")
+@detach_keys_option
 @click.option(
     "--sig-proxy/--no-sig-proxy", default=True, help="Hand signals on to it. Default: yes."
 )
@@ -19,22 +20,23 @@ def attach(container: str, no_stdin: bool, detach_keys: str, sig_proxy: bool) ->
 
     Leave it by Ctrl-P Ctrl-Q: it goes on.
     """
+    from mydocker.cli.attaching import Attachment, Manner, check_input, greet, parse_keys
     from mydocker.container.running import Ended
-    from mydocker.engine import connection, lifecycle
-    from mydocker.engine.attaching import Attachment, Manner, check_input, greet, parse_keys
+    from mydocker.engine import connection
     from mydocker.engine.errors import Refused
+    from mydocker.engine.life import lifecycle
 
     store = containers()
     identifier = lifecycle.attachable(store, container)
     config = store.config(identifier)
-    types = config.input and not no_stdin
-    manner = Manner(types, config.terminal, parse_keys(detach_keys), sig_proxy)
-    check_input(types, config.terminal)
+    types = config.process.input and not no_stdin
+    manner = Manner(types, config.process.terminal, parse_keys(detach_keys), sig_proxy)
+    check_input(types, config.process.terminal)
     socket = connection.connect(store, identifier)
     if socket is None:
         raise Refused("You cannot attach to a stopped container, start it first")
     greet(socket, manner)
-    ended = Attachment(socket, manner).run()
+    ended = Attachment(socket, manner, lifecycle.attended(store, identifier)).run()
     if ended is None:
         click.echo("read escape sequence", err=True)
         return

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from mydocker.cli.completion import container_names
+from mydocker.cli.keys import detach_keys_option
 from mydocker.cli.pruning import agreed, prune_options, report, report_space
 from mydocker.cli.store import containers, for_each
 from mydocker.container.commandline import explain_option
@@ -19,25 +20,27 @@ _TIME = click.option("-t", "--time", "--timeout", "timeout", type=int, metavar="
 @click.command()
 @click.option("-a", "--attach", is_flag=True, help="Stay with it, and end as it ends.")
 @click.option("-i", "--interactive", is_flag=True, help="Hand standard input on.")
-@click.option("--detach-keys", default="ctrl-p,ctrl-q", metavar="KEYS", help="To leave it.")
+@detach_keys_option
 @explain_option
 @_SEVERAL
 def start(names: tuple[str, ...], attach: bool, interactive: bool, detach_keys: str) -> int:
     """Start containers that were stopped, or only created."""
-    from mydocker.engine import lifecycle
+    from mydocker.engine.life import lifecycle
 
     store = containers()
     if attach or interactive:
+        from mydocker.cli.attaching import Manner, check_input, parse_keys
         from mydocker.cli.run import attach_from_start
-        from mydocker.engine.attaching import Manner, check_input, parse_keys
         from mydocker.engine.errors import Refused
 
         if len(names) > 1:
             raise Refused("you cannot start and attach multiple containers at once")
         config = store.config(store.find(names[0]))
-        types = interactive and config.input
-        check_input(types, config.terminal)
-        attach_from_start(store, config, Manner(types, config.terminal, parse_keys(detach_keys)))
+        types = interactive and config.process.input
+        check_input(types, config.process.terminal)
+        attach_from_start(
+            store, config, Manner(types, config.process.terminal, parse_keys(detach_keys))
+        )
         return 0
 
     def one(name: str) -> None:
@@ -54,8 +57,8 @@ def start(names: tuple[str, ...], attach: bool, interactive: bool, detach_keys: 
 @_SEVERAL
 def stop(names: tuple[str, ...], timeout: int | None, written: str | None) -> int:
     """Stop containers: the stop signal, and SIGKILL after a grace period."""
-    from mydocker.engine import lifecycle
-    from mydocker.engine.creation import signal_number
+    from mydocker.engine.life import lifecycle
+    from mydocker.engine.life.creation import signal_number
 
     number = signal_number(written) if written else None
     store = containers()
@@ -68,8 +71,8 @@ def stop(names: tuple[str, ...], timeout: int | None, written: str | None) -> in
 @_SEVERAL
 def kill(names: tuple[str, ...], written: str) -> int:
     """Kill containers, or send them another signal."""
-    from mydocker.engine import lifecycle
-    from mydocker.engine.creation import signal_number
+    from mydocker.engine.life import lifecycle
+    from mydocker.engine.life.creation import signal_number
 
     number, store = signal_number(written), containers()
     return for_each(names, lambda name: lifecycle.kill(store, name, number))
@@ -81,7 +84,7 @@ def kill(names: tuple[str, ...], written: str) -> int:
 @_SEVERAL
 def restart(names: tuple[str, ...], timeout: int | None) -> int:
     """Stop containers and start them again."""
-    from mydocker.engine import lifecycle
+    from mydocker.engine.life import lifecycle
 
     store = containers()
     return for_each(names, lambda name: lifecycle.restart(store, name, timeout))
@@ -92,7 +95,7 @@ def restart(names: tuple[str, ...], timeout: int | None) -> int:
 @_SEVERAL
 def pause(names: tuple[str, ...]) -> int:
     """Freeze all processes of containers where they are."""
-    from mydocker.engine import lifecycle
+    from mydocker.engine.life import lifecycle
 
     store = containers()
     return for_each(names, lambda name: lifecycle.pause(store, name))
@@ -103,7 +106,7 @@ def pause(names: tuple[str, ...]) -> int:
 @_SEVERAL
 def unpause(names: tuple[str, ...]) -> int:
     """Let the processes of paused containers go on."""
-    from mydocker.engine import lifecycle
+    from mydocker.engine.life import lifecycle
 
     store = containers()
     return for_each(names, lambda name: lifecycle.unpause(store, name))
@@ -113,8 +116,8 @@ def unpause(names: tuple[str, ...]) -> int:
 @_SEVERAL
 def wait(names: tuple[str, ...]) -> int:
     """Wait until containers have ended; prints their exit codes."""
-    from mydocker.engine import lifecycle
     from mydocker.engine.errors import REFUSED
+    from mydocker.engine.life import lifecycle
     from mydocker.kernel.errors import Failure
 
     store, code = containers(), 0
@@ -135,7 +138,7 @@ def wait(names: tuple[str, ...]) -> int:
 def rm(names: tuple[str, ...], force: bool, volumes: bool) -> int:
     """Remove containers."""
     from mydocker.engine.errors import REFUSED
-    from mydocker.engine.removal import remove
+    from mydocker.engine.life.removal import remove
 
     store = containers()
     # As in Docker: who forces it wants it gone, and it is.
@@ -150,7 +153,8 @@ def rm(names: tuple[str, ...], force: bool, volumes: bool) -> int:
 @explain_option
 def prune(force: bool, written: tuple[str, ...]) -> None:
     """Remove all containers that do not run."""
-    from mydocker.engine import filters, removal
+    from mydocker.engine.life import removal
+    from mydocker.engine.words import filters
 
     chosen = filters.parse(written, filters.PRUNING)
     if not agreed("This will remove all stopped containers.", force):
@@ -163,9 +167,10 @@ def prune(force: bool, written: tuple[str, ...]) -> None:
 @click.command()
 @click.argument("container", shell_complete=container_names)
 @click.argument("name", metavar="NEW_NAME")
+@explain_option
 def rename(container: str, name: str) -> None:
     """Give a container another name."""
-    from mydocker.engine import lifecycle
+    from mydocker.engine.life import lifecycle
 
     lifecycle.rename(containers(), container, name)
 
@@ -180,8 +185,8 @@ def _update() -> click.Command:
     @_SEVERAL
     def update(names: tuple[str, ...], policy: str | None, **limits: Any) -> int:
         """Change the limits and the restart policy of containers, while they run too."""
-        from mydocker.engine import lifecycle
-        from mydocker.engine.creation import parse_restart
+        from mydocker.engine.life import lifecycle
+        from mydocker.engine.life.creation import parse_restart
 
         restart = parse_restart(policy) if policy else None
         store = containers()

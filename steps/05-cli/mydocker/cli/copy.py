@@ -6,6 +6,7 @@ import sys
 import click
 
 from mydocker.cli.store import containers
+from mydocker.kernel import signals
 
 
 def _parts(text: str) -> tuple[str, str]:
@@ -45,7 +46,7 @@ def cp(source: str, target: str, archive: bool, follow_link: bool) -> None:
             if found.status is None:
                 raise Refused(f"No such container:path: {here}:{path}")
             if target == "-":
-                copying.pack(found, sys.stdout.buffer)
+                copying.pack(found, sys.stdout.buffer.write)
                 return
             into = copying.find(host, _absolute(target), target, follow=True)
             copying.copy(found, into, owner=archive)
@@ -66,7 +67,6 @@ def _absolute(path: str) -> str:
 
 
 def _from_standard_input(into: "object") -> None:
-    import shutil
     import tempfile
 
     from mydocker.engine import copying
@@ -74,7 +74,8 @@ def _from_standard_input(into: "object") -> None:
     assert isinstance(into, copying.Place)
     # An archive is read to its end before anything of it is believed.
     with tempfile.TemporaryFile(dir="/var/tmp") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
+        while data := signals.read(0, 1 << 20):
+            file.write(data)
         file.flush()
         file.seek(0)
         copying.unpack(file.fileno(), into)

@@ -7,8 +7,8 @@ import sys
 import click
 
 from mydocker.container.commandline import default_run, explain_option
+from mydocker.engine.cleaning.leftover import Place
 from mydocker.engine.doctor import Check, State, examine
-from mydocker.engine.leftover import Place
 from mydocker.overlay2.root_option import root_option
 
 _MARKS = {

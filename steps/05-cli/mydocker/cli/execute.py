@@ -1,8 +1,11 @@
 """``mydocker exec``: a command in a container that runs."""
 
+import os
+
 import click
 
 from mydocker.cli.completion import container_names
+from mydocker.cli.keys import detach_keys_option
 from mydocker.cli.store import containers
 from mydocker.container.commandline import explain_option, finish
 
@@ -16,7 +19,7 @@ from mydocker.container.commandline import explain_option, finish
 @click.option("-w", "--workdir", default="", metavar="PATH", help="Where it starts.")
 @click.option("-u", "--user", default="", metavar="NAME[:GROUP]", help="Who runs it; or ids.")
 @click.option("--privileged", is_flag=True, help="With all capabilities.")
-@click.option("--detach-keys", default="ctrl-p,ctrl-q", metavar="KEYS", help="To leave it.")
+@detach_keys_option
 @explain_option
 @click.argument("container", shell_complete=container_names)
 @click.argument("command", nargs=-1, required=True)
@@ -37,24 +40,30 @@ def execute(
 
     Example: mydocker exec -it web sh
     """
+    from mydocker.cli.attaching import Attachment, Manner, check_input, parse_keys
     from mydocker.container.running import Ended
-    from mydocker.engine.attaching import Attachment, Manner, check_input, parse_keys
-    from mydocker.engine.execution import Wish, execute, execute_attached, execute_detached
-    from mydocker.overlay2.environment import read_env_file
+    from mydocker.engine.life.execution import (
+        ExecConfig,
+        execute,
+        execute_attached,
+        execute_detached,
+    )
+    from mydocker.overlay2.environment import given, read_env_file
 
-    given = [text for file in env_file for text in read_env_file(file)]
-    variables = (*given, *env)
-    wish = Wish(command, variables, workdir, user, interactive, tty, privileged)
+    texts = [text for file in env_file for text in read_env_file(file)]
+    term = ["TERM"] if tty and "TERM" in os.environ else []
+    variables = tuple(given([*term, *texts, *env], os.environ))
+    asked = ExecConfig(command, variables, workdir, user, interactive, tty, privileged)
     store = containers()
     if detach:
-        execute_detached(store, container, wish)
+        execute_detached(store, container, asked)
         return
     check_input(interactive, tty)
     if not (interactive and tty):
-        finish(execute(store, container, wish))
+        finish(execute(store, container, asked))
         return
     manner = Manner(True, True, parse_keys(detach_keys))
-    ended = Attachment(execute_attached(store, container, wish), manner).run()
+    ended = Attachment(execute_attached(store, container, asked), manner).run()
     if ended is None:
         click.echo("read escape sequence", err=True)
         return

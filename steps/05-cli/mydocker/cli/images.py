@@ -30,7 +30,7 @@ _COMPRESS = click.option(
 @click.option("-a", "--author", default="", help="Who made it: 'Name <name@example.org>'.")
 @click.option("-m", "--message", default="", help="A word about it, for the image's history.")
 @click.option("-c", "--change", multiple=True, help="A line of a Dockerfile, as 'CMD [\"sh\"]'.")
-@click.option("-p", "--pause/--no-pause", default=True, help="Stand still meanwhile. Default: yes.")
+@click.option("-p", "--pause/--no-pause", default=True, help="Pause it meanwhile. Default: yes.")
 @click.argument("container")
 @click.argument("name", metavar="[REPOSITORY[:TAG]]", default="")
 @root_option
@@ -186,7 +186,7 @@ def history(name: str, human: bool, no_trunc: bool, quiet: bool, template: str, 
 
 
 def _step_row(step: Step, human: bool, whole: bool) -> dict[str, str]:
-    from mydocker.overlay2 import listing
+    from mydocker.overlay2 import image_list
 
     image = step.image if whole else step.image.removeprefix("sha256:")[:12]
     command = " ".join(step.created_by.split())
@@ -194,17 +194,17 @@ def _step_row(step: Step, human: bool, whole: bool) -> dict[str, str]:
         command = command[: _SHORT_COMMAND - 1] + "…"
     return {
         "ID": image,
-        "CreatedSince": listing.since(step.created),
+        "CreatedSince": image_list.since(step.created),
         "CreatedAt": step.created,
         "CreatedBy": command,
-        "Size": listing.size(step.size) if human else str(step.size),
+        "Size": image_list.size(step.size) if human else str(step.size),
         "Comment": step.comment,
     }
 
 
 @click.command()
 @click.argument("names", metavar="IMAGE...", nargs=-1, required=True)
-@click.option("-f", "--force", is_flag=True, help="Also if containers or other names refer to it.")
+@click.option("-f", "--force", is_flag=True, help="Even if containers or other names refer to it.")
 @root_option
 @explain_option
 def rmi(names: Sequence[str], force: bool, root: str) -> int:
@@ -222,16 +222,16 @@ def rmi(names: Sequence[str], force: bool, root: str) -> int:
 @explain_option
 def prune(every: bool, force: bool, written: Sequence[str], root: str) -> None:
     """Remove the images that have no name and no container."""
-    from mydocker.engine.filters import parse
-    from mydocker.engine.images import pruning
+    from mydocker.engine.images import unused
+    from mydocker.engine.words.filters import parse
 
-    chosen = parse(written, pruning.FILTERS)
+    chosen = parse(written, unused.FILTERS)
     which = (
         "images without at least one container associated to them" if every else ("dangling images")
     )
     if not agreed(f"This will remove all {which}.", force):
         return
-    pruned = pruning.prune(containers(root), every=every, chosen=chosen)
+    pruned = unused.prune(containers(root), every=every, chosen=chosen)
     report("Images", (line[0].lower() + line[1:] for line in pruned.said))
     report_space(pruned.space)
 

@@ -18,7 +18,7 @@ def inspect(names: tuple[str, ...], form: str, size: bool, kind: str) -> int:
     Example: mydocker inspect -f '{{range $n, $e := .NetworkSettings.Networks}}{{$n}}{{end}}' web
     """
     from mydocker.cli.shown import show
-    from mydocker.engine.inspection import inspect_any
+    from mydocker.engine.looking.inspection import inspect_any
 
     store = containers()
     return show(names, lambda name: inspect_any(store, name, kind, size=size), form)

@@ -9,9 +9,9 @@ from mydocker.cli.store import containers
 
 
 @click.command()
-@click.option("-f", "--follow", is_flag=True, help="And what it will write, until it ends.")
+@click.option("-f", "--follow", is_flag=True, help="Follow what it writes, until it ends.")
 @click.option("-n", "--tail", default="all", metavar="N", help="Only the last N lines.")
-@click.option("--since", metavar="TIME", help="From then on: a time, or 10m for ten minutes ago.")
+@click.option("--since", metavar="TIME", help="Since then: a time, or 10m for ten minutes ago.")
 @click.option("--until", metavar="TIME", help="Up to then.")
 @click.option("-t", "--timestamps", is_flag=True, help="When each line was written.")
 @click.option("--details", is_flag=True, hidden=True)
@@ -29,14 +29,15 @@ def logs(
 
     Example: mydocker logs -f --tail 20 --since 10m web
     """
-    from mydocker.engine import logs as reading
-    from mydocker.engine.times import moment
+    from mydocker.engine.looking import logs as reading
+    from mydocker.engine.words.times import moment
+    from mydocker.kernel.numbers import decimal
 
-    count = int(tail) if tail.isdecimal() else -1
+    count = decimal(tail, sys.maxsize)
     lines = reading.read(
         containers(),
         container,
-        tail=count,
+        tail=-1 if count is None else count,
         since=moment(since) if since else 0,
         until=moment(until) if until else 0,
         follow=follow,
@@ -44,10 +45,17 @@ def logs(
     )
     for line in lines:
         text = f"{line.time} {line.text}" if timestamps else line.text
-        data = text.encode(errors="replace")
+        data = _bytes(text)
         if line.stream == "stderr":  # where both are the terminal, in the order of the log
             sys.stdout.flush()
             sys.stderr.buffer.write(data)
             sys.stderr.flush()
         else:
             sys.stdout.buffer.write(data)
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:  # half a character of UTF-16: it is not we who wrote this
+        return text.encode(errors="replace")

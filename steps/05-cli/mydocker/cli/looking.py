@@ -9,7 +9,7 @@ from mydocker.cli.completion import container_names
 from mydocker.cli.store import containers
 
 if TYPE_CHECKING:
-    from mydocker.engine.usage import Usage
+    from mydocker.engine.looking.usage import Usage
 
 _FORMAT = click.option("--format", "form", default="", metavar="FORMAT",
                        help="table, json, or a template.")  # fmt: skip
@@ -24,7 +24,7 @@ def top(container: str, options: tuple[str, ...]) -> None:
     Example: mydocker top web -eo pid,user,etime,args
     """
     from mydocker.cli.output import table
-    from mydocker.engine.processes import top as look
+    from mydocker.engine.looking.processes import top as look
 
     table(*look(containers(), container, options))
 
@@ -54,7 +54,7 @@ def stats(names: tuple[str, ...], all_: bool, no_stream: bool, no_trunc: bool, f
     Example: mydocker stats --no-stream --format '{{.Name}} {{.MemUsage}}'
     """
     from mydocker.cli.output import formatted
-    from mydocker.engine import usage
+    from mydocker.engine.looking import usage
 
     store = containers()
     chosen = [store.find(name) for name in names] or (sorted(store.ids()) if all_ else None)
@@ -70,7 +70,7 @@ def stats(names: tuple[str, ...], all_: bool, no_stream: bool, no_trunc: bool, f
 
 
 def _stats_row(one: "Usage", whole: bool) -> dict[str, Any]:
-    from mydocker.overlay2.listing import size
+    from mydocker.overlay2.image_list import size
 
     config = one.config
     identifier = config.id if whole else config.short_id
@@ -102,7 +102,7 @@ def binary(number: float) -> str:
 
 
 @click.command()
-@click.option("--since", metavar="TIME", help="From then on: a time, or 10m for ten minutes ago.")
+@click.option("--since", metavar="TIME", help="Since then: a time, or 10m for ten minutes ago.")
 @click.option("--until", metavar="TIME", help="Up to then, and then end.")
 @click.option("-f", "--filter", "written", multiple=True, metavar="KEY=VALUE",
               help="container=NAME, event=die, image=NAME, label=KEY.")  # fmt: skip
@@ -114,10 +114,10 @@ def events(since: str | None, until: str | None, written: tuple[str, ...], form:
     """
     import time
 
-    from mydocker.engine import events as log
-    from mydocker.engine import filters as forms
-    from mydocker.engine.templates import Template, compact
-    from mydocker.engine.times import moment
+    from mydocker.engine.records import events as log
+    from mydocker.engine.words import filters as forms
+    from mydocker.engine.words.templates import Template, compact
+    from mydocker.engine.words.times import moment
 
     filters = forms.parse(written, ("container", "event", "image", "label", "type"))
     begin = moment(since) if since else time.time_ns()
@@ -137,7 +137,7 @@ def events(since: str | None, until: str | None, written: tuple[str, ...], form:
 @click.argument("container", shell_complete=container_names)
 def diff(container: str) -> None:
     """List what CONTAINER changed in its files: A added, C changed, D deleted."""
-    from mydocker.engine.changes import changed
+    from mydocker.engine.looking.changes import changed
 
     for change in changed(containers(), container):
         # Names of files: any bytes but zero, UTF-8 or not

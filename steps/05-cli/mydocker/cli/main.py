@@ -95,7 +95,7 @@ _SECTIONS = {
 
 
 def _version(context: click.Context, option: click.Parameter, value: bool) -> None:
-    from mydocker.engine.machine import version
+    from mydocker.engine.looking.machine import version
 
     if value:
         click.echo(f"mydocker version {version()['Client']['Version']}")
@@ -130,8 +130,8 @@ group = SectionedGroup(
         "image": "mydocker.cli.main:image",
         "info": "mydocker.cli.about:info",
         "images": "mydocker.overlay2.image_commands:images",
-        "lab": "mydocker.cli.lab:lab",
-        "notebook": "mydocker.cli.notebook:notebook",
+        "lab": "mydocker.learn.lab:lab",
+        "notebook": "mydocker.learn.notebook:notebook",
         "layers": "mydocker.overlay2.commands:layers",
         "namespace": "mydocker.cli.main:namespace",
         "network": "mydocker.cli.network:network",
@@ -141,7 +141,7 @@ group = SectionedGroup(
         "version": "mydocker.cli.about:version",
         "trace-file": "mydocker.overlay2.commands:trace_file",
         "xray": "mydocker.cli.xray:xray",
-        "vm": "mydocker.cli.vm:vm",
+        "vm": "mydocker.learn.vm:vm",
         "volume": "mydocker.cli.volume:volume",
     },
 )

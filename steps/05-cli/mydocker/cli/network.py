@@ -50,7 +50,7 @@ def list_networks(quiet: bool, no_trunc: bool, written: tuple[str, ...], form: s
     Example: mydocker network ls --filter driver=bridge --format '{{.ID}} {{.Name}}'
     """
     from mydocker.cli.output import formatted
-    from mydocker.engine.filters import parse
+    from mydocker.engine.words.filters import parse
 
     chosen = parse(written, _FILTERS)
     rows = [_row(one, no_trunc) for one in all_networks(_store()) if _passes(one, chosen)]
@@ -65,7 +65,7 @@ def _store() -> Store:
 
 
 def _passes(one: dict[str, Any], chosen: dict[str, list[str]]) -> bool:
-    from mydocker.engine.filters import any_of, has_labels, matches_name
+    from mydocker.engine.words.filters import any_of, has_labels, matches_name
 
     kind = "builtin" if one["Name"] in ("bridge", "host", "none") else "custom"
     return (
@@ -95,8 +95,8 @@ def _row(one: dict[str, Any], whole: bool) -> dict[str, Any]:
 @prune_options("until=24h, label=, label!=.")
 @explain_option
 def prune(force: bool, written: tuple[str, ...]) -> None:
-    """Remove all networks nobody is on, and mend the others."""
-    from mydocker.engine.filters import PRUNING, parse, passes
+    """Remove all networks without containers, and repair the others."""
+    from mydocker.engine.words.filters import PRUNING, parse, passes
     from mydocker.network import networks
 
     chosen = parse(written, PRUNING)

@@ -25,7 +25,7 @@ def formatted(
         names = [titles[column] for column in columns]
         table(names, ([str(row[column]) for column in columns] for row in rows))
         return
-    from mydocker.engine.templates import Template
+    from mydocker.engine.words.templates import Template
 
     if form == "json":
         form = "{{json .}}"

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from mydocker.kernel import signals
+
 Command = Callable[..., Any]
 
 
@@ -28,6 +30,7 @@ def agreed(warning: str, force: bool) -> bool:
         return True
     click.echo(f"WARNING! {warning}", err=True)
     click.echo("Are you sure you want to continue? [y/N] ", nl=False, err=True)
+    signals.ready(0)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
@@ -39,6 +42,6 @@ def report(kind: str, lines: Iterable[str]) -> None:
 
 def report_space(space: int) -> None:
     """The last line: the bytes that are free again."""
-    from mydocker.overlay2.listing import size
+    from mydocker.overlay2.image_list import size
 
     click.echo(f"Total reclaimed space: {size(space)}")

@@ -51,8 +51,8 @@ def ps(
 
     Example: mydocker ps -a --filter status=exited --format '{{.Names}}: {{.Status}}'
     """
-    from mydocker.engine import listing
-    from mydocker.engine.filters import parse
+    from mydocker.engine.looking import listing
+    from mydocker.engine.words.filters import parse
 
     store = containers()
     filters = parse(written, listing.KNOWN)
@@ -69,10 +69,10 @@ def ps(
 def _row(store: Any, one: Any, whole: bool, size: bool) -> dict[str, Any]:
     import time
 
-    from mydocker.engine.times import number, span
+    from mydocker.engine.words.times import number, span
 
     config = one.config
-    command = " ".join(config.arguments)
+    command = " ".join(config.process.arguments)
     ago = span(time.time() - number(config.created) / 1e9) if config.created else "?"
     row = _Row(
         ID=config.id if whole else config.short_id,
@@ -109,20 +109,20 @@ class _Row(dict[str, Any]):
 
 
 def _asked(config: Any) -> str:
-    return ",".join(config.options.get("networks") or ("bridge",))
+    return ",".join(config.network.networks)
 
 
 def _mounts(config: Any) -> list[dict[str, Any]]:
-    if not (config.options.get("volumes") or config.options.get("mounts")):
+    if not config.rootfs.volumes:
         return []
-    from mydocker.engine.inspection import mounts
+    from mydocker.engine.looking.views import mounts
 
     return mounts(config)
 
 
 def _size(store: Any, config: Any) -> str:
-    from mydocker.engine.sizes import sizes
-    from mydocker.overlay2.listing import size
+    from mydocker.engine.looking.sizes import sizes
+    from mydocker.overlay2.image_list import size
 
     own, whole = sizes(store, config)
     return f"{size(own)} (virtual {size(whole)})"

@@ -1,84 +1,31 @@
 """``mydocker run`` and ``create``: a new container of an image."""
 
 import os
-from collections.abc import Callable
 from typing import Any
 
 import click
 
-from mydocker.cgroups.options import cgroups_options
-from mydocker.cli.security_options import security_options
+from mydocker.cli.attaching import Attachment, Manner, check_input, parse_keys
+from mydocker.cli.keys import detach_keys_option
+from mydocker.cli.options import configuration, container_options
 from mydocker.cli.store import containers
 from mydocker.container.commandline import explain_option, finish
 from mydocker.container.running import Ended
-from mydocker.engine import creation, lifecycle
-from mydocker.engine.attaching import Attachment, Manner, check_input, parse_keys
-from mydocker.engine.config import Config
 from mydocker.engine.errors import Refused
-from mydocker.engine.store import Store
+from mydocker.engine.life import creation, lifecycle
+from mydocker.engine.records.config import Config
+from mydocker.engine.records.store import Store
 from mydocker.kernel.errors import CANNOT_RUN, Failure
-from mydocker.namespaces.options import apply, process_options
-from mydocker.network.options import network_options
-from mydocker.overlay2.options import find_image, overlay2_options
+from mydocker.namespaces.options import apply
+from mydocker.overlay2.options import find_image
 
-_OPTIONS = [
-    click.option("--name", metavar="NAME", help="What it is called. Default: a random name."),
-    click.option("--rm", is_flag=True, help="Remove the container when it ends."),
-    click.option("--cidfile", metavar="FILE", help="Write the container's id to FILE."),
-    click.option(
-        "--restart",
-        default="no",
-        metavar="POLICY",
-        help="no, always, unless-stopped, on-failure[:N]: when to start it again.",
-    ),
-    click.option("--stop-signal", metavar="SIGNAL", help="How stop asks it to end: SIGTERM."),
-    click.option(
-        "--stop-timeout",
-        type=int,
-        metavar="SECONDS",
-        help="How long stop waits before it kills it. Default: 10.",
-    ),
-    click.option("-l", "--label", "labels", multiple=True, metavar="KEY[=VALUE]", help="A label."),
-    click.option("--label-file", multiple=True, metavar="FILE", help="Labels, one a line."),
-    click.option(
-        "--volumes-from",
-        multiple=True,
-        metavar="CONTAINER[:ro]",
-        help="All volumes of another container, at the same places.",
-    ),
-    click.option("--shm-size", metavar="SIZE", help="Size of /dev/shm. Default: 64m."),
-    click.option("--log-driver", metavar="DRIVER", help="json-file or none."),
-    click.option(
-        "--log-opt",
-        "log_opts",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="max-size=10m, max-file=3: size and number of log files. Default: 20m, 5.",
-    ),
-    click.option("--no-healthcheck", is_flag=True, hidden=True, expose_value=False),
-]
 _RUN_OPTIONS = [
     click.option("-d", "--detach", is_flag=True, help="Print its id and leave it running."),
-    click.option("--detach-keys", default="ctrl-p,ctrl-q", metavar="KEYS", help="To leave it."),
+    detach_keys_option,
     click.option(
         "--sig-proxy/--no-sig-proxy", default=True, help="Hand signals on to it. Default: yes."
     ),
 ]
-
-Command = Callable[..., Any]
-
-
-def container_options(command: Command) -> Command:
-    """All options of all steps."""
-    for options in (
-        security_options,
-        process_options,
-        network_options,
-        overlay2_options,
-        cgroups_options,
-    ):
-        command = options(command)
-    return apply(command, _OPTIONS)
 
 
 def _created(
@@ -91,15 +38,15 @@ def _created(
             f"container ID file found, make sure the other container isn't running or delete "
             f"{cidfile}"
         )
-    found = find_image(store.root, image)
-    config = creation.create(store, found, image, command, options, with_layer=layer)
+    asked = configuration(find_image(store.root, image), image, command, options)
+    config = creation.create(store, asked, with_layer=layer)
     if cidfile:
         try:
             fd = os.open(cidfile, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
             os.write(fd, config.id.encode())
             os.close(fd)
         except OSError as error:
-            from mydocker.engine.removal import remove
+            from mydocker.engine.life.removal import remove
 
             remove(store, config.id)
             raise Failure(
@@ -168,6 +115,6 @@ def attach_from_start(store: Store, config: Config, manner: Manner) -> None:
         raise
     if socket is None:
         return
-    ended = Attachment(socket, manner).run()
+    ended = Attachment(socket, manner, lifecycle.attended(store, config.id)).run()
     if ended is not None:
         finish(Ended(ended.exit_code, ended.remarks))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from mydocker.engine.errors import REFUSED
-from mydocker.engine.templates import Template
+from mydocker.engine.words.templates import Template
 from mydocker.kernel.errors import Failure
 
 

@@ -10,7 +10,7 @@ from mydocker.kernel.errors import Failure
 from mydocker.overlay2.root_option import root_option
 
 if TYPE_CHECKING:
-    from mydocker.engine.space import Space
+    from mydocker.engine.cleaning.space import Space
 
 
 @click.group()
@@ -32,21 +32,21 @@ def prune(every: bool, volumes: bool, force: bool, written: tuple[str, ...], roo
     without a container. What is in use is never touched.
     """
     from mydocker.cli.store import containers
-    from mydocker.engine import cleaning, pruning
+    from mydocker.engine.cleaning import leftovers, unused
+    from mydocker.engine.cleaning.leftover import Place
     from mydocker.engine.errors import Refused
-    from mydocker.engine.filters import PRUNING, parse
-    from mydocker.engine.leftover import Place
+    from mydocker.engine.words.filters import PRUNING, parse
 
     chosen = parse(written, PRUNING)
     if volumes and "until" in chosen:  # a volume is as old as its data, which nobody wrote down
         raise Refused('The "until" filter is not supported with "--volumes"')
-    wish = cleaning.Wish(every, volumes, chosen)
-    pruned = pruning.prune(Place(root, default_run()))
+    wish = unused.Wish(every, volumes, chosen)
+    pruned = leftovers.prune(Place(root, default_run()))
     for leftover in pruned.released:
         click.echo(f"released: {leftover}")
     space, store = pruned.space, containers(root)
-    if _agreed(cleaning.candidates(store, wish), written, force):
-        cleaned = cleaning.clean(store, wish)
+    if _agreed(unused.candidates(store, wish), written, force):
+        cleaned = unused.clean(store, wish)
         for kind, names in cleaned.kinds:
             report(kind, names)
         space += cleaned.space
@@ -78,8 +78,8 @@ def df(verbose: bool, template: str, root: str) -> None:
     """Show how much of the disk images, containers and volumes take."""
     from mydocker.cli.output import formatted
     from mydocker.cli.store import containers
-    from mydocker.engine.space import space
-    from mydocker.overlay2.listing import size
+    from mydocker.engine.cleaning.space import space
+    from mydocker.overlay2.image_list import size
 
     found = space(containers(root))
     if verbose and not template:
@@ -96,9 +96,9 @@ def df(verbose: bool, template: str, root: str) -> None:
 
 def _every(found: "Space") -> None:
     from mydocker.cli.output import table
-    from mydocker.engine.listing import status_words
-    from mydocker.engine.times import now, number, span
-    from mydocker.overlay2.listing import since, size
+    from mydocker.engine.looking.listing import status_words
+    from mydocker.engine.words.times import now, number, span
+    from mydocker.overlay2.image_list import since, size
 
     click.echo("Images space usage:\n")
     titles = ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE", "SHARED SIZE", "UNIQUE SIZE",
@@ -112,7 +112,8 @@ def _every(found: "Space") -> None:
     titles = ["CONTAINER ID", "IMAGE", "COMMAND", "LOCAL VOLUMES", "SIZE", "CREATED", "STATUS",
               "NAMES"]  # fmt: skip
     table(titles, (
-        [use.config.short_id, use.config.image, _command(use.config.arguments), str(use.volumes),
+        [use.config.short_id, use.config.image, _command(use.config.process.arguments),
+         str(use.volumes),
          size(use.size), f"{span((number(now()) - number(use.config.created)) / 1e9)} ago",
          status_words(use.state), use.config.name]
         for use in found.containers

@@ -58,9 +58,9 @@ def list_volumes(quiet: bool, written: Sequence[str], template: str, root: str) 
 
 
 def _rows(root: str, written: Sequence[str]) -> list[dict[str, Any]]:
-    from mydocker.engine.filters import any_of, has_labels, parse
     from mydocker.engine.volumes.points import users
     from mydocker.engine.volumes.store import VolumeStore
+    from mydocker.engine.words.filters import any_of, has_labels, parse
 
     chosen, store = parse(written, _FILTERS), VolumeStore(root)
     used = users(containers(root)) if "dangling" in chosen else {}
@@ -126,8 +126,8 @@ def rm(names: Sequence[str], force: bool, root: str) -> int:
 @explain_option
 def prune(every: bool, force: bool, written: Sequence[str], root: str) -> None:
     """Remove the volumes that no container uses."""
-    from mydocker.engine.filters import parse
     from mydocker.engine.volumes import removing
+    from mydocker.engine.words.filters import parse
 
     chosen = parse(written, removing.FILTERS)
     which = "all local volumes" if every else "anonymous local volumes"

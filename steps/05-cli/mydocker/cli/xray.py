@@ -28,7 +28,7 @@ def xray(container: str, as_json: bool) -> None:
 
     Everything is asked of the kernel at this moment, and nothing of what was once configured.
     """
-    from mydocker.engine.xray import xray as look
+    from mydocker.engine.looking.xray import xray as look
 
     shown = look(containers(), container)
     if as_json:
@@ -146,7 +146,7 @@ def _bar(used: int, limit: int) -> "Text":
 
 
 def _layers(shown: Json) -> "Panel":
-    from mydocker.overlay2.listing import size
+    from mydocker.overlay2.image_list import size
 
     table = _rows("use", "id", "number", "number", "rest")
     table.add_row(

@@ -8,8 +8,8 @@ behind, and nothing is repaired: the reader decides about that.
 
 from collections.abc import Iterator
 
+from mydocker.engine.cleaning.leftover import Place
 from mydocker.engine.doctor.check import Check, State
-from mydocker.engine.leftover import Place
 
 __all__ = ["Check", "State", "examine"]
 

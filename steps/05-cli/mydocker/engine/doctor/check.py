@@ -6,7 +6,7 @@ from collections.abc import Callable
 from enum import Enum
 
 from mydocker.container import channel
-from mydocker.kernel import syscalls
+from mydocker.kernel import signals, syscalls
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import record
 
@@ -94,11 +94,12 @@ def in_child(function: Callable[[], str], flags: int, why: str) -> str:
             os._exit(0)
     theirs.close()
     try:
+        signals.ready(ours.fileno())
         message, _ = ours.receive()
     finally:
         ours.close()
         os.close(pidfd)
-        os.waitpid(pid, 0)
+        signals.reap(pid)
     if message is None:
         raise Failure("the process that tried it was killed")
     if "error" in message:

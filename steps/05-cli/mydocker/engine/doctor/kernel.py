@@ -15,7 +15,7 @@ from mydocker.engine.doctor.check import (
     tried,
     warning,
 )
-from mydocker.kernel import files, links, syscalls
+from mydocker.kernel import files, loopback, syscalls
 from mydocker.kernel.errors import Failure, KernelError, hints
 from mydocker.namespaces.kinds import KINDS, Kind
 from mydocker.overlay2.rootfs import PTS, pivot
@@ -200,7 +200,7 @@ def _device(place: str) -> str:
 
 def _network_admin() -> str:
     def inside() -> str:
-        links.set_up("lo", why="may we change the network?")
+        loopback.set_up("lo", why="may we change the network?")
         return "sets a link up (CAP_NET_ADMIN)"
 
     return in_child(inside, syscalls.CLONE_NEWNET, "a network that nobody else sees")

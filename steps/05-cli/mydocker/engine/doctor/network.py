@@ -1,4 +1,4 @@
-"""Networks: ip and nft, a bridge and our firewall table really made, and whom we live with."""
+"""Networks: ip and nft, a bridge and our firewall table really made; other firewalls."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from mydocker.engine.doctor.check import (
     warning,
 )
 from mydocker.engine.doctor.processes import running
-from mydocker.kernel import commands, syscalls
+from mydocker.kernel import programs, syscalls
 from mydocker.kernel.errors import Failure
 from mydocker.network import firewall
 from mydocker.network.store import DEFAULT_BRIDGE
@@ -49,7 +49,7 @@ def _program(name: str, fix: str) -> Check | None:
 
 def _links() -> str:
     def inside() -> str:
-        commands.ip_batch(_BATCH, why="can a bridge and a cable be made?")
+        programs.ip_batch(_BATCH, why="can a bridge and a cable be made?")
         return "made in a network namespace of their own"
 
     return in_child(inside, syscalls.CLONE_NEWNET, "a network that nobody else sees")
@@ -58,7 +58,7 @@ def _links() -> str:
 def _table() -> str:
     def inside() -> str:
         # The very table of a machine with networks, so that every expression in it is tried.
-        commands.nft(firewall.ruleset([], [], closed=(4, 6)), why="does nft take our table?")
+        programs.nft(firewall.ruleset([], [], closed=(4, 6)), why="does nft take our table?")
         if not firewall.present():
             raise Failure("nft took our table, but the kernel does not have it")
         return "our table made in a network namespace of its own"
@@ -94,12 +94,12 @@ def _writable(path: str) -> bool:
 
 
 def _others() -> Check:
-    """A packet must be let through by every table: whoever drops what is forwarded, drops ours."""
+    """A packet must be let through by every table: one that drops what is forwarded drops ours."""
     name = "other firewalls"
     if os.geteuid() != 0:
         return not_applicable(name, "only root can look")
     try:
-        rules = commands.nft("list ruleset\n", why="look at all rules; nothing is changed")
+        rules = programs.nft("list ruleset\n", why="look at all rules; nothing is changed")
     except Failure as error:
         return warning(name, str(error), _NFT_MODULES)
     dropping = dropping_tables(rules)

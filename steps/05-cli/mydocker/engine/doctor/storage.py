@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mydocker.engine import pruning
+from mydocker.engine.cleaning import leftovers
+from mydocker.engine.cleaning.leftover import Place
 from mydocker.engine.doctor.check import (
     Check,
     failure,
@@ -17,11 +18,10 @@ from mydocker.engine.doctor.check import (
     warning,
 )
 from mydocker.engine.doctor.store import verify
-from mydocker.engine.leftover import Place
-from mydocker.kernel import files, syscalls
+from mydocker.kernel import files, signals, syscalls
 from mydocker.kernel.errors import Failure, KernelError
 from mydocker.overlay2 import workspace
-from mydocker.overlay2.listing import size
+from mydocker.overlay2.image_list import size
 from mydocker.overlay2.mounting import OverlayMount, filesystem_of, mount_overlay
 
 _LITTLE, _ALMOST_NOTHING = 1 << 30, 64 << 20  # bytes
@@ -106,7 +106,7 @@ def _execute(script: str) -> None:
     except OSError as error:
         hint = f"Its filesystem forbids to execute: {_OTHER_ROOT}"
         raise KernelError("execve", (script,), error.errno or 0, hint) from None
-    os.waitpid(pid, 0)
+    signals.reap(pid)
 
 
 class dirent(ctypes.Structure):
@@ -164,7 +164,7 @@ def _room(above: str) -> Iterator[Check]:
 def _leftovers(place: Place) -> Check:
     name = "leftovers"
     try:
-        found = pruning.find(place)
+        found = leftovers.find(place)
     except (Failure, PermissionError) as error:
         if os.geteuid() != 0:
             return not_applicable(name, "only root can look")

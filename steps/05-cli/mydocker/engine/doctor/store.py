@@ -12,7 +12,8 @@ from contextlib import contextmanager
 
 from mydocker.kernel.errors import Failure
 from mydocker.overlay2.content import Json
-from mydocker.overlay2.images import Image, ImageStore
+from mydocker.overlay2.image import Image
+from mydocker.overlay2.images import ImageStore
 
 _AGAIN = "Remove the images that have it and import them again; is the disk sound?"
 
@@ -22,7 +23,9 @@ def verify(root: str, full: bool = False) -> int:
     that is not as it should be."""
     store = ImageStore(root)
     with _still(store):
-        images = store.all()
+        images, damaged = store.listed()
+        if damaged:
+            raise damaged[0][1]
         for image in images:
             _image(store, image)
         _names(images)
@@ -62,7 +65,7 @@ def _image(store: ImageStore, image: Image) -> None:
                 _AGAIN,
             )
     below: list[str] = []
-    cache_ids = store.layers(image)[::-1]
+    cache_ids = store.parents(image.id, image.diff_ids)
     for chain_id, cache_id, diff_id in zip(image.chain_ids, cache_ids, image.diff_ids, strict=True):
         registered = store.layerdb.get(chain_id)
         stands_on = [store.layer_store.resolve(s) for s in store.layer_store.layer(cache_id).lower]

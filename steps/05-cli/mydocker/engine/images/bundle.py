@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from mydocker.kernel import signals
 from mydocker.kernel.errors import Failure
 from mydocker.overlay2.archive import UnsafeArchive
 from mydocker.overlay2.compression import decompressed
@@ -199,7 +200,7 @@ def _spool(fd: int, size: int, path: str, told: Callable[[int, int], None]) -> t
 
     def read(count: int) -> bytes:
         nonlocal got
-        data = os.read(fd, count)
+        data = signals.read(fd, count)
         got += len(data)
         told(got, size)
         return data

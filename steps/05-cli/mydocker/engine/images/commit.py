@@ -9,17 +9,19 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 
-from mydocker.engine.config import Config
+from mydocker.container.processes import myself
 from mydocker.engine.errors import Refused
-from mydocker.engine.images.layertar import pack_layer
-from mydocker.engine.images.view import container_root
-from mydocker.engine.state import RUNNING
-from mydocker.engine.store import Store
+from mydocker.engine.records.config import Config
+from mydocker.engine.records.state import RUNNING
+from mydocker.engine.records.store import Store
+from mydocker.engine.trees.layertar import pack_layer
+from mydocker.engine.trees.view import container_root
 from mydocker.kernel.records import replace
-from mydocker.overlay2.changes import apply
 from mydocker.overlay2.content import Json
-from mydocker.overlay2.images import Image, ImageConfig, ImageStore
+from mydocker.overlay2.image import Image, ImageConfig
+from mydocker.overlay2.images import ImageStore
 from mydocker.overlay2.importing import add_layer, describe, now
+from mydocker.overlay2.instructions import apply
 from mydocker.overlay2.layers import LayerStore
 from mydocker.overlay2.workspace import workspace
 
@@ -28,8 +30,6 @@ Progress = Callable[[int], None]
 # The layer of a container that changed nothing: an archive of nothing, 1024 zeros. As in Docker, an
 # image does not get it; its history says that the step was empty.
 EMPTY = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
-
-_SET_FOR_ALL = {"HOSTNAME", "HOME", "TERM", "PATH"}  # variables that every container is given
 
 
 def commit(
@@ -69,18 +69,20 @@ def commit(
 @contextmanager
 def _still(store: Store, identifier: str, pause: bool) -> Iterator[None]:
     """Nobody removes or starts the container meanwhile; with ``pause`` it stands still."""
-    from mydocker.engine import lifecycle
-    from mydocker.engine.truth import look
+    from mydocker.engine.life import lifecycle
+    from mydocker.engine.life.creation import need_layer_locked
+    from mydocker.engine.truth import changing, look
 
     paused = False
     if pause and look(store, identifier).status == RUNNING:
         try:
-            lifecycle.pause(store, identifier)
+            lifecycle.pause(store, identifier, myself())
             paused = True
         except Refused:
             pass  # it ended, or another paused it, just now
     try:
-        with store.lock(identifier):
+        with changing(store, identifier):
+            need_layer_locked(store, identifier)
             yield
     finally:
         if paused:
@@ -118,7 +120,7 @@ def _document(
 ) -> Json:
     created = now()
     diff_ids = list(config.diff_ids)
-    step: Json = {"created": created, "created_by": " ".join(config.command) or _told(config)}
+    step: Json = {"created": created, "created_by": " ".join(config.settings.cmd)}
     step |= {key: text for key, text in (("author", author), ("comment", message)) if text}
     if diff_id == EMPTY:
         step["empty_layer"] = True
@@ -136,46 +138,9 @@ def _document(
     return document
 
 
-def _told(config: Config) -> str:
-    return " ".join(config.image_config.get("Cmd") or ())
-
-
 def container_config(config: Config) -> ImageConfig:
     """What a container of the committed image is started with: as this one was."""
-    image, options = ImageConfig.from_json(config.image_config), config.options
-    entrypoint = options.get("entrypoint")
-    command = config.command or (image.cmd if entrypoint is None else ())
-    return replace(
-        image,
-        env=_environment(config, image),
-        cmd=tuple(command),
-        entrypoint=image.entrypoint
-        if entrypoint is None
-        else ((entrypoint,) if entrypoint else ()),
-        working_dir=options.get("workdir") or image.working_dir,
-        user=options.get("user") or image.user,
-        labels=tuple(sorted(config.labels.items())),
-        exposed_ports=tuple(sorted({*image.exposed_ports, *_published(options)})),
-        stop_signal=options.get("stop_signal") or image.stop_signal,
-    )
-
-
-def _environment(config: Config, image: ImageConfig) -> tuple[str, ...]:
-    """What the user said, then what the image says; not what every container is given anyway."""
-    of_image = {text.partition("=")[0]: text for text in image.env}
-    said = [text.partition("=")[0] for text in config.options.get("env") or ()]
-    given = {
-        key: f"{key}={value}"
-        for key, value in config.environment.items()
-        if key in said or (key not in of_image and key not in _SET_FOR_ALL)
-    }
-    return (*given.values(), *(text for key, text in of_image.items() if key not in given))
-
-
-def _published(options: Json) -> list[str]:
-    """The ports of ``-p`` and ``--expose``, as ``80/tcp``."""
-    from mydocker.network.ports import parse, parse_exposed
-
-    wishes = [wish for written in options.get("publish") or () for wish in parse(written)]
-    wishes += [parse_exposed(written) for written in options.get("expose") or ()]
-    return [f"{wish.container}/{wish.protocol}" for wish in wishes]
+    published = {f"{port.container}/{port.protocol}" for port in config.network.publish}
+    ports = tuple(sorted({*config.network.exposed, *published}))
+    labels = tuple(sorted(config.settings.labels))
+    return replace(config.settings, labels=labels, exposed_ports=ports)

@@ -7,9 +7,9 @@ what is mounted in the container, volumes above all.
 import os
 from collections.abc import Callable, Iterable
 
-from mydocker.engine.images.layertar import pack_tree
-from mydocker.engine.images.view import container_root
-from mydocker.engine.store import Store
+from mydocker.engine.records.store import Store
+from mydocker.engine.trees.layertar import pack_tree
+from mydocker.engine.trees.view import container_root
 
 Progress = Callable[[int], None]
 
@@ -22,7 +22,10 @@ def export(
     ``sparse``: holes are written as GNU tar -S does. Raises NoSuchContainer; the OSError of a full
     disk or a closed pipe is the caller's.
     """
+    from mydocker.engine.life.creation import need_layer
+
     identifier = store.find(word)
+    need_layer(store, identifier)
     root = container_root(store.root, identifier)
     try:
         write_pieces(fd, pack_tree(root, sparse=sparse), progress)

@@ -7,7 +7,8 @@ A step may have made a layer or only changed the configuration. An image that wa
 from typing import NamedTuple
 
 from mydocker.overlay2.content import Json
-from mydocker.overlay2.images import Image, ImageStore
+from mydocker.overlay2.image import Image
+from mydocker.overlay2.images import ImageStore
 
 MISSING = "<missing>"  # steps below the last are no images of their own
 

@@ -15,7 +15,8 @@ from mydocker.engine.images.bundle import Bundle, DamagedImage, check_json, desc
 from mydocker.kernel.errors import Failure
 from mydocker.overlay2 import digest as digests
 from mydocker.overlay2.content import REF_NAME, Json
-from mydocker.overlay2.images import ImageConfig, ImageStore, NewLayer
+from mydocker.overlay2.image import ImageConfig
+from mydocker.overlay2.images import ImageStore, NewLayer
 from mydocker.overlay2.importing import Progress, add_layer, architecture
 from mydocker.overlay2.workspace import workspace
 

@@ -15,11 +15,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import NamedTuple
 
-from mydocker.engine.images import tarheader
+from mydocker.engine.trees import tarheader
 from mydocker.kernel.errors import Failure
 from mydocker.overlay2.content import MANIFEST, REF_NAME, Json, encode
 from mydocker.overlay2.digest import ALGORITHM
-from mydocker.overlay2.images import Image, ImageStore
+from mydocker.overlay2.image import Image
+from mydocker.overlay2.images import ImageStore
 from mydocker.overlay2.reference import InvalidReference, parse
 from mydocker.overlay2.tarformat import DIRECTORY, FILE, Entry
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from mydocker.engine.store import Store
+from mydocker.engine.records.store import Store
 from mydocker.kernel.errors import Failure
 from mydocker.overlay2.images import Use
 

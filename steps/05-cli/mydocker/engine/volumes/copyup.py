@@ -6,13 +6,13 @@ would start without them. Owner and mode of the directory come along, too.
 
 import os
 import stat
+from collections.abc import Sequence
 
-from mydocker.engine.images.layertar import pack_tree
-from mydocker.engine.images.view import stack_root
-from mydocker.kernel import syscalls
+from mydocker.engine.trees.layertar import pack_tree
+from mydocker.engine.trees.view import stack_root
+from mydocker.kernel import beneath
 from mydocker.kernel.errors import KernelError
 from mydocker.overlay2.archive import unpack
-from mydocker.overlay2.images import Image, ImageStore
 from mydocker.overlay2.importing import Landing
 from mydocker.overlay2.tarformat import Reader
 from mydocker.overlay2.workspace import workspace
@@ -20,18 +20,18 @@ from mydocker.overlay2.workspace import workspace
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 
 
-def copy_up(root: str, image: Image, path: str, directory: str) -> None:
-    """Copy all below ``path`` in the image into ``directory``; nothing if it has no such directory.
+def copy_up(root: str, layers: Sequence[str], path: str, directory: str) -> None:
+    """Copy all below ``path`` in an image into ``directory``; nothing if it has no such directory.
 
-    Links on the way are followed inside the image only. Raises Failure.
+    ``layers`` are the image's, from the top down. Links on the way are followed inside the image
+    only. Raises Failure.
     """
-    layers = ImageStore(root).layers(image)
     if not layers:
         return
     top = stack_root(root, layers)
     try:
         try:
-            fd = syscalls.openat2(top, path, _DIRECTORY, syscalls.RESOLVE_IN_ROOT)
+            fd = beneath.find(top, path, _DIRECTORY)
         except KernelError:
             return
     finally:
@@ -40,8 +40,12 @@ def copy_up(root: str, image: Image, path: str, directory: str) -> None:
         status = os.fstat(fd)
         if os.listdir(fd):
             _copy(root, fd, directory)
-        os.chown(directory, status.st_uid, status.st_gid)
-        os.chmod(directory, stat.S_IMODE(status.st_mode))
+        into = os.open(directory, _DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            os.fchown(into, status.st_uid, status.st_gid)
+            os.fchmod(into, stat.S_IMODE(status.st_mode))
+        finally:
+            os.close(into)
     finally:
         os.close(fd)
 

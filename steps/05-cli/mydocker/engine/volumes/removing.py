@@ -1,14 +1,14 @@
 """Volumes go: by name, with the container that brought them, and all that nobody uses."""
 
-from collections.abc import Container, Mapping
-from typing import Any
+from collections.abc import Container
 
-from mydocker.engine import filters
-from mydocker.engine.disk import disk_use
 from mydocker.engine.errors import Refused
-from mydocker.engine.store import Store
-from mydocker.engine.volumes.points import points_of, users
+from mydocker.engine.records.config import Config
+from mydocker.engine.records.store import Store
+from mydocker.engine.trees.disk import disk_use
+from mydocker.engine.volumes.points import users
 from mydocker.engine.volumes.store import NoSuchVolume, VolumeStore
+from mydocker.engine.words import filters
 
 FILTERS = ("label", "label!", "all")
 
@@ -30,10 +30,10 @@ def remove(store: Store, name: str, *, force: bool = False) -> None:
         volumes.remove(name)
 
 
-def remove_anonymous(store: Store, options: Mapping[str, Any]) -> None:
-    """Remove the volumes that came with a container that is gone, whose ``options`` these are, and
-    had no other name."""
-    mine = [point.name for point in points_of(options) if point.anonymous]
+def remove_anonymous(store: Store, config: Config) -> None:
+    """Remove the volumes that came with the container ``config``, which is gone, and had no other
+    name."""
+    mine = [point.name for point in config.points if point.anonymous]
     if not mine:
         return
     volumes = VolumeStore(store.root)

@@ -9,17 +9,17 @@ A volume is made in a workspace and moved to its place, content and all: it is t
 at all. Who removes volumes, or notes in a container that one is used, holds the lock.
 """
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from mydocker.container.private import DIRECTORY, FILE
+from mydocker.container.private import DIRECTORY
 from mydocker.engine.errors import Refused
-from mydocker.engine.times import now
-from mydocker.kernel import files
-from mydocker.kernel.records import asdict, field, record
+from mydocker.engine.words.times import now
+from mydocker.kernel import files, signals, whole
+from mydocker.kernel.records import alike, asdict, field, record
+from mydocker.kernel.whole import Damaged
 from mydocker.overlay2.workspace import explained, make_directories, workspace
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
@@ -75,10 +75,13 @@ class VolumeStore:
         if not self.has(name):
             raise NoSuchVolume(name)
         try:
-            with open(f"{self.path}/{name}/{_RECORD}", "rb") as file:
-                return Volume(**json.loads(file.read()))
-        except (OSError, ValueError, TypeError):
-            return Volume(name, "")  # its data count, and they are there
+            told = whole.read_json(f"{self.path}/{name}/{_RECORD}")
+            found, usual = Volume(**(told or {})), Volume(name, "")
+            if found.name == name and alike(found, usual):
+                return found
+        except (Damaged, TypeError):
+            pass
+        return Volume(name, "")  # its data count, and they are there
 
     def create(
         self,
@@ -112,7 +115,7 @@ class VolumeStore:
             files.chmod(f"{draft}/_data", 0o755, why="everyone may enter, as in Docker")
             if fill:
                 fill(f"{draft}/_data")
-            files.create(f"{draft}/{_RECORD}", json.dumps(asdict(volume)), FILE)
+            whole.write_json(f"{draft}/{_RECORD}", asdict(volume))
             make_directories(self.root, "volumes")
             try:
                 os.rename(draft, f"{self.path}/{volume.name}")
@@ -131,13 +134,11 @@ class VolumeStore:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """No volume is removed meanwhile, and none comes into use."""
-        from fcntl import LOCK_EX, flock
-
         with explained(self.path):
             make_directories(self.root, "volumes")
             fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            flock(fd, LOCK_EX)
+            signals.lock(fd)
             yield
         finally:
             os.close(fd)

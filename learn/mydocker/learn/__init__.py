@@ -1,0 +1,1 @@
+"""Commands that teach: labs, notebooks, the virtual machine."""

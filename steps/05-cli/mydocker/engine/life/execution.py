@@ -1,0 +1,203 @@
+"""``exec``: one more process in a container that runs.
+
+It joins every namespace of the container's first process and its control group, and may do no more
+than that one: it loses the same capabilities and gets the same seccomp filter.
+"""
+
+import _socket
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from mydocker.cgroups.part import CgroupPart
+from mydocker.container.parts import Part
+from mydocker.container.process import Process
+from mydocker.container.running import Container, Ended, new_identifier, run
+from mydocker.engine.errors import NotRunning, Refused
+from mydocker.engine.groups import group_part
+from mydocker.engine.records import events
+from mydocker.engine.records.config import Config
+from mydocker.engine.records.state import PAUSED, RESTARTING
+from mydocker.engine.records.store import Store
+from mydocker.engine.truth import look
+from mydocker.kernel import signals, syscalls, trace
+from mydocker.kernel.records import record, replace
+from mydocker.namespaces import joining
+from mydocker.overlay2.environment import environment
+from mydocker.security.confinement import confined_exec, with_all_capabilities
+from mydocker.security.trampoline import Trampolined
+
+
+@record
+class ExecConfig:
+    """What ``exec`` was asked for: the command, and how it differs from the container's own."""
+
+    arguments: tuple[str, ...]
+    environment: tuple[str, ...] = ()  # KEY=VALUE; KEY takes it away
+    directory: str = ""
+    user: str = ""
+    input: bool = False
+    terminal: bool = False
+    privileged: bool = False
+
+
+@record
+class JoinGroup(Part):
+    """The container's control group, in which the new process is born or which it joins."""
+
+    stage = "limits"
+
+    made: CgroupPart
+
+    def birthplace(self) -> str:
+        return self.made.birthplace()
+
+    def attach(self, pid: int) -> None:
+        self.made.attach(pid)
+
+    def enter(self) -> None:
+        self.made.enter()
+
+
+def execute(store: Store, word: str, asked: ExecConfig) -> Ended:
+    """Run a command in a container and wait for it. Raises NotRunning, Refused, or a Failure."""
+    identifier = store.find(word)
+    config = store.config(identifier)
+    with _prepared(store, config, asked) as (process, parts):
+        number = new_identifier()
+        _tell(store, config, "start", asked, number)
+        ended = run(process, 0, parts, run_directory=store.run)
+        code = {"exitCode": str(ended.exit_code), "execID": number}
+        events.tell(store, config, "exec_die", **code)
+        return ended
+
+
+def _tell(store: Store, config: Config, what: str, asked: ExecConfig, number: str) -> None:
+    command = " ".join(asked.arguments)
+    for action in ("create", what):
+        events.tell(store, config, f"exec_{action}: {command}", execID=number)
+
+
+@contextmanager
+def _prepared(
+    store: Store, config: Config, asked: ExecConfig
+) -> Iterator[tuple[Process, list[Part]]]:
+    """The process and its parts; the first process of the container is held on to meanwhile."""
+    state = look(store, config.id)
+    if state.status == PAUSED:
+        raise Refused(f"Container {config.name} is paused, unpause the container before exec")
+    if state.status == RESTARTING:
+        raise Refused(f"Container {config.id} is restarting, wait until the container is running")
+    if not state.up:
+        raise NotRunning(config.id)
+    flags = joining.different(state.process.pid)
+    target = joining.find(state.process.pid)
+    try:
+        if not state.process.alive():  # the descriptors are of another process with its pid
+            raise NotRunning(config.id)
+        parts = _joining(target, flags, group_part(store, config.id))
+        security, rootfs = config.security, config.rootfs
+        if asked.privileged:
+            security = with_all_capabilities(security)
+        user = asked.user or rootfs.user
+        yield (
+            _process(config, asked),
+            confined_exec(parts, user, rootfs.groups, security, config.id),
+        )
+    finally:
+        target.close()
+
+
+def _joining(target: joining.Target, flags: int, group: CgroupPart | None) -> list[Part]:
+    """The parts that bring the process to where ``target`` is: its group, then its namespaces."""
+    # lab 5.1: join a container
+    # setns(2) with a PID namespace takes only children, so that one is joined before the fork.
+    early = flags & syscalls.CLONE_NEWPID
+    joined = joining.Joined(target, early, flags & ~early)
+    # The group first: where the host's tree of groups can be seen.
+    return [JoinGroup(group), joined] if group else [joined]
+    # end lab
+
+
+def _process(config: Config, asked: ExecConfig) -> Process:
+    own = [f"{name}={value}" for name, value in config.process.environment.items()]
+    return Trampolined(
+        asked.arguments,
+        environment(own, "", asked.environment),
+        asked.directory or config.process.directory,
+        terminal=asked.terminal,
+        input=asked.input,
+    )
+
+
+def execute_detached(store: Store, word: str, asked: ExecConfig) -> None:
+    """Start a command in a container and leave it there. Raises Failure if it cannot start."""
+    execute_attached(store, word, replace(asked, input=False)).close()
+
+
+def execute_attached(store: Store, word: str, asked: ExecConfig) -> _socket.socket:
+    """Start a command; a connection to its terminal, for ``attaching.Attachment``.
+
+    A process of its own waits for the command, a monitor as a container's. So the client may
+    leave, by the detach keys or because it is killed: the command goes on, as in Docker. Raises
+    Failure if it cannot start.
+    """
+    from mydocker.engine.monitor.launch import hear
+
+    config = store.config(store.find(word))
+    kind = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
+    ours, theirs = _socket.socketpair(_socket.AF_UNIX, kind)
+    number = new_identifier()
+    with _prepared(store, config, asked) as (process, parts):
+        _tell(store, config, "start", asked, number)  # before its end can be told
+        pid = syscalls.fork(why="a process must wait for it when this one has ended")
+        if pid == 0:
+            try:
+                ours.close()
+                container = Container(number, process, 0, parts, store.run)
+                code = _wait_for(container, theirs)
+                events.tell(store, config, "exec_die", exitCode=str(code), execID=number)
+            finally:
+                os._exit(1)
+    theirs.close()
+    try:
+        hear(ours)
+    except BaseException:
+        ours.close()
+        raise
+    return ours
+
+
+def _wait_for(container: Container, theirs: _socket.socket) -> int:
+    """Be the monitor of a command: carry its terminal's bytes, if it has one; its exit code."""
+    from mydocker.container.channel import error_message, event_message
+    from mydocker.engine.monitor.launch import close_all_but, say
+    from mydocker.engine.monitor.start import let_go_of_streams
+    from mydocker.engine.monitor.supervisor import READS, TYPES, Client, Supervisor
+
+    os.setsid()
+    signals.as_in_a_new_python()
+    if trace.observed():
+        trace.report_to(lambda event: say(theirs, event_message(event)))
+    if not container.process.terminal:
+        let_go_of_streams()
+    try:
+        container.start()
+    except BaseException as error:
+        say(theirs, error_message(error))
+        os._exit(1)
+    let_go_of_streams()  # only now: its terminal has the size of the reader's
+    say(theirs, {"started": container.pid})
+    close_all_but(container.master, container.pidfd, theirs.fileno())
+    os.chdir("/")
+    facts: dict[str, Any] = dict.fromkeys(("out", "err", "input", "listener"), -1)
+    facts |= {"pid": container.pid, "pidfd": container.pidfd, "master": container.master}
+    facts |= {"log": "", "once": True, "kept": [], "pending": b"", "ending": False}
+    supervisor = Supervisor(facts, [Client(theirs, READS | TYPES)])
+    status = supervisor.watch()
+    assert status is not None  # which is what a timeout gives
+    code = os.waitstatus_to_exitcode(status)
+    code = code if code >= 0 else 128 - code
+    supervisor.tell_all(b"x" + str(code).encode())
+    return code

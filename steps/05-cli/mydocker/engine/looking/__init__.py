@@ -1,0 +1,1 @@
+"""Everything that only looks: lists, inspect, xray, stats, logs."""

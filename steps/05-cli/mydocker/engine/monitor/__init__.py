@@ -1,0 +1,1 @@
+"""Who stays beside a running container, and how one speaks with it."""

@@ -1,0 +1,1 @@
+"""What is written down of a container, and what is told of it."""

@@ -1,0 +1,1 @@
+"""The files of a container or a layer: seen merged, and packed."""

@@ -1,0 +1,1 @@
+"""What is written by people and shown to them: filters, templates, times, sizes."""

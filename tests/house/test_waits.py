@@ -1,0 +1,63 @@
+"""Whatever waits without end, waits so that no signal is lost: by ``kernel.signals``."""
+
+import ast
+from pathlib import Path
+
+from house.programs import ROOT, STEPS
+
+# Where a call of these names is right, and why
+ALLOWED = {
+    "kernel/signals.py": "the one place",
+    # processes of their own, in which every signal has its default action: no handler has to run
+    "container/init.py": "PID 1 of a container waits for signals themselves",
+    "engine/monitor/supervisor.py": "the monitor",
+    "network/dns_server.py": "the server of names",
+    "network/small_dns.py": "a program of the ladder",
+    # waits with an end that is near
+    "kernel/flows.py": "netlink(7): the kernel has answered when send(2) returns",
+    "network/host.py": "the same",
+    "network/firewall.py": "the same",
+    "network/dns.py": "some seconds",
+    "network/climbing.py": "asks whether a program has ended",
+    "engine/looking/logs.py": "a moment",
+    "labs/judging.py": "a moment",
+    # after a wait
+    "container/channel.py": "its callers wait before they receive",
+    "cli/attaching.py": "when poll has said so",
+    "engine/connection.py": "the same",
+}
+WAITS = {"waitpid", "waitid", "wait3", "wait4", "select", "poll", "recv", "recvmsg", "recv_fds"}
+WAITS |= {"flock", "lockf", "sigwait", "accept", "epoll"}
+
+
+def waits(path: Path) -> list[str]:
+    """The calls in a module that may wait without end."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            text = ast.unparse(node)
+            if name in WAITS and "LOCK_NB" not in text and "WNOHANG" not in text:
+                found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {text}")
+    return found
+
+
+def test_the_check_sees_a_wait() -> None:
+    assert waits(STEPS / "05-cli/mydocker/engine/supervisor.py")
+
+
+def test_no_module_waits_by_itself() -> None:
+    wrong = []
+    for path in sorted(STEPS.glob("*/mydocker/**/*.py")):
+        if "/".join(path.parts[-2:]) in ALLOWED:
+            continue
+        lines = path.read_text().splitlines()
+        for found in waits(path):
+            before = lines[int(found.split(":")[1]) - 2]
+            wrong += [] if "signals.ready(" in before else [found]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_what_is_allowed_is_there() -> None:
+    there = {"/".join(path.parts[-2:]) for path in STEPS.glob("*/mydocker/**/*.py")}
+    assert not ALLOWED.keys() - there
