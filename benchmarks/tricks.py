@@ -35,9 +35,9 @@ EVERYTHING = "as it is"
 DATACLASSES = '''"""Records by :mod:`dataclasses`, to measure what they cost."""
 
 import dataclasses
-from dataclasses import field, replace
 
-from mydocker.kernel.own_records import asdict, fromdict
+from mydocker.kernel.own_records import *
+from dataclasses import field, replace
 
 
 def record(cls):
