@@ -80,7 +80,7 @@ def arm(specification: str) -> None:
     """
     global _fault, _fault_at
     kind, _, number = specification.partition(":")
-    at = decimal(number, 1 << 31)
+    at = decimal(number, 1 << 62)
     if kind not in ("fail", "kill") or not at:
         raise Failure(
             f"MYDOCKER_FAULT={specification}: not a fault", "Write fail:K or kill:K, K from 1"
