@@ -115,7 +115,7 @@ _at_end: list[Callable[[], None]] = []
 def finish(ended: Ended) -> NoReturn:
     """Tell what the parts said of the container's end, and end with its exit code."""
     for remark in ended.remarks:
-        print(f"mydocker: {remark}", file=sys.stderr)
+        _complain(remark)
     raise SystemExit(ended.exit_code)
 
 
@@ -188,7 +188,7 @@ def _usage(error: click.ClickException, name: str) -> str:
 
 def _complain(message: str) -> int:
     try:
-        print(f"mydocker: {message}", file=sys.stderr)
+        print(f"mydocker: {one_line(message)}", file=sys.stderr)
     except OSError:
         pass  # standard error is a full disk or a closed window: the exit code has to do
     return CANNOT_RUN

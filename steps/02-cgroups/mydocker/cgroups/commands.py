@@ -38,9 +38,9 @@ def _command(name: str) -> Callable[[Callable[..., None]], click.Command]:
 
 
 def _console() -> "Console":
-    from rich.console import Console
+    from mydocker.container.printing import console
 
-    return Console(highlight=False, emoji=False, markup=False)
+    return console(highlight=False, emoji=False, markup=False)
 
 
 def _table(*columns: str) -> "Table":
