@@ -44,9 +44,10 @@ def repository(tmp_path: Path) -> Path:
 
 
 def suite(
-    repository: Path, *arguments: str, program: tuple[str, ...] = ("./test",)
+    repository: Path, *arguments: str, program: tuple[str, ...] = ("./test",), path: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    return run(*program, *arguments, cwd=repository, env={"MYDOCKER_VENV": ""})
+    environment = {"MYDOCKER_VENV": "", "PATH": f"{path}:{os.environ['PATH']}".lstrip(":")}
+    return run(*program, *arguments, cwd=repository, env=environment)
 
 
 @pytest.mark.parametrize(
@@ -120,6 +121,13 @@ def test_from_another_folder(repository: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_by_a_link(repository: Path) -> None:
+    link = repository / "copy of steps/link"
+    link.symlink_to("../test")
+    done = run(link, "01", cwd=Path("/"), env={"MYDOCKER_VENV": ""})
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_help(repository: Path) -> None:
     done = suite(repository, "--help")
     assert done.returncode == 0
@@ -127,15 +135,33 @@ def test_help(repository: Path) -> None:
     assert "root=" not in done.stdout
 
 
-def test_ci_runs_the_suite_and_fails_with_it(repository: Path) -> None:
+@pytest.fixture
+def no_packages(repository: Path) -> Path:
+    """Commands that come before the real ones: no package is there, and none is installed. Whoever
+    runs the suite did not ask for a dockerd on his machine."""
+    place = repository / "bin"
+    place.mkdir()
+    for name, script in {
+        "dpkg-query": "exit 1",
+        "apt-get": f'echo "$*" >>{repository}/apt',
+    }.items():
+        (place / name).write_text(f"#!/bin/sh\n{script}\n")
+        (place / name).chmod(0o755)
+    return place
+
+
+def test_ci_runs_the_suite_and_fails_with_it(repository: Path, no_packages: Path) -> None:
     """And after it the tests in the virtual machine, which is another program's affair."""
     machine = repository / ".ci/vm"
     machine.write_text("#!/bin/sh\necho the machine\nexit 3\n")
     machine.chmod(0o755)
-    done = suite(repository, program=("bash", ".ci/run"))
+    path = str(no_packages)
+    done = suite(repository, program=("bash", ".ci/run"), path=path)
+    update, install = (repository / "apt").read_text().splitlines()
+    assert "update" in update and "install -y --no-install-recommends docker.io" in install
     assert "3 passed" in done.stdout.splitlines()[-2]
     assert (done.stdout.splitlines()[-1], done.returncode) == ("the machine", 3)
     (repository / "tests/chapters/test_ers.py").write_text("def test_it():\n    assert False\n")
-    done = suite(repository, program=("bash", ".ci/run"))
+    done = suite(repository, program=("bash", ".ci/run"), path=path)
     assert done.returncode == 1
     assert "1 failed, 2 passed" in done.stdout.splitlines()[-1]

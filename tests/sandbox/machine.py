@@ -58,6 +58,7 @@ class Sandbox:
         self._protect()
         self._open()
         loopback.set_up("lo")
+        begin_network()
         self.private = True
 
     def _protect(self) -> None:
@@ -116,6 +117,15 @@ class Sandbox:
     def leave(self) -> None:
         """Remove the temporary place. The namespaces end with the last process in them."""
         remove(self.directory)
+
+
+def begin_network() -> None:
+    """A new network namespace has the host's switches (ip_sysctl: devconf_inherit_init_net), and
+    where Docker runs forwarding is on: each test begins where it is off."""
+    for switch in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+        path = Path("/proc/sys/net", switch)
+        if path.exists():  # a kernel without IPv6
+            path.write_text("0")
 
 
 def remove(directory: Path) -> None:
