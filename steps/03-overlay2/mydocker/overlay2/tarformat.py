@@ -263,7 +263,7 @@ class Reader:
         start = 0
         while start < len(data) and data[start]:
             digits = data[start : start + 20].partition(b" ")[0]
-            if not digits.isdigit() or len(digits) > 20 or int(digits) < len(digits) + 4:
+            if not digits.isdigit() or int(digits) < len(digits) + 4:
                 raise self._damaged("a pax record without its length")
             end = start + int(digits)
             key, equals, value = data[start + len(digits) + 1 : end - 1].partition(b"=")
