@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from mydocker.cgroups import hierarchy
+from mydocker.cgroups import hierarchy, making
 from mydocker.cgroups.cgroup import Cgroup
 from mydocker.cgroups.part import own_parent
 from mydocker.container import leftovers, state
@@ -213,7 +213,14 @@ def _groups(place: Place) -> Iterator[Leftover]:
     for name in sorted(listed - owned):
         group = Cgroup(f"{parent}/{name}", machine)
         if not group.processes():
-            yield Leftover("cgroup", group.path, partial(group.remove, above))
+            yield Leftover("cgroup", group.path, partial(_remove_idle, group, above))
+
+
+def _remove_idle(group: Cgroup, above: tuple[str, ...]) -> None:
+    """Remove a group, if nobody has come into it since we looked: another root's, say."""
+    with making.by_nobody(group.machine):
+        if not group.processes():
+            group.remove(above)
 
 
 KINDS = (
