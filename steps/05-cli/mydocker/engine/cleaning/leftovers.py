@@ -74,6 +74,8 @@ def _found(kind: Kind, place: Place, failures: list[Failure]) -> list[Leftover]:
         return list(kind(place))  # all of them before the first is released
     except Failure as failure:
         failures.append(failure)
+    except PermissionError:
+        raise  # of all kinds: it is told once
     except OSError as error:  # removed while we looked, or the disk refuses
         failures.append(Failure(f"{error.filename}: {error.strerror}"))
     return []
