@@ -40,7 +40,7 @@ class Probes:
 
     def patience(self, milliseconds: float) -> float:
         """How long the monitor may sleep, which wants to sleep so long (less than 0: for ever)."""
-        left = max(0.0, self.state["due"] - time.monotonic()) * 1000
+        left: float = max(0.0, self.state["due"] - time.monotonic()) * 1000
         return left if milliseconds < 0 else min(left, milliseconds)
 
     @property
