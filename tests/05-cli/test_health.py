@@ -83,8 +83,9 @@ def test_an_images_own_object_may_be_anything(told: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("nanoseconds", "text"),
-    [(0, "0s"), (SECOND, "1s"), (90 * SECOND, "1m30s"), (1500 * 10**6, "1.5s"),
-     (3 * 10**8, "300ms"), (1500, "1.5µs"), (3600 * SECOND, "1h0m0s"), (3 * 10**9 + 1, "3.000000001s"), (7, "7ns")],
+    [(0, "0s"), (SECOND, "1s"), (90 * SECOND, "1m30s"), (1500 * 10**6, "1.5s"), (7, "7ns"),
+     (3 * 10**8, "300ms"), (1500, "1.5µs"), (3600 * SECOND, "1h0m0s"),
+     (3 * 10**9 + 1, "3.000000001s")],
 )  # fmt: skip
 def test_spans_as_go_writes_them(nanoseconds: int, text: str) -> None:
     assert duration_text(nanoseconds) == text
@@ -337,7 +338,7 @@ def test_nothing_is_left_of_a_test_where_there_is_no_v2(docker: Containers) -> N
     options = ("--health-cmd", LEAVING + "sleep 504", "--health-timeout", "300ms", *OFTEN)
     start = argv(5, "run", "-d", "--net", "none", "--name", "one", *options, *SLEEP)
     without = ["unshare", "-m", "sh", "-c", f'umount {unified} && exec "$@"', "sh"]
-    subprocess.run([*without, *start], check=True, env=docker.launcher.environment())
+    subprocess.run([*without, *start], check=True)
 
     def two() -> bool:
         return len(json.loads(docker.get("one", "{{json .State.Health.Log}}"))) >= 2
