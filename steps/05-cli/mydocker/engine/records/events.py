@@ -166,11 +166,17 @@ def passes(event: dict[str, Any], filters: Filters) -> bool:
     get = filters.get
     return (
         any_of(get("container"), lambda text: _is(event["id"], attributes["name"], text))
-        and any_of(get("event"), lambda text: event["Action"].partition(":")[0] == text)
+        and any_of(get("event"), lambda text: text in _actions(event))
         and any_of(get("image"), lambda text: event["from"] in (text, f"{text}:latest"))
         and any_of(get("type"), lambda text: event["Type"] == text)
         and has_labels(get("label", ()), attributes)
     )
+
+
+def _actions(event: dict[str, Any]) -> tuple[str, str]:
+    """``health_status: healthy`` is also found as ``health_status``."""
+    action: str = event["Action"]
+    return action, action.partition(":")[0]
 
 
 def _is(identifier: str, name: str, text: str) -> bool:
