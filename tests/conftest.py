@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--steps", default=str(ROOT / "steps"), help="the copy of the steps to test")
+    parser.addoption("--all", action="store_true", help="also the tests that take long")
     parser.addoption("--seed", default="", help="the values that tests plant come from this text")
     parser.addoption("--tell", default="", help="a file that tells what each test did, as it does")
 
@@ -29,20 +30,32 @@ def pytest_configure(config: pytest.Config) -> None:
     layers = [*sorted(steps.glob("[0-9][0-9]-*")), ROOT / "learn"]
     sys.path[:0] = [str(layer) for layer in layers]
     config.addinivalue_line("markers", "root: needs root's privileges; skipped without them")
+    config.addinivalue_line("markers", "long: takes minutes; left out without --all")
     if tell := config.getoption("--tell"):
         config.pluginmanager.register(Teller(Path(tell)))
-    config.stash[SANDBOX] = Sandbox(steps)
-    config.stash[SANDBOX].enter(sweeping=not tell)  # the suite of a lab is in a container
+    if not _hands_out(config):
+        config.stash[SANDBOX] = Sandbox(steps)
+        config.stash[SANDBOX].enter(sweeping=not tell)  # the suite of a lab is in a container
+
+
+def _hands_out(config: pytest.Config) -> bool:
+    """Several processes run the tests (pytest-xdist), and this is none of them."""
+    return bool(getattr(config.option, "numprocesses", 0)) and not hasattr(config, "workerinput")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    config.stash[SANDBOX].leave()
+    if not _hands_out(config):
+        config.stash[SANDBOX].leave()
 
 
 SANDBOX = pytest.StashKey[Sandbox]()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--all"):
+        long = [item for item in items if item.get_closest_marker("long")]
+        items[:] = [item for item in items if item not in long]
+        config.hook.pytest_deselected(items=long)
     if config.stash[SANDBOX].private:
         return
     skip = pytest.mark.skip(reason="cannot make namespaces here: run the suite as root")

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 _ALL = 0x0003  # ETH_P_ALL of <linux/if_ether.h>
 _OUTGOING = 4  # PACKET_OUTGOING: leaving by this interface, as seen from the namespace
-_ARP, _IPV4, _ICMP, _TCP = 0x0806, 0x0800, 1, 6
+_ARP, _IPV4, _ICMP, _IGMP, _TCP = 0x0806, 0x0800, 1, 2, 6
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def listen(interface: str) -> socket.socket:
 
 
 def heard(opened: socket.socket) -> list[Packet]:
-    """All frames so far, in their order; the socket is closed. IPv6 is left out."""
+    """All frames so far, in their order; the socket is closed. See :func:`decode`."""
     found: list[Packet] = []
     with opened:
         while True:
@@ -49,10 +49,11 @@ def heard(opened: socket.socket) -> list[Packet]:
 
 
 def decode(frame: bytes, interface: str = "", outgoing: bool = False) -> Packet | None:
-    """A frame as a packet; None for one that is neither ARP nor IPv4."""
+    """A frame as a packet; None for one that is neither ARP nor IPv4, and for IGMP: the kernel
+    tells of its groups when a link comes up, a moment earlier or later, and nobody asked."""
     target, source, kind = frame[:6], frame[6:12], struct.unpack("!H", frame[12:14])[0]
     decoded = {_ARP: _arp, _IPV4: _ipv4}.get(kind)
-    if decoded is None:
+    if decoded is None or (kind == _IPV4 and frame[14 + 9] == _IGMP):
         return None
     name, text = decoded(frame[14:])
     return Packet(interface, outgoing, source.hex(":"), target.hex(":"), name, text)

@@ -412,4 +412,5 @@ def test_a_user_who_is_not_root_gets_one_line(mydocker: Launcher) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 125
     (line,) = done.stderr.splitlines()
-    assert "Permission denied (13)" in line and "sudo" in line
+    # of the run directory, once another test has made it, or of what comes first else
+    assert "Permission denied" in line and "sudo" in line

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -345,3 +346,22 @@ def test_forwarding_that_was_on_stays_on(wires: Wires) -> None:
         assert switched(4) == "1"
     finally:
         switch.write_text("0")
+
+
+@pytest.mark.root
+def test_the_suite_begins_with_forwarding_off_wherever_it_runs() -> None:
+    """A machine that is a router, as every one with Docker, hands that on to new namespaces."""
+    script = (
+        "from sandbox.machine import begin_network\n"
+        "from pathlib import Path\n"
+        "switches = [Path('/proc/sys/net', name) for name in"
+        " ('ipv4/ip_forward', 'ipv6/conf/all/forwarding')]\n"
+        "switches = [switch for switch in switches if switch.exists()]\n"
+        "for switch in switches: switch.write_text('1')\n"
+        "begin_network()\n"
+        "print(*(switch.read_text().strip() for switch in switches))\n"
+    )
+    tests = Path(__file__).parents[1]
+    command = ["unshare", "--net", sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=tests, capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == {"0"}

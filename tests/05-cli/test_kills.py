@@ -61,6 +61,26 @@ def test_killed_at_a_request(docker: Containers, sandbox: Sandbox, name: str) ->
             end(docker, sandbox, where)
 
 
+@pytest.mark.parametrize("following", ["start", "restart", "rm", "commit"])
+def test_a_start_that_was_killed_when_its_root_was_mounted(
+    docker: Containers, sandbox: Sandbox, following: str
+) -> None:
+    """The next start would mount a second time, over the first: then nothing can be removed."""
+    prepare(docker)
+    told = docker("start", "--explain", "down").stderr
+    clear(docker)
+    (mounted,) = re.findall(r"^ *(\d+) host +(?:mount|move_mount)\b.*merged", told, re.M)
+    last = max(int(number) for number in re.findall(r"^ *(\d+) (?:host|container)", told, re.M))
+    moments = [int(mounted) + 1, int(mounted) + 4, last]
+    for k in moments if EVERY == 1 else random.sample(moments, 1):
+        prepare(docker)
+        where = f"start killed at {k}, then {following}"
+        docker("start", "down", code=None, env={"MYDOCKER_FAULT": f"kill:{k}"})
+        eventually(at_rest, what=f"the end of what was killed: {where}")
+        go_on(docker, following, where)
+        end(docker, sandbox, where)
+
+
 def go_on(docker: Containers, following: str, where: str) -> None:
     """What somebody types next, at every container that there is."""
     if following == "prune":
@@ -139,9 +159,7 @@ def strike(docker: Containers, chance: random.Random) -> str:
     there = docker("ps", "-a", "--format", "{{.Names}}").stdout.split()
     name = chance.choice(sorted({*there, "old"}))
     if chance.random() < 0.2 and (pid := docker.pid(name) if name in there else 0):
-        monitor = psutil.Process(pid).parent()
-        assert monitor is not None
-        monitor.kill()
+        psutil.Process(psutil.Process(pid).ppid()).kill()
         return f" the monitor of {name} killed,"
     words = [name if word in ("up", "down") else word for word in
              COMMANDS[chance.choice(sorted(COMMANDS))]]  # fmt: skip

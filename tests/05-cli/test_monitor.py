@@ -18,7 +18,7 @@ SLEEP = ("busybox", "sleep", "1000")
 
 def monitor(docker: Containers, name: str) -> psutil.Process:
     found = psutil.Process(psutil.Process(docker.pid(name)).ppid())
-    eventually(lambda: "supervisor" in " ".join(found.cmdline()), what="a slim monitor")
+    eventually(lambda: "import slim" in " ".join(found.cmdline()), what="a slim monitor")
     eventually(lambda: not any("memfd" in name for name in opened(found.pid)))  # it has read all
     return found
 

@@ -246,8 +246,17 @@ def test_no_event_is_lost_when_the_file_is_full(
     (tmp_path / "root").mkdir()
     store = Store(str(tmp_path / "root"), str(tmp_path / "run"))
     config = unknown("ab" * 32, "c")
-    for _ in range(10):
+    while not (tmp_path / "root/events.json").exists() or (
+        (tmp_path / "root/events.json").stat().st_size <= 3000
+    ):
         events.tell(store, config, "before")
+    lock = events._lock
+
+    def late(fd: int) -> bool:
+        time.sleep(0.2)  # all have opened the file by then
+        return lock(fd)
+
+    monkeypatch.setattr(events, "_lock", late)
     pids = []
     for number in range(8):
         if (pid := os.fork()) == 0:

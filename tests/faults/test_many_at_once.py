@@ -68,7 +68,7 @@ def test_a_name_that_is_freed_while_it_is_looked_for(
 
     def late(path: str) -> list[str]:
         names = listed(path)
-        return [*names, "gone"] if str(path).endswith("/names") else names
+        return ["gone", *names] if str(path).endswith("/names") else names
 
     monkeypatch.setattr(os, "listdir", late)
     find(Place(store.root, store.run))

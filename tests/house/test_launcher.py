@@ -246,9 +246,9 @@ BUILD = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path 
 def with_extra(repository: Repository, requirement: str) -> None:
     """The extra `notebook` needs this; for the rest nothing changes, not even the time."""
     project = repository.root / "pyproject.toml"
-    time = project.stat().st_mtime
+    time = project.stat().st_mtime_ns
     project.write_text(PROJECT.replace("pip >= 2", requirement))
-    os.utime(project, (time, time))
+    os.utime(project, ns=(time, time))
 
 
 def test_an_extra_that_fails_takes_nothing_away(ready: Repository) -> None:
@@ -296,11 +296,11 @@ def test_an_extra_that_is_interrupted_takes_nothing_away(
 def test_an_update_that_fails_takes_nothing_away(ready: Repository) -> None:
     """A newer pyproject.toml asks for what cannot be had: the older one still works."""
     project = ready.root / "pyproject.toml"
-    old = project.stat().st_mtime
+    old = project.stat().st_mtime_ns
     project.write_text('[project]\ndependencies = ["./no-such-folder"]\n')
     assert ready.run().returncode == 125
     project.write_text(PROJECT)
-    os.utime(project, (old, old))
+    os.utime(project, ns=(old, old))
     done = ready.run()
     assert (done.returncode, done.stderr) == (7, "")
 

@@ -10,7 +10,10 @@ import pytest
 from house.programs import ROOT, VENV, run
 
 TEST = "def test_it(request):\n    print('\\nSTEPS', request.config.getoption('steps'))\n"
-CONFTEST = "def pytest_addoption(parser):\n    parser.addoption('--steps')\n"
+CONFTEST = """def pytest_addoption(parser):
+    parser.addoption('--steps')
+    parser.addoption('--all', action='store_true')
+"""
 
 
 @pytest.fixture
@@ -41,9 +44,10 @@ def repository(tmp_path: Path) -> Path:
 
 
 def suite(
-    repository: Path, *arguments: str, program: tuple[str, ...] = ("./test",)
+    repository: Path, *arguments: str, program: tuple[str, ...] = ("./test",), path: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    return run(*program, *arguments, cwd=repository, env={"MYDOCKER_VENV": ""})
+    environment = {"MYDOCKER_VENV": "", "PATH": f"{path}:{os.environ['PATH']}".lstrip(":")}
+    return run(*program, *arguments, cwd=repository, env=environment)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +95,15 @@ def test_a_copy_of_the_steps_that_is_none(repository: Path, form: list[str]) -> 
     assert "--steps wants a copy of the folder steps/" in done.stderr
 
 
+@pytest.mark.parametrize(("arguments", "told"), [(["--all"], True), ([], False)])
+def test_all(repository: Path, arguments: list[str], told: bool) -> None:
+    test = "def test_it(request):\n    print('\\nALL', request.config.getoption('all'))\n"
+    (repository / "tests/01-one/test_one.py").write_text(test)
+    done = suite(repository, *arguments, "01", "--", "-s")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"ALL {told}\n" in done.stdout
+
+
 def test_the_virtual_environment_is_told_to_the_tests(repository: Path) -> None:
     """By its full name, which also holds for a copy of the steps without one beside it."""
     (repository / "tests/chapters/test_ers.py").write_text(
@@ -108,6 +121,13 @@ def test_from_another_folder(repository: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_by_a_link(repository: Path) -> None:
+    link = repository / "copy of steps/link"
+    link.symlink_to("../test")
+    done = run(link, "01", cwd=Path("/"), env={"MYDOCKER_VENV": ""})
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_help(repository: Path) -> None:
     done = suite(repository, "--help")
     assert done.returncode == 0
@@ -115,15 +135,33 @@ def test_help(repository: Path) -> None:
     assert "root=" not in done.stdout
 
 
-def test_ci_runs_the_suite_and_fails_with_it(repository: Path) -> None:
+@pytest.fixture
+def no_packages(repository: Path) -> Path:
+    """Commands that come before the real ones: no package is there, and none is installed. Whoever
+    runs the suite did not ask for a dockerd on his machine."""
+    place = repository / "bin"
+    place.mkdir()
+    for name, script in {
+        "dpkg-query": "exit 1",
+        "apt-get": f'echo "$*" >>{repository}/apt',
+    }.items():
+        (place / name).write_text(f"#!/bin/sh\n{script}\n")
+        (place / name).chmod(0o755)
+    return place
+
+
+def test_ci_runs_the_suite_and_fails_with_it(repository: Path, no_packages: Path) -> None:
     """And after it the tests in the virtual machine, which is another program's affair."""
     machine = repository / ".ci/vm"
     machine.write_text("#!/bin/sh\necho the machine\nexit 3\n")
     machine.chmod(0o755)
-    done = suite(repository, program=("bash", ".ci/run"))
+    path = str(no_packages)
+    done = suite(repository, program=("bash", ".ci/run"), path=path)
+    update, install = (repository / "apt").read_text().splitlines()
+    assert "update" in update and "install -y --no-install-recommends docker.io" in install
     assert "3 passed" in done.stdout.splitlines()[-2]
     assert (done.stdout.splitlines()[-1], done.returncode) == ("the machine", 3)
     (repository / "tests/chapters/test_ers.py").write_text("def test_it():\n    assert False\n")
-    done = suite(repository, program=("bash", ".ci/run"))
+    done = suite(repository, program=("bash", ".ci/run"), path=path)
     assert done.returncode == 1
     assert "1 failed, 2 passed" in done.stdout.splitlines()[-1]

@@ -288,10 +288,12 @@ def groups() -> Iterator[tuple[str, Callable[[], object]]]:
     top = "/sys/fs/cgroup"
     limits = "memory.limit_in_bytes memory.max pids.max cpu.cfs_quota_us cpu.max devices.allow "
     limits += "cpuset.cpus release_agent notify_on_release cgroup.max.descendants"
+    # v1's hierarchies, and not the groups that they have made themselves in v2's
+    tops = [top, *(f"{top}/{one}" for one in os.listdir(top) if os.path.ismount(f"{top}/{one}"))]
     for name in limits.split():
-        paths = [f"{top}/{name}", *(f"{top}/{one}/{name}" for one in os.listdir(top))]
+        paths = [f"{one}/{name}" for one in tops]
         yield f"its own {name}", partial(opened, paths)
-    yield "the top of a hierarchy mounted again", tops
+    yield "the top of a hierarchy mounted again", tops_again
     yield "a larger file", lambda: raised(resource.RLIMIT_FSIZE)
 
 
@@ -299,7 +301,7 @@ def opened(paths: list[str]) -> list[str]:
     return [path for path in paths if opens(path)]
 
 
-def tops() -> list[str]:
+def tops_again() -> list[str]:
     found = []
     with open("/proc/cgroups") as file:
         names = [line.split()[0] for line in file if not line.startswith("#")]

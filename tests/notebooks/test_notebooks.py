@@ -5,10 +5,12 @@ import os
 import re
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from runpy import run_path
 from typing import Any
 
 import pytest
@@ -145,6 +147,25 @@ def test_runs_from_a_clean_kernel_and_shows_what_is_true(name: str, tmp_path: Pa
         assert re.search(truth, notebook.text(tag)), f"{tag}: {notebook.text(tag)}"
     assert len(notebook.pictures) == PICTURES[name]
     check_private(tmp_path / f"{name}.ipynb")
+
+
+def test_what_the_kernel_sends_unasked_is_not_shown() -> None:
+    """IGMP and IPv6 come when a link comes up, now before the first ping and now after it."""
+    # By its file: the package itself makes a room around whoever imports it.
+    decode = run_path(str(ROOT / "notebooks/workbench/packets.py"))["decode"]
+    ethernet = bytes.fromhex("01005e000016020000000002")
+    addresses = socket.inet_aton("10.1.0.2") + socket.inet_aton("224.0.0.22")
+
+    def ipv4(protocol: int, body: bytes) -> bytes:
+        head = (
+            b"\x45\0" + struct.pack("!H", 20 + len(body)) + b"\0" * 4 + bytes([1, protocol, 0, 0])
+        )
+        return ethernet + b"\x08\x00" + head + addresses + body
+
+    assert decode(ipv4(2, b"\x22" + b"\0" * 15)) is None
+    assert decode(ethernet + b"\x86\xdd" + b"\0" * 60) is None
+    echo = decode(ipv4(1, b"\x08" + b"\0" * 7))
+    assert echo is not None and echo.text == "10.1.0.2 → 224.0.0.22 echo request"
 
 
 # ---------------------------------------------------------------- what is stored

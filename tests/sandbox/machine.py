@@ -23,6 +23,8 @@ class Sandbox:
     def __init__(self, steps: Path) -> None:
         self.steps = steps
         self.private = False
+        # The machine's own network, for a test that has to reach others by it.
+        self.outside = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         # On the disk and not on a tmpfs: readers keep their images on a disk too.
         prefix = f"{_PREFIX}{os.getpid()}-"
         self.directory = Path(tempfile.mkdtemp(prefix=prefix, dir="/var/tmp"))
@@ -56,6 +58,7 @@ class Sandbox:
         self._protect()
         self._open()
         loopback.set_up("lo")
+        begin_network()
         self.private = True
 
     def _protect(self) -> None:
@@ -114,6 +117,15 @@ class Sandbox:
     def leave(self) -> None:
         """Remove the temporary place. The namespaces end with the last process in them."""
         remove(self.directory)
+
+
+def begin_network() -> None:
+    """A new network namespace has the host's switches (ip_sysctl: devconf_inherit_init_net), and
+    where Docker runs forwarding is on: each test begins where it is off."""
+    for switch in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+        path = Path("/proc/sys/net", switch)
+        if path.exists():  # a kernel without IPv6
+            path.write_text("0")
 
 
 def remove(directory: Path) -> None:

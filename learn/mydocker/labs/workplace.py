@@ -22,8 +22,8 @@ import errno
 import os
 import socket
 import stat
+import time
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import NoReturn
 
 from mydocker.cgroups import hierarchy
@@ -44,6 +44,7 @@ _OWN = ("/tmp", "/var/tmp")  # and where in our directory they are: ``tmp``, ``v
 # Of the machine, read-only: where programs, libraries and their settings are
 _PROGRAMS = ("bin", "etc", "gnu", "lib", "lib32", "lib64", "libx32", "nix", "opt", "sbin", "usr")
 _EMPTY = ("home", "media", "mnt", "proc", "root", "run", "srv", "sys", "tmp", "var", "var/tmp")
+_ATTEMPTS = 20  # to remove what a process writes that was killed just now
 _BIND = syscalls.MS_BIND | syscalls.MS_REC
 
 
@@ -122,8 +123,14 @@ class Workplace(Part):
 
     def release(self) -> None:
         # It was written by who may have wished us ill: any depth, and links lead nowhere.
-        with suppress(FileNotFoundError, KernelError):
-            files.remove_tree(self.directory, why="all that the check has written")
+        for _ in range(_ATTEMPTS):
+            try:
+                files.remove_tree(self.directory, why="all that the check has written")
+                return
+            except KernelError as error:
+                if error.errno == errno.ENOENT:
+                    return
+                time.sleep(0.05)  # one that is dying has still written
 
 
 _SAFE = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC

@@ -115,56 +115,43 @@ _at_end: list[Callable[[], None]] = []
 def finish(ended: Ended) -> NoReturn:
     """Tell what the parts said of the container's end, and end with its exit code."""
     for remark in ended.remarks:
-        print(f"mydocker: {remark}", file=sys.stderr)
+        _complain(remark)
     raise SystemExit(ended.exit_code)
 
 
 def main(command: click.Command, name: str = "mydocker") -> NoReturn:
     """Run a click command as the program: errors in one line, exit codes as Docker's."""
-    code = CANNOT_RUN
     _open_standard_streams()
     if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # since packages.py; else it is ignored
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         result = command.main(prog_name=name, standalone_mode=False)
         code = result if isinstance(result, int) else 0
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(bool(end.code))
-    except KeyboardInterrupt:
-        code = 130
-    except BrokenPipeError:
-        code = 141  # our reader went away, as `… | head` does: 128 + SIGPIPE
-    except click.exceptions.Exit as end:
-        code = end.exit_code
-    except click.Abort:
-        code = 130
-    except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message())  # as docker does it: help, and no failure
-        code = 0
-    except click.ClickException as error:
-        code = _complain(_usage(error, name))
-    except Failure as failure:
-        _complain(str(failure))
-        code = failure.exit_code
-    except Exception as error:
-        if os.environ.get("MYDOCKER_TRACEBACK"):
-            raise
-        what = f"{type(error).__name__}: {error}"
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            full = error.filename or "standard output, or a file"
-            _complain(f"write to {full}: {error.strerror}")
-            _leave(code)
-        if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE and error.filename:
-            sudo = error.errno in (errno.EACCES, errno.EPERM) and os.geteuid() != 0
-            hint = ". Run it with sudo" if sudo else ""
-            _complain(one_line(f"{error.filename}: {error.strerror}{hint}"))
-            _leave(code)
-        if isinstance(error, NotImplementedError):  # the mark of an exercise, in a student's copy
-            _complain(f"{error}: not written yet ({place(error)})")
-            _leave(code)
-        where = f"{place(error)}; MYDOCKER_TRACEBACK=1 shows how it came there"
-        _complain(f"internal error: {what} ({where}). Please report it")
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        code = _exit_code(error, name)
     _leave(code)
+
+
+def _exit_code(error: BaseException, name: str) -> int:
+    """The exit code for what ended the command; what the user must know of it is told."""
+    match error:
+        case SystemExit():
+            return error.code if isinstance(error.code, int) else int(bool(error.code))
+        case KeyboardInterrupt() | click.Abort():
+            return 130
+        case BrokenPipeError():
+            return 141  # our reader went away, as `… | head` does: 128 + SIGPIPE
+        case click.exceptions.Exit():
+            return error.exit_code
+        case click.exceptions.NoArgsIsHelpError():
+            print(error.format_message())  # as docker does it: help, and no failure
+            return 0
+        case click.ClickException():
+            return _complain(_usage(error, name))
+        case Failure():
+            _complain(str(error))
+            return error.exit_code
+    return _unforeseen(error)
 
 
 # What a machine answers wherever a file is touched, and no fault of ours
@@ -172,6 +159,24 @@ _OF_THE_MACHINE = (
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG,
     errno.EIO, errno.EDQUOT,
 )  # fmt: skip
+
+
+def _unforeseen(error: BaseException) -> int:
+    """Tell of an error that nobody gave a meaning: the machine's, or a fault of ours."""
+    if os.environ.get("MYDOCKER_TRACEBACK"):
+        raise error
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        full = error.filename or "standard output, or a file"
+        return _complain(f"write to {full}: {error.strerror}")
+    if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE and error.filename:
+        sudo = error.errno in (errno.EACCES, errno.EPERM) and os.geteuid() != 0
+        hint = ". Run it with sudo" if sudo else ""
+        return _complain(one_line(f"{error.filename}: {error.strerror}{hint}"))
+    if isinstance(error, NotImplementedError):  # the mark of an exercise, in a student's copy
+        return _complain(f"{error}: not written yet ({place(error)})")
+    where = f"{place(error)}; MYDOCKER_TRACEBACK=1 shows how it came there"
+    what = f"{type(error).__name__}: {error}"
+    return _complain(f"internal error: {what} ({where}). Please report it")
 
 
 def _usage(error: click.ClickException, name: str) -> str:
@@ -183,7 +188,7 @@ def _usage(error: click.ClickException, name: str) -> str:
 
 def _complain(message: str) -> int:
     try:
-        print(f"mydocker: {message}", file=sys.stderr)
+        print(f"mydocker: {one_line(message)}", file=sys.stderr)
     except OSError:
         pass  # standard error is a full disk or a closed window: the exit code has to do
     return CANNOT_RUN

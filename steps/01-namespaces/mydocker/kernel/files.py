@@ -73,7 +73,7 @@ def _create(path: str, value: str, mode: int) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     try:
         if os.fstat(fd).st_mode & 0o777 != mode:
-            os.fchmod(fd, mode)  # whoever called us has a umask of his own
+            os.fchmod(fd, mode)  # the caller has a umask of its own
         os.write(fd, value.encode())
     finally:
         os.close(fd)

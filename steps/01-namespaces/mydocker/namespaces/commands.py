@@ -56,7 +56,7 @@ def list_namespaces(kinds: tuple[str, ...], as_json: bool) -> None:
 @click.argument("pid", type=click.IntRange(min=1))
 @_json_option
 def inspect(pid: int, as_json: bool) -> None:
-    """Show the namespaces of the process PID, whom it shares them with, and what is in them."""
+    """Show the namespaces of the process PID, which processes share them, and what is in them."""
     portrait = survey.portrait(pid)
     try:
         host_name = joining.host_name(pid)
@@ -147,11 +147,11 @@ def enter(pid: int, command: tuple[str, ...], **options: Any) -> None:
 
 
 def _console() -> "Console":
-    from rich.console import Console
+    from mydocker.container.printing import console
 
     # Names of processes are not ours: no markup, no emoji. In a pipe, 80 columns.
     width = None if sys.stdout.isatty() else 80
-    return Console(highlight=False, emoji=False, markup=False, width=width)
+    return console(highlight=False, emoji=False, markup=False, width=width)
 
 
 def _table(*columns: str) -> "Table":

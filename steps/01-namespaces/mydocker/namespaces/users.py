@@ -83,7 +83,7 @@ def _first(mappings: tuple[Mapping, ...]) -> int:
 
 
 def become(uid: int, gid: int) -> bool:
-    """Be somebody whom the user namespace that we are in knows: ids without a map are nobody.
+    """Take ids that the user namespace we are in knows: ids without a map are nobody's.
 
     True if the user id changed.
     """

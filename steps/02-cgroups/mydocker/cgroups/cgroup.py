@@ -46,7 +46,7 @@ _SUBTREE = {
     errno.EINVAL: "The cpu controller of v2 refuses while real-time processes sit in groups: "
     "ps -eo pid,cls,cmd | grep -e RR -e FF finds them",
     errno.ENOENT: "The group above has not been given this controller",
-    errno.EACCES: "Only root, or whom the group was delegated to, may hand controllers on",
+    errno.EACCES: "Only root, or the user the group was delegated to, may hand controllers on",
 }
 _ATTACH = {
     errno.ESRCH: "There is no such process (any more)",
@@ -217,7 +217,7 @@ class Cgroup:
             if hierarchy.version == V1:
                 path = f"{hierarchy.directory(self.path)}/tasks"
                 with hints(_ATTACH):
-                    why = f"join the group in hierarchy {hierarchy.label}; 0: whoever writes"
+                    why = f"join the group in hierarchy {hierarchy.label}; 0: the writer"
                     files.write(path, "0", why=why)
 
     def processes(self) -> list[int]:

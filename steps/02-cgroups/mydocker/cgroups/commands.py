@@ -38,9 +38,9 @@ def _command(name: str) -> Callable[[Callable[..., None]], click.Command]:
 
 
 def _console() -> "Console":
-    from rich.console import Console
+    from mydocker.container.printing import console
 
-    return Console(highlight=False, emoji=False, markup=False)
+    return console(highlight=False, emoji=False, markup=False)
 
 
 def _table(*columns: str) -> "Table":
@@ -325,7 +325,7 @@ def thaw_command(name: str) -> None:
 @click.argument("name")
 @explain_option
 def kill_command(name: str) -> None:
-    """Kill all processes of a group; none forks away."""
+    """Kill all processes of a group; none can fork away."""
     killed = freezer.kill(_our_living(name))
     click.echo(f"killed: {len(killed)}")
 

@@ -72,9 +72,11 @@ _OPTIONS = [
         help="What is left to it when memory is short.",
     ),
     click.option(
-        "--oom-kill-disable", is_flag=True, help="Full memory: wait, do not kill (cgroup v1)."
+        "--oom-kill-disable",
+        is_flag=True,
+        help="Full memory: wait, kill nothing (cgroup v1).",
     ),
-    _option("--cpus", parse=(forms.cpus), metavar="N", help="So many CPUs' time: 0.5."),
+    _option("--cpus", parse=(forms.cpus), metavar="N", help="CPU time, in CPUs: 0.5."),
     _option(
         "--cpu-shares",
         parse=(_whole(2, 262_144, "number of shares")),
@@ -150,7 +152,7 @@ def limit_options(command: Command) -> Command:
 def cgroups_options(command: Command) -> Command:
     """The limits, and where the container's group shall be: for ``run``."""
     where = click.option(
-        "--cgroup-parent", metavar="PATH", default="", help="The group to make its group in."
+        "--cgroup-parent", metavar="PATH", default="", help="The group below which its own is made."
     )
     return limit_options(where(command))
 

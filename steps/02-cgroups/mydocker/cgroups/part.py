@@ -101,8 +101,8 @@ class CgroupPart(Part):
 def cgroup_part(identifier: str, limits: Limits, parent: str = "") -> CgroupPart:
     """The part for the container ``identifier``: ``<parent>/<identifier>``, ours by default.
 
-    Looks at the machine, changes nothing. What of ``parent`` is not there yet will be made, and is
-    noted now, before: whoever cleans up after a crash has only these notes.
+    Looks at the machine, changes nothing. Those groups of ``parent`` that do not exist
+    yet will be made. They are noted now, before: a clean-up after a crash has only these notes.
     """
     path = parent_path(parent) if parent else own_parent()
     return CgroupPart(f"{path}/{identifier}", limits, disposable_above(path, _machine()))

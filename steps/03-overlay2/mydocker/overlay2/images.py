@@ -252,7 +252,7 @@ class ImageStore:
         self.layerdb.publish(work, chain[-1])
 
     def _named(self, index: list[Named], entry: Named, tags: Sequence[str]) -> list[Named]:
-        """The index after ``entry`` got ``tags``, which whoever had them before loses."""
+        """The index after ``entry`` got ``tags``, and other entries have lost them."""
         kept = [
             Named("" if old.name in tags else old.name, old.digest, old.size)
             for old in index

@@ -114,8 +114,8 @@ def _mount_one_by_one(overlay: OverlayMount) -> None:
         if _as_user():
             syscalls.fsconfig(context, syscalls.FSCONFIG_SET_FLAG, "userxattr", None)
         create = syscalls.FSCONFIG_CMD_CREATE
-        syscalls.fsconfig(context, create, None, None, why="all told: make the filesystem")
-        mount = syscalls.fsmount(context, why="a mount of it, nowhere yet")
+        syscalls.fsconfig(context, create, None, None, why="all is set: make the filesystem")
+        mount = syscalls.fsmount(context, why="a mount of it, attached nowhere yet")
     finally:
         os.close(context)
     try:

@@ -60,7 +60,7 @@ _OPTIONS = [
         "--env",
         multiple=True,
         metavar="KEY[=VALUE]",
-        help="A variable for it; without =VALUE, the one that you have.",
+        help="An environment variable; without =VALUE, yours.",
     ),
     click.option("--env-file", multiple=True, metavar="FILE", help="Variables, one a line."),
     click.option(

@@ -33,7 +33,7 @@ class UserPart(Part):
     """Inside, as the last of all: become ``user``, written ``name|uid[:group|gid]``.
 
     An empty ``user`` stays root, and still gets a HOME and loses the groups of whoever called us.
-    ``more`` are groups on top of his own. The root must be the container's already: the two files
+    ``more`` are groups on top of its own. The root must be the container's already: the two files
     are read from ``/etc``.
     """
 
@@ -46,7 +46,7 @@ class UserPart(Part):
         group = _lines("/etc/group")
         identity = look_up(self.user or "0", _lines("/etc/passwd"), group)
         more = {_group(name, group, f"--group-add {name}") for name in self.more}
-        # His own group too (CVE-2022-36109): it must not fall out of the list when a program that
+        # Its own group too (CVE-2022-36109): it must not fall out of the list when a program that
         # runs as another group drops privileges, where a file denies that group what others may.
         groups = tuple(dict.fromkeys((identity.gid, *identity.groups, *sorted(more))))
         os.environ.setdefault("HOME", identity.home)

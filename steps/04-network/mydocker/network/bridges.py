@@ -122,7 +122,7 @@ def withdraw(store: Store, endpoint: Endpoint) -> None:
         from mydocker.kernel import flows
 
         for address in endpoint.addresses:
-            flows.forget(address, why="who goes on sending gets to whoever has the port next")
+            flows.forget(address, why="what is still sent belongs to the port's next user")
 
 
 def delete_links(names: list[str], *, why: str) -> None:

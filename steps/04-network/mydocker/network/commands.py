@@ -27,10 +27,10 @@ def _store() -> Store:
 
 
 def _console() -> "Console":
-    from rich.console import Console
+    from mydocker.container.printing import console
 
     # In a pipe there is no terminal to ask: 80 columns, and no colours.
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    return console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
 class NetworkGroup(LazyGroup):
@@ -145,7 +145,7 @@ def _each(names: tuple[str, ...], action: Callable[[str], str]) -> int:
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @explain_option
 def prune(force: bool) -> None:
-    """Remove all networks nobody is on, and mend the others."""
+    """Remove all networks without containers, and repair the others."""
     if not force:
         click.confirm("This removes all networks that no container is on. Go on?", abort=True)
     for removed in networks.prune(_store()):

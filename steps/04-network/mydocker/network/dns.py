@@ -2,7 +2,7 @@
 
 One process serves all networks of a store. On each it listens at the gateway's address, bound to
 the bridge, so that nobody but the network's containers can ask. Who asks is known by the address
-that the question comes from; what it may learn are the names on his own networks. All the rest is
+that the question comes from; what it may learn are the names on its own networks. All the rest is
 asked of the host's name servers, or of the container's own (``--dns``); not for an internal
 network, for which a question to the outside would be a way out.
 

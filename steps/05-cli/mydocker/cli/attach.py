@@ -3,13 +3,14 @@
 import click
 
 from mydocker.cli.completion import container_names
+from mydocker.cli.keys import detach_keys_option
 from mydocker.cli.store import containers
 from mydocker.container.commandline import finish
 
 
 @click.command()
 @click.option("--no-stdin", is_flag=True, help="Only watch.")
-@click.option("--detach-keys", default="ctrl-p,ctrl-q", metavar="KEYS", help="To leave it.")
+@detach_keys_option
 @click.option(
     "--sig-proxy/--no-sig-proxy", default=True, help="Hand signals on to it. Default: yes."
 )

@@ -23,7 +23,6 @@ from mydocker.kernel.records import record
 
 _CHUNK = 32 << 10
 _SILENCE = 2.0  # seconds
-DETACH_KEYS = "ctrl-p,ctrl-q"
 
 
 @record

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from mydocker.cli.completion import container_names
+from mydocker.cli.keys import detach_keys_option
 from mydocker.cli.pruning import agreed, prune_options, report, report_space
 from mydocker.cli.store import containers, for_each
 from mydocker.container.commandline import explain_option
@@ -19,7 +20,7 @@ _TIME = click.option("-t", "--time", "--timeout", "timeout", type=int, metavar="
 @click.command()
 @click.option("-a", "--attach", is_flag=True, help="Stay with it, and end as it ends.")
 @click.option("-i", "--interactive", is_flag=True, help="Hand standard input on.")
-@click.option("--detach-keys", default="ctrl-p,ctrl-q", metavar="KEYS", help="To leave it.")
+@detach_keys_option
 @explain_option
 @_SEVERAL
 def start(names: tuple[str, ...], attach: bool, interactive: bool, detach_keys: str) -> int:

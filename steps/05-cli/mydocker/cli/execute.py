@@ -5,6 +5,7 @@ import os
 import click
 
 from mydocker.cli.completion import container_names
+from mydocker.cli.keys import detach_keys_option
 from mydocker.cli.store import containers
 from mydocker.container.commandline import explain_option, finish
 
@@ -18,7 +19,7 @@ from mydocker.container.commandline import explain_option, finish
 @click.option("-w", "--workdir", default="", metavar="PATH", help="Where it starts.")
 @click.option("-u", "--user", default="", metavar="NAME[:GROUP]", help="Who runs it; or ids.")
 @click.option("--privileged", is_flag=True, help="With all capabilities.")
-@click.option("--detach-keys", default="ctrl-p,ctrl-q", metavar="KEYS", help="To leave it.")
+@detach_keys_option
 @explain_option
 @click.argument("container", shell_complete=container_names)
 @click.argument("command", nargs=-1, required=True)

@@ -30,7 +30,7 @@ _COMPRESS = click.option(
 @click.option("-a", "--author", default="", help="Who made it: 'Name <name@example.org>'.")
 @click.option("-m", "--message", default="", help="A word about it, for the image's history.")
 @click.option("-c", "--change", multiple=True, help="A line of a Dockerfile, as 'CMD [\"sh\"]'.")
-@click.option("-p", "--pause/--no-pause", default=True, help="Stand still meanwhile. Default: yes.")
+@click.option("-p", "--pause/--no-pause", default=True, help="Pause it meanwhile. Default: yes.")
 @click.argument("container")
 @click.argument("name", metavar="[REPOSITORY[:TAG]]", default="")
 @root_option
@@ -204,7 +204,7 @@ def _step_row(step: Step, human: bool, whole: bool) -> dict[str, str]:
 
 @click.command()
 @click.argument("names", metavar="IMAGE...", nargs=-1, required=True)
-@click.option("-f", "--force", is_flag=True, help="Also if containers or other names refer to it.")
+@click.option("-f", "--force", is_flag=True, help="Even if containers or other names refer to it.")
 @root_option
 @explain_option
 def rmi(names: Sequence[str], force: bool, root: str) -> int:

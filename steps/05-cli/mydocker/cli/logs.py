@@ -9,9 +9,9 @@ from mydocker.cli.store import containers
 
 
 @click.command()
-@click.option("-f", "--follow", is_flag=True, help="And what it will write, until it ends.")
+@click.option("-f", "--follow", is_flag=True, help="Follow what it writes, until it ends.")
 @click.option("-n", "--tail", default="all", metavar="N", help="Only the last N lines.")
-@click.option("--since", metavar="TIME", help="From then on: a time, or 10m for ten minutes ago.")
+@click.option("--since", metavar="TIME", help="Since then: a time, or 10m for ten minutes ago.")
 @click.option("--until", metavar="TIME", help="Up to then.")
 @click.option("-t", "--timestamps", is_flag=True, help="When each line was written.")
 @click.option("--details", is_flag=True, hidden=True)
@@ -41,13 +41,17 @@ def logs(
         since=moment(since) if since else 0,
         until=moment(until) if until else 0,
         follow=follow,
+        pause=sys.stdout.flush,
     )
     for line in lines:
-        stream = sys.stderr if line.stream == "stderr" else sys.stdout
         text = f"{line.time} {line.text}" if timestamps else line.text
-        stream.buffer.write(_bytes(text))
-        if follow:
-            stream.flush()
+        data = _bytes(text)
+        if line.stream == "stderr":  # where both are the terminal, in the order of the log
+            sys.stdout.flush()
+            sys.stderr.buffer.write(data)
+            sys.stderr.flush()
+        else:
+            sys.stdout.buffer.write(data)
 
 
 def _bytes(text: str) -> bytes:

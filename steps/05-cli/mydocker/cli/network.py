@@ -95,7 +95,7 @@ def _row(one: dict[str, Any], whole: bool) -> dict[str, Any]:
 @prune_options("until=24h, label=, label!=.")
 @explain_option
 def prune(force: bool, written: tuple[str, ...]) -> None:
-    """Remove all networks nobody is on, and mend the others."""
+    """Remove all networks without containers, and repair the others."""
     from mydocker.engine.words.filters import PRUNING, parse, passes
     from mydocker.network import networks
 

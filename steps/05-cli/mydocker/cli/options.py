@@ -45,7 +45,7 @@ _OPTIONS = [
         metavar="POLICY",
         help="no, always, unless-stopped, on-failure[:N]: when to start it again.",
     ),
-    click.option("--stop-signal", metavar="SIGNAL", help="How stop asks it to end: SIGTERM."),
+    click.option("--stop-signal", metavar="SIGNAL", help="What stop sends. Default: SIGTERM."),
     click.option(
         "--stop-timeout",
         type=int,
@@ -67,7 +67,7 @@ _OPTIONS = [
         "log_opts",
         multiple=True,
         metavar="KEY=VALUE",
-        help="max-size=10m, max-file=3: when the log is full, and how many are kept.",
+        help="max-size=10m, max-file=3: size and number of log files. Default: 20m, 5.",
     ),
     click.option(
         "--health-cmd", metavar="COMMAND", help="What tells whether it is well: ends with 0."
@@ -249,10 +249,11 @@ def _driver(options: Mapping[str, Any]) -> str:
 
 
 def _rotation(options: Mapping[str, Any]) -> tuple[int, int]:
-    """``(bytes of a file, number of files)`` of ``--log-opt max-size=…``, ``max-file=…``."""
+    """``--log-opt max-size=…``, ``max-file=…`` as ``log_size`` and ``log_files`` of a Config."""
     from mydocker.kernel.sizes import parse_size
 
     told = _pairs(options["log_opts"])
+    asked = "max-size" in told
     size, files = told.pop("max-size", "-1"), told.pop("max-file", "1")
     if told:
         raise Refused(f"unknown log opt '{next(iter(told))}' for json-file log driver")
@@ -263,7 +264,7 @@ def _rotation(options: Mapping[str, Any]) -> tuple[int, int]:
         if count > 1:
             hint = "--log-opt max-size="
             raise Refused("max-size must be set when max-file is greater than 1", hint)
-        return -1, count
+        return (0 if asked else -1), 1
     most = parse_size(size)
     if most == 0:
         raise Refused(f"max-size: invalid size: '{size}'")

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from mydocker.cli.attaching import Attachment, Manner, check_input, parse_keys
+from mydocker.cli.keys import detach_keys_option
 from mydocker.cli.options import configuration, container_options
 from mydocker.cli.store import containers
 from mydocker.container.commandline import explain_option, finish
@@ -20,7 +21,7 @@ from mydocker.overlay2.options import find_image
 
 _RUN_OPTIONS = [
     click.option("-d", "--detach", is_flag=True, help="Print its id and leave it running."),
-    click.option("--detach-keys", default="ctrl-p,ctrl-q", metavar="KEYS", help="To leave it."),
+    detach_keys_option,
     click.option(
         "--sig-proxy/--no-sig-proxy", default=True, help="Hand signals on to it. Default: yes."
     ),

@@ -10,7 +10,7 @@ from mydocker.kernel import signals
 from mydocker.kernel.records import record
 
 _PACKET = 64 << 10
-_LOOK, _HELD = 1.0, 5  # seconds between looks at a monitor that is silent; how many in vain
+_LOOK, _HELD = 1.0, 5  # seconds between looks at a silent monitor, and how many of them
 _PATIENCE = 5.0  # seconds in which a monitor that does its work answers
 
 

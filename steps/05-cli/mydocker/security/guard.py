@@ -36,8 +36,8 @@ class Undumpable(Part):
     """From before the process exists: nobody in the container may look into it or trace it.
 
     The child has it from us, and so there is no moment without. A user who is not root would lose
-    the access to his own files in /proc, and could map no ids; he has nothing to protect from
-    those inside, who are himself.
+    access to its own files in /proc, and could map no ids. Nothing has to be protected then: the
+    processes inside are the same user's.
     """
 
     stage = "guard"
@@ -67,7 +67,7 @@ class Keyring(Part):
 
     def enter(self) -> None:
         try:
-            syscalls.join_session_keyring(self.name, why="our keys are none of the container's")
+            syscalls.join_session_keyring(self.name, why="the container must not see our keys")
         except KernelError as error:
             # A kernel without keys, or a seccomp filter around us that hides them: nothing to lose.
             if error.errno not in (errno.ENOSYS, errno.EPERM):

@@ -32,10 +32,10 @@ _OPTIONS = [
         "--privileged", is_flag=True, help="Take nothing from root: for trusted programs only."
     ),
     click.option(
-        "--cap-add", multiple=True, metavar="NAME", help="A capability more, as NET_ADMIN; ALL."
+        "--cap-add", multiple=True, metavar="NAME", help="One more capability: NET_ADMIN, or ALL."
     ),
     click.option(
-        "--cap-drop", multiple=True, metavar="NAME", help="A capability less; ALL: keeps none."
+        "--cap-drop", multiple=True, metavar="NAME", help="One capability less; ALL: keep none."
     ),
     click.option(
         "--security-opt",
@@ -56,7 +56,7 @@ _OPTIONS = [
         "sysctls",
         multiple=True,
         metavar="NAME=VALUE",
-        help="A switch of its own namespaces, as net.ipv4.ip_forward=1.",
+        help="A setting of its own namespaces, as net.ipv4.ip_forward=1.",
     ),
     click.option(
         "--device",
@@ -70,7 +70,7 @@ _OPTIONS = [
         "--oom-score-adj",
         type=int,
         metavar="N",
-        help="Whom the kernel kills first when memory is full: -1000 to 1000, high goes first.",
+        help="Which process is killed first when memory is full: -1000 to 1000, high first.",
     ),
 ]
 

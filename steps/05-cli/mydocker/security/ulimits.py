@@ -74,5 +74,5 @@ class OomScore(Part):
     def attach(self, pid: int) -> None:
         hint = "To lower it you need CAP_SYS_RESOURCE"
         with hints({errno.EACCES: hint, errno.EPERM: hint}):
-            why = "who is to go first when the machine's memory is full"
+            why = "which process is killed first when memory is full"
             files.write(f"/proc/{pid}/oom_score_adj", str(self.adjustment), why=why)

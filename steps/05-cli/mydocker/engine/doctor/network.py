@@ -1,4 +1,4 @@
-"""Networks: ip and nft, a bridge and our firewall table really made, and whom we live with."""
+"""Networks: ip and nft, a bridge and our firewall table really made; other firewalls."""
 
 import os
 import re
@@ -94,7 +94,7 @@ def _writable(path: str) -> bool:
 
 
 def _others() -> Check:
-    """A packet must be let through by every table: whoever drops what is forwarded, drops ours."""
+    """A packet must be let through by every table: one that drops what is forwarded drops ours."""
     name = "other firewalls"
     if os.geteuid() != 0:
         return not_applicable(name, "only root can look")

@@ -143,9 +143,9 @@ def execute_detached(store: Store, word: str, asked: ExecConfig) -> None:
 def execute_attached(store: Store, word: str, asked: ExecConfig) -> _socket.socket:
     """Start a command; a connection to its terminal, for ``attaching.Attachment``.
 
-    A process of its own waits for the command, a monitor as a container's. So the reader may leave
-    it, by the detach keys or because he is killed: it goes on, as in Docker. Raises Failure if it
-    cannot start.
+    A process of its own waits for the command, a monitor as a container's. So the client may
+    leave, by the detach keys or because it is killed: the command goes on, as in Docker. Raises
+    Failure if it cannot start.
     """
     from mydocker.engine.monitor.launch import hear
 
@@ -155,7 +155,7 @@ def execute_attached(store: Store, word: str, asked: ExecConfig) -> _socket.sock
     number = new_identifier()
     with prepared(store, config, asked) as (process, parts):
         tell_start(store, config, asked, number)  # before its end can be told
-        pid = syscalls.fork(why="somebody must wait for it when we have gone")
+        pid = syscalls.fork(why="a process must wait for it when this one has ended")
         if pid == 0:
             try:
                 ours.close()

@@ -132,7 +132,10 @@ def _gone(store: Store, identifier: str, seconds: float) -> bool:
 
 def _stuck(store: Store, identifier: str) -> bool:
     """Does its monitor do nothing, though its process has ended?"""
-    state = store.state(identifier)
+    try:
+        state = store.state(identifier)
+    except NoSuchContainer:
+        return False
     return state.active and not state.process.alive() and state.monitor.stopped()
 
 
@@ -142,7 +145,10 @@ def _by_force(store: Store, identifier: str) -> bool:
     Without it the container is one whose monitor was killed, and whoever looks cleans up. False if
     that did not help, or if its process lives.
     """
-    state = store.state(identifier)
+    try:
+        state = store.state(identifier)
+    except NoSuchContainer:
+        return True
     if state.process.alive():
         return False
     state.monitor.signal(signal.SIGKILL, why="it does not clean up: others will")
@@ -162,12 +168,15 @@ def _active(store: Store, identifier: str) -> bool:
 
 def _signal(store: Store, identifier: str, state: State, number: int) -> None:
     """Send a signal to its first process, if there is one; what is paused must go on to get it."""
-    if not state.process.signal(number, why="a signal for the container's first process"):
-        return  # it ended just now, or waits for its next start
-    config = store.known(identifier)
-    events.tell(store, config, "kill", signal=str(int(number)))
-    if state.status == PAUSED or number == signal.SIGKILL:
-        _thaw(store, identifier)
+    try:
+        config = store.known(identifier)  # before the signal: one with --rm may be gone with it
+        if not state.process.signal(number, why="a signal for the container's first process"):
+            return  # it ended just now, or waits for its next start
+        events.tell(store, config, "kill", signal=str(int(number)))
+        if state.status == PAUSED or number == signal.SIGKILL:
+            _thaw(store, identifier)
+    except NoSuchContainer:
+        return  # it ended, and was removed
 
 
 def kill(store: Store, word: str, number: int = signal.SIGKILL) -> str:

@@ -26,7 +26,7 @@ def remove(store: Store, word: str, *, force: bool = False, volumes: bool = Fals
         if force:
             from mydocker.engine.life.lifecycle import end
 
-            # Again, if somebody was just starting it: with the lock we know that he has finished
+            # Again, if another was just starting it: with the lock we know that it has finished
             while _active(store, identifier):
                 end(store, identifier)
         with changing(store, identifier) as (_, state):

@@ -90,7 +90,9 @@ def _host_config(config: Config) -> Json:
     """What was asked of the machine; Docker's names and units."""
     asked, network, security = config.namespaces, config.network, config.security
     log = {}
-    if config.log_size >= 0:
+    if config.log_size == 0:
+        log = {"max-size": "-1"}
+    elif config.log_size > 0:  # what is applied though nobody asked is not shown
         log = {"max-file": str(config.log_files), "max-size": str(config.log_size)}
     written = config.written
     return {

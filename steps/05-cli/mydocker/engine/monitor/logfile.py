@@ -4,8 +4,8 @@
 
     {"log":"hello\\n","stream":"stdout","time":"2026-01-31T12:00:00.123456789Z"}
 
-A line longer than 16 KiB is split; the pieces before the last have no ``\\n``. With ``max-size``
-the file is renamed to ``….1`` when it is full, that one to ``….2``, and so on.
+A line longer than 16 KiB is split; the pieces before the last have no ``\\n``. When the file has
+``max-size`` (``Config.log_limits``) it is renamed to ``….1``, that one to ``….2``, and so on.
 
 The monitor lives as long as its container and shall be small: this imports next to nothing, of
 ``json`` only the C function that quotes a string.

@@ -18,6 +18,7 @@ from mydocker.security.specification import Security
 
 Json = dict[str, Any]
 
+LOG_SIZE, LOG_FILES = 20 << 20, 5  # bytes of a log file, and how many are kept
 VERSION = 2  # of the form of the file; the first had none
 
 
@@ -86,7 +87,7 @@ class Config:
     stop_signal: int = 15
     stop_timeout: int = 10  # seconds
     log_driver: str = "json-file"
-    log_size: int = -1  # bytes of one file, then a new one is begun; -1: without end
+    log_size: int = -1  # bytes of one file, as asked; -1: not asked; 0: -1 asked, without end
     log_files: int = 1
     written: Written = field(default_factory=Written)
     id: str = ""
@@ -98,6 +99,17 @@ class Config:
     def short_id(self) -> str:
         """The id as lists show it."""
         return self.id[:12]
+
+    @property
+    def log_limits(self) -> tuple[int, int]:
+        """Bytes of one log file (-1: without end), then a new one is begun; how many are kept.
+
+        Where nothing was asked Docker's json-file grows until the disk is full. Here it is what its
+        driver ``local`` does: a container that writes for ever is soon made and long forgotten.
+        """
+        if self.log_size < 0:
+            return LOG_SIZE, LOG_FILES
+        return self.log_size or -1, self.log_files
 
     @property
     def hostname(self) -> str:
