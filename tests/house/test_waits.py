@@ -12,8 +12,8 @@ ALLOWED = {
     # processes of their own, in which every signal has its default action: no handler has to run
     "container/init.py": "PID 1 of a container waits for signals themselves",
     "engine/monitor/supervisor.py": "the monitor",
-    "engine/monitor/probes.py": "the monitor",
-    "engine/life/probing.py": "the prober of a container's health",
+    "engine/monitor/probes.py": "the same: it has killed the process that it waits for",
+    "engine/life/probing.py": "the prober, which ends when its monitor does",
     "network/dns_server.py": "the server of names",
     "network/small_dns.py": "a program of the ladder",
     "labs/workplace.py": "the container's process, before it is the command, and those around it",
