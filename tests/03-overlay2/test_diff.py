@@ -44,7 +44,7 @@ class Pile:
         text = f"lowerdir={lower},upperdir={upper},workdir={work},{options}"
         # Without fsconfig(2), whose values have 255 bytes at most (see kernel.shell)
         env = os.environ | {"LIBMOUNT_FORCE_MOUNT2": "always"}
-        command = ["mount", "-t", "overlay", "overlay", "-o", text, merged]
+        command = ["mount", "-t", "overlay", "overlay", "-o", text, str(merged)]
         subprocess.run(command, check=True, env=env)
         try:
             yield merged
