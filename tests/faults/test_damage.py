@@ -4,6 +4,7 @@ import os
 import random
 import resource
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -270,3 +271,33 @@ def test_no_event_is_lost_when_the_file_is_full(
     found = list(events.read(store, 0, time.time_ns()))
     numbers = [e["Actor"]["Attributes"].get("number") for e in found if e["Action"] == "told"]
     assert sorted(numbers) == [str(number) for number in range(8)]
+
+
+def test_who_follows_events_sees_each_once_however_often_the_file_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many write, and may be so far ahead of the reader that two files were begun meanwhile."""
+    writers, each = 4, 100 * ROUNDS
+    ahead = 40  # lines, of some 250 bytes each: the file is full after 24
+    monkeypatch.setattr(events, "_FULL", 6000)
+    monkeypatch.setattr(events, "_LOOK", 0.001)
+    store = Store(str(tmp_path), str(tmp_path / "run"))
+    permits, seen = threading.Semaphore(ahead), list[str]()
+
+    def write(writer: int) -> None:
+        for number in range(each):
+            permits.acquire()
+            events.tell_of(store.root, "volume", "create", f"{writer}-{number}", {"a": "b" * 90})
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(writers)]
+    follower = events.read(store, 0, 1 << 62, lambda: len(seen) == writers * each)
+    for thread in threads:
+        thread.start()
+    for event in follower:
+        seen.append(event["Actor"]["ID"])
+        permits.release()
+    for thread in threads:
+        thread.join()
+    wanted = [f"{writer}-{number}" for writer in range(writers) for number in range(each)]
+    assert sorted(seen) == sorted(wanted)
+    assert not any(thread.is_alive() for thread in threads)
