@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What does each of the tricks save that make a start fast? Chapter: appendix-fast-start.
 
-    sudo benchmarks/tricks.py [--rounds N] [--json FILE]
+    sudo benchmarks/tricks.py [--rounds N] [--only 01|05] [--json FILE]
 
 Copies of the steps are made, each without one of the tricks, and one without any. Each copy starts
 the same containers, all in turn in each round, so that a slow moment of the machine hits all alike.
@@ -35,9 +35,9 @@ EVERYTHING = "as it is"
 DATACLASSES = '''"""Records by :mod:`dataclasses`, to measure what they cost."""
 
 import dataclasses
-from dataclasses import field, replace
 
-from mydocker.kernel.own_records import asdict, fromdict
+from mydocker.kernel.own_records import *
+from dataclasses import field, replace
 
 
 def record(cls):
@@ -119,11 +119,12 @@ def took(command: list[str]) -> tuple[float, float]:
 def measure(place: Path, given: argparse.Namespace) -> None:
     """All variants in turn, so many times, and a table."""
     times: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    wanted = {title: what for title, what in COMMANDS.items() if title.startswith(given.only)}
     steps = copies(place)
     click = Path(sys.modules["click"].__file__ or "")  # the copies have no .venv beside them
     os.environ["MYDOCKER_VENV"] = str(click.parents[4])
     for turn in range(-2, given.rounds):  # the first ones compile, and write the snapshots
-        for title, (folder, words) in COMMANDS.items():
+        for title, (folder, words) in wanted.items():
             for name, copy in steps.items():
                 taken = took([*PYTHON, str(copy / folder / "main.py"), *words])
                 if turn >= 0:
@@ -133,9 +134,10 @@ def measure(place: Path, given: argparse.Namespace) -> None:
             name: [statistics.median(column) for column in zip(*times[title, name], strict=True)]
             for name in VARIANTS
         }
-        for title in COMMANDS
+        for title in wanted
     }
     show(rows)
+    sys.stdout.flush()  # what works in the private place ends without
     if given.json:
         Path(given.json).write_text(json.dumps(rows, indent=2) + "\n")
 
@@ -156,6 +158,7 @@ def show(rows: dict[str, dict[str, list[float]]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--only", choices=["01", "05"], default="", help="one step's command")
     parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
     given = parser.parse_args()
     in_private_place(lambda place: measure(place, given))

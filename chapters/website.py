@@ -12,6 +12,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -93,37 +95,54 @@ def foreign(site: Path) -> Iterator[str]:
                 yield f"{path.relative_to(site)}: {match[0][:100]}"
 
 
-def serve(site: Path, port: int) -> None:
-    """Show the site to this machine's browsers until Ctrl-C."""
-    from functools import partial
-    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-
+def listen(site: Path, port: int) -> ThreadingHTTPServer:
+    """A server of the site for this machine's browsers. Raises OSError."""
     handler = partial(SimpleHTTPRequestHandler, directory=str(site))
-    with ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
-        print(f"the book is at http://127.0.0.1:{port}/ (Ctrl-C ends)")
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            print()
+    return ThreadingHTTPServer(("127.0.0.1", port), handler)
+
+
+def _complain(message: str) -> int:
+    print(f"mydocker: {message}", file=sys.stderr)
+    return 125
 
 
 def main(arguments: list[str]) -> int:
     """``[--serve [PORT]] [DIRECTORY]``; the exit code."""
     port = 0
+    server = None
     if arguments[:1] == ["--serve"]:
         arguments = arguments[1:]
         port = int(arguments.pop(0)) if arguments and arguments[0].isdigit() else 8000
     if len(arguments) > 1 or any(argument.startswith("-") for argument in arguments):
         print("usage: ./mydocker site [--serve [PORT]] [DIRECTORY]", file=sys.stderr)
         return 2
+    if port > 65535:
+        return _complain(f"--serve {port}: a port is a number up to 65535")
     site = Path(arguments[0]).absolute() if arguments else ROOT / "site"
     try:
+        site.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=site):
+            pass
+    except OSError as error:
+        elsewhere = "Name a directory that you may write to: ./mydocker site DIRECTORY"
+        return _complain(f"{site}: {error.strerror}. {elsewhere}")
+    try:
+        server = listen(site, port) if port else None  # before the work: the port may be taken
         build(site)
+        print(f"the book: {site}/index.html", flush=True)
+        if server:
+            print(f"the book is at http://127.0.0.1:{port}/ (Ctrl-C ends)", flush=True)
+            server.serve_forever()
     except subprocess.CalledProcessError as error:
         return int(error.returncode)
-    print(f"the book: {site}/index.html")
-    if port:
-        serve(site, port)
+    except OSError as error:
+        return _complain(f"--serve {port}: {error.strerror}. Name another: --serve PORT")
+    except KeyboardInterrupt:
+        print()
+        return 0 if server else 130
+    finally:
+        if server:
+            server.server_close()
     return 0
 
 

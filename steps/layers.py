@@ -13,10 +13,9 @@ import path decides which steps can be seen. Every step's `main.py` begins with
 and so sees the steps 1 to 3, and nothing of what is built later.
 """
 
+import packages  # isort: skip  # first of all: it sees to Ctrl-C
 import os
 import sys
-
-import packages
 
 try:
     from fast_start import quicken

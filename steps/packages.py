@@ -4,6 +4,12 @@ This runs at every start: nothing is imported here that a run could do without.
 """
 
 import _signal  # type: ignore[import-not-found]  # built in: signal would be an import
+
+# Ctrl-C until all is imported just ends us, without a traceback: from here on, before anything else
+# is imported. `commandline.main` undoes this.
+if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+
 import os
 import sys
 
@@ -23,9 +29,6 @@ def directory() -> str:
 
 def check() -> None:
     """End with a line that says what to do if a package is missing; else they may be imported."""
-    # Ctrl-C while they are imported just ends us, without a traceback. `main` undoes this.
-    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
-        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     missing = [name for name in NEEDED if not _importable(name)]
     if missing:
         sys.stderr.write(f"mydocker: {_what_to_do(missing)}\n")

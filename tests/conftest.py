@@ -33,12 +33,19 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "long: takes minutes; left out without --all")
     if tell := config.getoption("--tell"):
         config.pluginmanager.register(Teller(Path(tell)))
-    config.stash[SANDBOX] = Sandbox(steps)
-    config.stash[SANDBOX].enter(sweeping=not tell)  # the suite of a lab is in a container
+    if not _hands_out(config):
+        config.stash[SANDBOX] = Sandbox(steps)
+        config.stash[SANDBOX].enter(sweeping=not tell)  # the suite of a lab is in a container
+
+
+def _hands_out(config: pytest.Config) -> bool:
+    """Several processes run the tests (pytest-xdist), and this is none of them."""
+    return bool(getattr(config.option, "numprocesses", 0)) and not hasattr(config, "workerinput")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    config.stash[SANDBOX].leave()
+    if not _hands_out(config):
+        config.stash[SANDBOX].leave()
 
 
 SANDBOX = pytest.StashKey[Sandbox]()

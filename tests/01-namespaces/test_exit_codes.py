@@ -1,6 +1,8 @@
 """Exit codes as the shell and Docker have them, and what bad input gets."""
 
+import re
 import secrets
+import subprocess
 from pathlib import Path
 
 import psutil
@@ -117,3 +119,38 @@ def test_the_record_directory_is_not_even_made(mydocker: Launcher, sandbox: Sand
     run = sandbox.directory / f"run-{secrets.token_hex(4)}"
     mydocker(1, "run", "true", env={"MYDOCKER_RUN": str(run)})
     assert not Path(run).exists()
+
+
+CHROOT = """
+set -e
+mount -t tmpfs none "$1"
+mkdir "$1/root"
+cd "$1/root"
+for name in /*; do
+    if [ -L "$name" ]; then cp -a "$name" .; elif [ -d "$name" ]; then
+        mkdir ".$name"; [ "$name" = /tmp ] || mount --rbind "$name" ".$name"
+    fi
+done
+shift
+exec chroot . "$@"
+"""
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_a_bare_chroot_is_explained(mydocker: Launcher, tmp_path: Path, step: int) -> None:
+    """As debootstrap leaves one: its / is no mount point, which the kernel calls invalid."""
+    what = {1: ["run", "--mount", "true"], 3: ["run", "busybox", "true"]}[step]
+    script = ["unshare", "--mount", "--propagation", "private", "sh", "-c", CHROOT, "sh"]
+    command = [*script, str(tmp_path), *mydocker.argv(step, *what)]
+    done = subprocess.run(
+        command, env=mydocker.environment(), capture_output=True, text=True, check=False
+    )
+    told = done.stderr.splitlines()[-1]
+    assert done.returncode == 125, done.stderr
+    assert 'mount("none", "/"' in told and "This is a chroot, and its / is no mount point" in told
+    doctor = subprocess.run(
+        [*script, str(tmp_path), *mydocker.argv(5, "doctor")],
+        env=mydocker.environment(), capture_output=True, text=True, check=False,
+    ).stdout  # fmt: skip
+    (fix,) = re.findall(r"mount namespace: mount.*\n +fix: (.*)", doctor)
+    assert fix.startswith("This is a chroot")

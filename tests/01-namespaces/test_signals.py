@@ -119,6 +119,33 @@ def test_ctrl_c_before_all_is_imported_needs_no_traceback(sandbox: Sandbox) -> N
     assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
 
 
+def opened(trace: Path) -> list[str]:
+    return [line for line in trace.read_text().splitlines() if "open" in line]
+
+
+def test_ctrl_c_at_any_moment_of_the_start_needs_no_traceback(
+    mydocker: Launcher, tmp_path: Path
+) -> None:
+    """At each file that is opened from our own first module on; strace(1) sends the signal."""
+    trace, calls = tmp_path / "trace", "trace=openat,open"
+    command = mydocker.argv(5, "version")
+    strace = ["strace", "-qq", "-o", str(trace), "-e", calls]
+    subprocess.run([*strace, *command], check=True, stdout=subprocess.DEVNULL)
+    lines = opened(trace)
+    first = next(number for number, line in enumerate(lines, 1) if "/packages." in line)
+    assert first + 10 < len(lines)
+    told = []
+    for number in range(first + 1, len(lines) + 1, int(os.environ.get("EVERY", "2"))):
+        inject = ["-e", f"inject=openat,open:signal=SIGINT:when={number}"]
+        done = subprocess.run(
+            [*strace, *inject, *command], check=False, capture_output=True, text=True, **FOREGROUND
+        )
+        assert done.returncode in (-signal.SIGINT, 130), number
+        if done.stderr.strip():
+            told.append((number, lines[number - 1], done.stderr))
+    assert told == []
+
+
 LATER = """
 import click
 from mydocker.container.commandline import main

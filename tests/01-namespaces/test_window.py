@@ -97,18 +97,18 @@ ours, theirs = channel.pair()
 Container("", None, 0, [], "")._listen(ours)""",
     "what the monitor says": """
 import socket
-from mydocker.engine import monitor
+from mydocker.engine.monitor import launch
 ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-monitor.hear(ours)""",
+launch.hear(ours)""",
     "the monitor's last word": """
 import socket
 from mydocker.engine import connection
 ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 connection.wait_end(ours)""",
     "a command for the network": """
-from mydocker.kernel import commands
-commands.find = lambda name: "/usr/bin/tail"  # which ends with us
-commands._run(["tail", "-f", f"--pid={os.getpid()}", "/dev/null"], "")""",
+from mydocker.kernel import programs
+programs.find = lambda name: "/usr/bin/tail"  # which ends with us
+programs._run(["tail", "-f", f"--pid={os.getpid()}", "/dev/null"], "")""",
     "an archive": """
 from mydocker.overlay2 import importing
 os.chdir(os.environ["MYDOCKER_ROOT"])
@@ -228,7 +228,7 @@ def test_another_thread_may_wait_too(mydocker: Launcher) -> None:
 
 
 CHILD = """
-from mydocker.engine import monitor
+from mydocker.engine.monitor import launch
 reader, writer = os.pipe2(os.O_NONBLOCK)
 signal.set_wakeup_fd(writer)
 for number in (signal.SIGUSR1, signal.SIGCHLD, signal.SIGWINCH):
@@ -237,7 +237,7 @@ signal.signal(signal.SIGHUP, signal.SIG_IGN)
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
 child = os.fork()
 if child == 0:
-    monitor._detach(1)
+    launch._detach(1)
     with open("/proc/self/status") as file:
         told = dict(line.rstrip().split(":\\t", 1) for line in file if line.startswith("Sig"))
     ignored = signal.SIGPIPE, signal.SIGXFSZ

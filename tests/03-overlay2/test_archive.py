@@ -411,6 +411,21 @@ def test_noise_is_refused(noise: bytes) -> None:
         os.close(fd)
 
 
+def damaged_sparse() -> bytes:
+    """A sparse file of GNU's old form whose real size is no number."""
+    block = bytearray(tarfile.TarInfo("sparse").tobuf(tarfile.GNU_FORMAT))
+    block[156:157], block[483:495] = b"S", b"<".ljust(12, b"\0")
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block) + bytes(1024)
+
+
+def test_numbers_that_are_none(archive: Path, out: Path) -> None:
+    archive.write_bytes(damaged_sparse())
+    with pytest.raises(DamagedArchive, match="a sparse header with a number that is none"):
+        unpacked(archive, out)
+
+
 def test_a_name_of_gigabytes_is_not_read(archive: Path) -> None:
     entry = tarfile.TarInfo("././@LongLink")
     entry.type, entry.size = tarfile.GNUTYPE_LONGNAME, 1 << 33

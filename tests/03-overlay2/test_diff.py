@@ -381,6 +381,6 @@ def test_a_user_who_is_not_root_is_told_so(mydocker: Launcher, sandbox: Sandbox)
     failed = mydocker(
         3, "run", "busybox", "true", code=125, user=65534, extra_groups=[], env=environment
     )
-    assert "The data belongs to root: use sudo" in failed.stderr
+    assert "belongs to root: use sudo" in failed.stderr
     assert list(own.iterdir()) == []
     own.rmdir()

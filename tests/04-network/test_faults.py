@@ -253,6 +253,8 @@ def test_a_foreign_bridge_is_left_alone(wires: Wires, mydocker: Launcher) -> Non
     wires._links.append("mydocker0")
     refused = mydocker(4, "run", "busybox", "true", code=125)
     assert "is there already" in refused.stderr
+    assert "bridge.name" not in refused.stderr, "nobody makes the network bridge, or names it"
+    assert "network create NAME" in refused.stderr
     assert "mydocker0" in wires.ip(HOST, "link")
 
 

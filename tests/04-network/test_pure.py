@@ -240,6 +240,15 @@ def test_an_endpoint_is_read_as_it_was_written(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- DNS
 
 
+@given(st.binary(max_size=300))
+def test_no_message_breaks_the_parser(message: bytes) -> None:
+    for said in (message, query("a", names.PTR)[:12] + message):
+        question = names.parse(said)
+        if question is not None:
+            names.answer(question, ["10.0.0.1"])
+            names.asked_address(question.name)
+
+
 def query(name: str, kind: int) -> bytes:
     labels = b"".join(bytes([len(p)]) + p.encode() for p in name.split("."))
     header = b"\x12\x34\x01\x00\0\x01\0\0\0\0\0\0"

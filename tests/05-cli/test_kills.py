@@ -159,9 +159,7 @@ def strike(docker: Containers, chance: random.Random) -> str:
     there = docker("ps", "-a", "--format", "{{.Names}}").stdout.split()
     name = chance.choice(sorted({*there, "old"}))
     if chance.random() < 0.2 and (pid := docker.pid(name) if name in there else 0):
-        monitor = psutil.Process(pid).parent()
-        assert monitor is not None
-        monitor.kill()
+        psutil.Process(psutil.Process(pid).ppid()).kill()
         return f" the monitor of {name} killed,"
     words = [name if word in ("up", "down") else word for word in
              COMMANDS[chance.choice(sorted(COMMANDS))]]  # fmt: skip

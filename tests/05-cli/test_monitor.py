@@ -18,7 +18,7 @@ SLEEP = ("busybox", "sleep", "1000")
 
 def monitor(docker: Containers, name: str) -> psutil.Process:
     found = psutil.Process(psutil.Process(docker.pid(name)).ppid())
-    eventually(lambda: "supervisor" in " ".join(found.cmdline()), what="a slim monitor")
+    eventually(lambda: "import slim" in " ".join(found.cmdline()), what="a slim monitor")
     eventually(lambda: not any("memfd" in name for name in opened(found.pid)))  # it has read all
     return found
 
@@ -140,7 +140,7 @@ def test_a_monitor_that_ends_leaves_its_successor_alone(
     docker.run("--name", "one", *SLEEP)
     old = monitor(docker, "one")
     # strace holds it up where it asks for the lock again
-    slow = "inject=flock:delay_enter=60000000:when=2+"
+    slow = "inject=flock:delay_enter=60000000:when=3+"  # the first of them, then that of the events
     command = ["strace", "-qq", "-p", str(old.pid), "-e", "trace=flock", "-e", slow]
     tracer = mydocker.adopt(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
     eventually(lambda: "TracerPid:\t0" not in Path(f"/proc/{old.pid}/status").read_text())

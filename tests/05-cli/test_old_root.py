@@ -15,6 +15,9 @@ from typing import Any
 import pytest
 from sandbox.containers import Containers
 from sandbox.launcher import Launcher, eventually
+from sandbox.machine import Sandbox, remove
+
+from mydocker.network.host import has_link
 
 pytestmark = pytest.mark.root
 
@@ -26,6 +29,18 @@ FIRST = "ed28494b571e46c291e74ca5bdf06b249956bfb9"
 MENDED = {"Ulimits", "Devices"}
 
 Old = partial[subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(autouse=True)
+def root_of_its_own(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What the old program makes is open to other users: it must not stay for other tests."""
+    directory = sandbox.directory / "old"
+    monkeypatch.setenv("MYDOCKER_ROOT", str(directory / "root"))
+    monkeypatch.setenv("MYDOCKER_RUN", str(directory / "run"))
+    yield
+    # The bridge goes a moment after its last container; without the root nobody would know it.
+    eventually(lambda: not has_link("mydocker0"))
+    remove(directory)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The book builds as a website, in both languages, and loads nothing from another host."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -65,3 +66,27 @@ def test_another_host_is_noticed(tmp_path: Path) -> None:
 def test_nonsense_is_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert website.main(arguments) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    assert website.main(arguments) == 125
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("mydocker: ")
+    return line
+
+
+def test_a_place_that_cannot_be_written_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything is built: a folder of /proc, and a checkout that is for reading only."""
+    assert "Name a directory" in refused(["/proc/x"], capsys)
+    assert "Name a directory" in refused(["/sys/kernel"], capsys)
+    assert "Name a directory" in refused([__file__], capsys)
+
+
+def test_a_port_that_cannot_be_had_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "99999" in refused(["--serve", "99999", str(tmp_path)], capsys)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert "in use" in refused(["--serve", port, str(tmp_path)], capsys)
+    assert list(tmp_path.iterdir()) == []

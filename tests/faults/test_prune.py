@@ -13,6 +13,8 @@ from sandbox.launcher import Launcher, eventually
 from sandbox.machine import Sandbox
 from sandbox.patience import patience
 
+from mydocker.cgroups.limits import Limits
+from mydocker.cgroups.part import cgroup_part
 from mydocker.container import state
 
 pytestmark = pytest.mark.root
@@ -148,3 +150,39 @@ def test_without_root(mydocker: Launcher, sandbox: Sandbox, before: Before) -> N
     assert done.stderr.startswith("mydocker: ") and done.stderr.count("\n") == 1
     mydocker(5, "system", "prune")
     assert before.changes() == []
+
+
+def test_a_group_that_another_root_is_just_making_stays(mydocker: Launcher) -> None:
+    """Its record lies in another run directory: to us it looks like what a killed run left."""
+    part = cgroup_part(os.urandom(32).hex(), Limits())
+    part.prepare()
+    refused = mydocker(5, "system", "prune", "-f", code=None)
+    assert "somebody is just making groups" in refused.stderr
+    mine = subprocess.Popen(["sleep", "60"])
+    try:
+        part.group().attach(mine.pid)
+        part.attach(mine.pid)
+        mydocker(5, "system", "prune", "-f")
+        assert part.group().processes() == [mine.pid]
+    finally:
+        mine.kill()
+        mine.wait()
+    eventually(lambda: not part.group().processes())
+    mydocker(5, "system", "prune", "-f")
+    assert not part.group().exists, "what nobody has and nobody is making goes"
+
+
+def test_in_a_storm_of_runs_of_one_root_the_prune_of_another_takes_nothing(
+    mydocker: Launcher, before: Before, sandbox: Sandbox
+) -> None:
+    other = {"MYDOCKER_RUN": str(sandbox.directory / "other-run")}
+    storm = ["sh", "-c", SIX_TIMES, "sh", *mydocker.argv(4, *QUIET)]
+    started = [subprocess.Popen(storm, env=mydocker.environment(), text=True) for _ in range(2)]
+    for one in started:
+        mydocker.adopt(one)
+    while any(one.poll() is None for one in started):
+        mydocker(5, "system", "prune", "-f", env=other, code=None)
+    assert [one.wait(60) for one in started] == [0, 0]
+
+
+QUIET = ("run", "--net", "none", "busybox", "true")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from house.documents import blocks, code, exists, links
 from house.programs import ROOT, STEPS

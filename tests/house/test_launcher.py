@@ -370,6 +370,14 @@ def test_an_old_python_is_one_clear_line(repository: Repository) -> None:
     )
 
 
+def test_too_few_descriptors_for_the_shell_are_told(ready: Repository) -> None:
+    limited = ["prlimit", "--nofile=12", str(ready.root / "mydocker")]
+    done = run(*limited, env=ready.env)
+    if done.returncode != 7:  # another shell may do with fewer
+        assert done.returncode == 125
+        assert "ulimit -n 1024" in done.stderr.splitlines()[-1]
+
+
 def test_the_fast_path_starts_no_other_program(ready: Repository) -> None:
     """Nothing is started but sh itself, and then Python in its place."""
     trace = ready.root / "trace"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from house.programs import STEPS, run
+from house.programs import ROOT, STEPS, run
 
 RUN = {
     1: ["run", "true"],
@@ -134,3 +134,13 @@ def test_what_stands_in_for_a_module_is_it_when_asked() -> None:
     python = [sys.executable, "-E", "-s", "-S", "-c", STAND_INS, os.fspath(STEPS)]
     done = run(*python, env={"MYDOCKER_VENV": sys.prefix})
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="starts containers, as root")
+def test_what_each_trick_saves_can_be_measured() -> None:
+    """The numbers of the book's appendix; here only that the benchmark still finds every trick."""
+    done = run(sys.executable, ROOT / "benchmarks/tricks.py", "--rounds", "1", "--only", "05")
+    assert done.returncode == 0, done.stderr
+    rows = [line.partition("  ")[0] for line in done.stdout.splitlines()]
+    assert rows[0] == "milliseconds" and len(rows) == 8, done.stdout
+    assert {"as it is", "without records", "without fast_start.py"} <= set(rows)

@@ -16,7 +16,7 @@ import _socket  # the C half of socket: the other half costs 3 ms of every start
 import json
 from typing import Any
 
-from mydocker.kernel.errors import Failure, KernelError, place
+from mydocker.kernel.errors import MORE_OPEN, TOO_MANY_OPEN, Failure, KernelError, place
 from mydocker.kernel.trace import Event
 
 _MAXIMUM = 1 << 17  # bytes of one message; a socket's buffer takes 208 KiB
@@ -116,7 +116,10 @@ def error_message(error: BaseException) -> dict[str, Any]:
         told = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
         return {"error": told}
     text = f"in the container: {type(error).__name__}: {error} ({place(error)})"
-    return {"error": {"message": text, "hint": "", "exit_code": 125}}
+    hint = ""
+    if isinstance(error, OSError) and error.errno in TOO_MANY_OPEN:
+        text, hint = f"in the container: {error.filename}: {error.strerror}", MORE_OPEN
+    return {"error": {"message": text, "hint": hint, "exit_code": 125}}
 
 
 def error_of(message: dict[str, Any]) -> Failure:

@@ -136,7 +136,10 @@ def _search(name: str) -> str:
         hint = f"{found[0]} has no x permission"
         raise Failure(f'exec: "{name}": permission denied', hint, NOT_EXECUTABLE)
     message = f'exec: "{name}": executable file not found in $PATH'
-    raise Failure(message, "Is it spelt right, and in the image?", NOT_FOUND)
+    hint = "Is it spelt right, and in the image?"
+    if name.startswith("-"):
+        hint = "Options go before the image: what follows it is the command"
+    raise Failure(message, hint, NOT_FOUND)
 
 
 def _explained(error: KernelError, name: str) -> Failure:

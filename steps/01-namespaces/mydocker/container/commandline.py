@@ -17,7 +17,9 @@ import click
 
 from mydocker.container.running import Ended
 from mydocker.kernel import trace
-from mydocker.kernel.errors import CANNOT_RUN, Failure, one_line, place
+from mydocker.kernel.errors import CANNOT_RUN, MORE_OPEN, TOO_MANY_OPEN, Failure, one_line, place
+
+_WHOLE = 1000  # characters of a command's first sentence: no "..." in a list of commands
 
 
 class LazyGroup(click.Group):
@@ -36,6 +38,24 @@ class LazyGroup(click.Group):
         module, _, attribute = self.lazy[cmd_name].partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        self.write_commands(ctx, formatter, "Commands", self.list_commands(ctx))
+
+    def write_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter, title: str, names: list[str]
+    ) -> None:
+        """A section of the help: each command with its first sentence, whole."""
+        found = [(name, self.get_command(ctx, name)) for name in names]
+        width = max(map(len, self.list_commands(ctx)))  # in all sections the same column
+        rows = [
+            (name.ljust(width), command.get_short_help_str(_WHOLE))
+            for name, command in found
+            if command is not None and not command.hidden
+        ]
+        if rows:
+            with formatter.section(title):
+                formatter.write_dl(rows)
 
 
 def default_root() -> str:
@@ -115,7 +135,7 @@ _at_end: list[Callable[[], None]] = []
 def finish(ended: Ended) -> NoReturn:
     """Tell what the parts said of the container's end, and end with its exit code."""
     for remark in ended.remarks:
-        print(f"mydocker: {remark}", file=sys.stderr)
+        _complain(remark)
     raise SystemExit(ended.exit_code)
 
 
@@ -149,6 +169,8 @@ def _exit_code(error: BaseException, name: str) -> int:
         case click.ClickException():
             return _complain(_usage(error, name))
         case Failure():
+            if isinstance(error, OSError) and error.errno in TOO_MANY_OPEN and not error.hint:
+                error.hint = MORE_OPEN
             _complain(str(error))
             return error.exit_code
     return _unforeseen(error)
@@ -172,6 +194,8 @@ def _unforeseen(error: BaseException) -> int:
         sudo = error.errno in (errno.EACCES, errno.EPERM) and os.geteuid() != 0
         hint = ". Run it with sudo" if sudo else ""
         return _complain(one_line(f"{error.filename}: {error.strerror}{hint}"))
+    if isinstance(error, OSError) and error.errno in TOO_MANY_OPEN:
+        return _complain(f"{error.filename or 'open'}: {error.strerror}. {MORE_OPEN}")
     if isinstance(error, NotImplementedError):  # the mark of an exercise, in a student's copy
         return _complain(f"{error}: not written yet ({place(error)})")
     where = f"{place(error)}; MYDOCKER_TRACEBACK=1 shows how it came there"
@@ -182,13 +206,18 @@ def _unforeseen(error: BaseException) -> int:
 def _usage(error: click.ClickException, name: str) -> str:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else name
+    if isinstance(error, click.NoSuchOption) and error.possibilities and context:
+        # Options that are taken and do nothing, for scripts written for Docker, are no advice.
+        hidden = {opt for p in context.command.params if getattr(p, "hidden", 0) for opt in p.opts}
+        known = [opt for opt in error.possibilities if opt not in hidden]
+        error = click.NoSuchOption(error.option_name, possibilities=known, ctx=error.ctx)
     message = one_line(" ".join(error.format_message().split())).rstrip(".")
     return f"{message}. See '{path} --help'"
 
 
 def _complain(message: str) -> int:
     try:
-        print(f"mydocker: {message}", file=sys.stderr)
+        print(f"mydocker: {one_line(message)}", file=sys.stderr)
     except OSError:
         pass  # standard error is a full disk or a closed window: the exit code has to do
     return CANNOT_RUN

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
-from mydocker.container import channel, child, state, terminal
+from mydocker.container import channel, child, chroot, state, terminal
 from mydocker.container.parts import Part, saved
 from mydocker.container.process import Process
 from mydocker.container.processes import Identity, identify, myself
@@ -136,7 +136,7 @@ class Container:
 
     def _hear(self, message: dict[str, Any], descriptor: int | None) -> None:
         if "error" in message:
-            raise channel.error_of(message)
+            raise chroot.explained(channel.error_of(message))
         if "kill" in message:
             os.kill(os.getpid(), signal.SIGKILL)
         if "event" in message:

@@ -5,6 +5,7 @@ of Docker expects: 125 our own failure, 126 a command that cannot be executed, 1
 is not there (see "Exit status" in docker-run(1)).
 """
 
+import errno
 import os
 from types import TracebackType
 from typing import Self
@@ -12,6 +13,10 @@ from typing import Self
 CANNOT_RUN = 125
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
+
+# It can come from any file that is opened, and means the same everywhere.
+TOO_MANY_OPEN = (errno.EMFILE, errno.ENFILE)
+MORE_OPEN = "The limit on open files is too small: ulimit -n 1024"
 
 
 class Failure(Exception):

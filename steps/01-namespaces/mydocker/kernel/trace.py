@@ -87,7 +87,7 @@ def arm(specification: str) -> None:
     """
     global _fault, _fault_at, _disk_fault, _disk_fault_at
     kind, _, number = specification.partition(":")
-    at = decimal(number, 1 << 31)
+    at = decimal(number, 1 << 62)
     if kind not in ("fail", "kill", *_DISK) or not at:
         raise Failure(
             f"MYDOCKER_FAULT={specification}: not a fault",

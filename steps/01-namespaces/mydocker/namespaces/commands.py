@@ -147,11 +147,11 @@ def enter(pid: int, command: tuple[str, ...], **options: Any) -> None:
 
 
 def _console() -> "Console":
-    from rich.console import Console
+    from mydocker.container.printing import console
 
     # Names of processes are not ours: no markup, no emoji. In a pipe, 80 columns.
     width = None if sys.stdout.isatty() else 80
-    return Console(highlight=False, emoji=False, markup=False, width=width)
+    return console(highlight=False, emoji=False, markup=False, width=width)
 
 
 def _table(*columns: str) -> "Table":

@@ -16,7 +16,7 @@ from mydocker.cgroups.cgroup import Cgroup, names_below
 from mydocker.cgroups.limits import Limits
 from mydocker.cgroups.options import limit_options, limits_from
 from mydocker.cgroups.part import disposable_above, own_parent, parent_path
-from mydocker.container.commandline import explain_option
+from mydocker.container.commandline import LazyGroup, explain_option
 from mydocker.kernel import files
 from mydocker.kernel.errors import Failure, KernelError
 from mydocker.kernel.records import replace
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rich.tree import Tree
 
 
-@click.group("cgroup")
+@click.group("cgroup", cls=LazyGroup)
 def cgroup_command() -> None:
     """Look at control groups, and make, set and remove groups of your own."""
 
@@ -38,9 +38,9 @@ def _command(name: str) -> Callable[[Callable[..., None]], click.Command]:
 
 
 def _console() -> "Console":
-    from rich.console import Console
+    from mydocker.container.printing import console
 
-    return Console(highlight=False, emoji=False, markup=False)
+    return console(highlight=False, emoji=False, markup=False)
 
 
 def _table(*columns: str) -> "Table":

@@ -4,7 +4,7 @@ import os
 from functools import cache
 from typing import Any
 
-from mydocker.cgroups import devices, freezer, hierarchy, oom, settings
+from mydocker.cgroups import devices, freezer, hierarchy, making, oom, settings
 from mydocker.cgroups.cgroup import Cgroup
 from mydocker.cgroups.hierarchy import V2
 from mydocker.cgroups.limits import Limits
@@ -40,6 +40,9 @@ def parent_path(text: str) -> str:
     return path
 
 
+_making: dict[str, int] = {}  # the groups that this process is making, and its locks
+
+
 @record
 class CgroupPart(Part):
     """The group ``path`` with ``limits``.
@@ -72,6 +75,7 @@ class CgroupPart(Part):
                 )
             return
         plan = settings.plan(self.limits, group.machine)
+        _making[self.path] = making.begin(group.machine)
         group.create(frozenset(setting.controller for setting in plan))
         group.apply(plan)
         if self.limits.devices is not None:
@@ -85,6 +89,7 @@ class CgroupPart(Part):
     def attach(self, pid: int) -> None:
         if not _can_be_born_inside():
             self.group().attach(pid, version=V2)
+        self._made()
 
     def enter(self) -> None:
         self.group().join()
@@ -96,6 +101,11 @@ class CgroupPart(Part):
         group = self.group()
         freezer.kill(group)
         group.remove(self.disposable)
+        self._made()
+
+    def _made(self) -> None:
+        if self.path in _making:
+            os.close(_making.pop(self.path))
 
 
 def cgroup_part(identifier: str, limits: Limits, parent: str = "") -> CgroupPart:

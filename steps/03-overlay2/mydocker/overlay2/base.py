@@ -96,7 +96,10 @@ def resolve_or_make(store: ImageStore, name: str, report: Report = _silent) -> I
         missing = str(error.message).removeprefix("No such image: ")
     if missing == BUSYBOX:
         report("making the image busybox from this machine's busybox-static")
-        return make_busybox(store)
+        made = make_busybox(store)
+        # So that the same program makes the same image, with the same id, everywhere.
+        report(f"its date is the program's: {made.created[:10]}")
+        return made
     hint = f"Import one: mydocker import FILE.tar {name}"
     if missing == DEBIAN:
         hint = "Make it: mydocker images make debian"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mydocker.container.printing import shown
 from mydocker.overlay2 import lookup
 from mydocker.overlay2.diff import Contents, changes, contents
 from mydocker.overlay2.image_list import size
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def _console() -> "Console":
-    from rich.console import Console
+    from mydocker.container.printing import console
 
     # In a pipe there is no terminal to ask: 80 columns, and no colours.
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 80)
+    return console(highlight=False, width=None if sys.stdout.isatty() else 80)
 
 
 @click.command("layers")
@@ -76,7 +77,7 @@ def diff(container: str, root: str) -> None:
 
 def _print_raw(line: str) -> None:
     """Print a line that holds names of files: any bytes but zero, UTF-8 or not."""
-    sys.stdout.buffer.write(line.encode(errors="surrogateescape") + b"\n")
+    sys.stdout.buffer.write(shown(line).encode(errors="surrogateescape") + b"\n")
 
 
 @click.command("trace-file")

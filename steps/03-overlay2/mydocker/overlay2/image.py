@@ -4,6 +4,7 @@ from typing import Any
 
 from mydocker.kernel.records import record
 from mydocker.overlay2 import digest as digests
+from mydocker.overlay2.healthcheck import Healthcheck
 
 Json = dict[str, Any]
 
@@ -27,6 +28,7 @@ class ImageConfig:
     volumes: tuple[str, ...] = ()
     stop_signal: str = ""
     on_build: tuple[str, ...] = ()
+    healthcheck: Healthcheck | None = None
 
     @classmethod
     def from_json(cls, value: Json) -> "ImageConfig":
@@ -42,6 +44,7 @@ class ImageConfig:
             tuple(sorted(value.get("Volumes") or ())),
             value.get("StopSignal") or "",
             tuple(value.get("OnBuild") or ()),
+            Healthcheck.from_json(value.get("Healthcheck")),
         )
 
     def to_json(self) -> Json:
@@ -57,6 +60,7 @@ class ImageConfig:
             "Volumes": {path: {} for path in self.volumes},
             "StopSignal": self.stop_signal,
             "OnBuild": list(self.on_build),
+            "Healthcheck": self.healthcheck.to_json() if self.healthcheck else None,
         }
         return {key: setting for key, setting in value.items() if setting}
 

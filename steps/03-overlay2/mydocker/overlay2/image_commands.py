@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from mydocker.container.printing import as_json, shown
 from mydocker.kernel.errors import CANNOT_RUN, Failure
 from mydocker.overlay2.image import Image
 from mydocker.overlay2.images import ImageStore, Use
@@ -100,7 +101,7 @@ def _list(
             "Size",
         ]
         template = "table " + "\t".join(f"{{{{.{column}}}}}" for column in columns)
-    click.echo(formatted(template, rows, _HEADINGS), nl=False)
+    click.echo(shown(formatted(template, rows, _HEADINGS), template), nl=False)
 
 
 def _rows(
@@ -263,17 +264,15 @@ def image() -> None:
 @root_option
 def inspect(names: Sequence[str], template: str, root: str) -> None:
     """Show all that is known about images, as JSON."""
-    import json
-
     from mydocker.overlay2.image_list import render
 
     store = ImageStore(root)
     found = [described(store, store.resolve(name)) for name in names]
     if template in ("", "json"):
-        click.echo(json.dumps(found, indent=4 if not template else None))
+        click.echo(as_json(found, indent=4 if not template else None))
     else:
         for value in found:
-            click.echo(render(template, value))
+            click.echo(shown(render(template, value), template))
 
 
 def described(store: ImageStore, image: Image) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Failure, one_line
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
@@ -60,6 +60,7 @@ def _count(number: int, unit: str) -> str:
 
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Rows, the first a heading, in columns three spaces apart."""
+    rows = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(len(cell) for cell in column) + 3 for column in zip(*rows, strict=True)]
     lines = (
         "".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows

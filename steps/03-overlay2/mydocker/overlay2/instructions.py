@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.numbers import decimal
 from mydocker.kernel.records import replace
+from mydocker.overlay2 import healthcheck
 from mydocker.overlay2.image import ImageConfig
 
 
@@ -93,6 +94,10 @@ def _expose(config: ImageConfig, text: str) -> ImageConfig:
     return replace(config, exposed_ports=tuple(sorted(ports)))
 
 
+def _healthcheck(config: ImageConfig, text: str) -> ImageConfig:
+    return replace(config, healthcheck=healthcheck.instruction(text, _command))
+
+
 def _label(config: ImageConfig, text: str) -> ImageConfig:
     labels = dict(config.labels) | dict(_pairs(text))
     return replace(config, labels=tuple(sorted(labels.items())))
@@ -125,6 +130,7 @@ _CHANGES: dict[str, Callable[[ImageConfig, str], ImageConfig]] = {
     "ENTRYPOINT": _entrypoint,
     "ENV": _env,
     "EXPOSE": _expose,
+    "HEALTHCHECK": _healthcheck,
     "LABEL": _label,
     "ONBUILD": _on_build,
     "STOPSIGNAL": _stop_signal,

@@ -326,7 +326,10 @@ class Reader:
     def _sparse_header(self, entry: Entry, block: bytes) -> None:
         """GNU's own sparse header: four pieces in the header, more in blocks that follow it."""
         entry.holes_between = self._pieces(block[386:482])
-        real = _number(block[483:495])
+        try:
+            real = _number(block[483:495])
+        except ValueError:
+            raise self._damaged("a sparse header with a number that is none") from None
         more = block[482]
         while more:
             block = self._take(BLOCK)

@@ -26,12 +26,16 @@ def claim(store: Store, network: Network) -> bool:
     return fresh
 
 
+# Nobody made the default network, and nobody can make it anew.
+_OWN = "Use a network of your own: network create NAME, and run --net NAME"
+
+
 def _refuse_foreign(network: Network) -> None:
     if host.has_link(network.bridge):
+        other = _OWN if network.default else "Or choose another name with -o bridge.name=NAME"
         raise Failure(
             f"network '{network.name}': a link called {network.bridge} is there already",
-            f"If nobody needs it: ip link delete {network.bridge}. Or choose another name with "
-            "-o bridge.name=NAME",
+            f"If nobody needs it: ip link delete {network.bridge}. {other}",
         )
     in_use = host.taken()
     for subnet, _ in network.subnets:
@@ -39,7 +43,7 @@ def _refuse_foreign(network: Network) -> None:
         if use:
             raise Failure(
                 f"network '{network.name}': {subnet} overlaps {use.subnet}, {use.by}",
-                "Make the network anew with another --subnet",
+                _OWN if network.default else "Make the network anew with another --subnet",
             )
 
 

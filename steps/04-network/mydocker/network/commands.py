@@ -27,10 +27,10 @@ def _store() -> Store:
 
 
 def _console() -> "Console":
-    from rich.console import Console
+    from mydocker.container.printing import console
 
     # In a pipe there is no terminal to ask: 80 columns, and no colours.
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    return console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
 class NetworkGroup(LazyGroup):

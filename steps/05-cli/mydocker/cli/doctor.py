@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from mydocker.container import printing
 from mydocker.container.commandline import default_run, explain_option
 from mydocker.engine.cleaning.leftover import Place
 from mydocker.engine.doctor import Check, State, examine
@@ -64,7 +65,6 @@ def _show_lines(subject: str, checks: list[Check]) -> None:
 
 
 def _show_table(subject: str, checks: list[Check]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -79,6 +79,6 @@ def _show_table(subject: str, checks: list[Check]) -> None:
         table.add_row(Text(mark, colour), Text(check.name, style), Text(check.observed, style))
         if check.fix:
             table.add_row("", Text("fix:", "bold"), Text(check.fix, "bold"))
-    console = Console(highlight=False)
+    console = printing.console(highlight=False)
     console.print(table)
     console.print()

@@ -7,6 +7,7 @@ import click
 
 from mydocker.cli.completion import container_names
 from mydocker.cli.store import containers
+from mydocker.container.printing import shown
 
 if TYPE_CHECKING:
     from mydocker.engine.looking.usage import Usage
@@ -127,9 +128,9 @@ def events(since: str | None, until: str | None, written: tuple[str, ...], form:
         if not log.passes(event, filters):
             continue
         if template:
-            print(template(event))
+            print(shown(template(event), form))
         else:
-            print(compact(event) if form == "json" else log.line(event))
+            print(shown(compact(event) if form == "json" else log.line(event)))
         sys.stdout.flush()
 
 
@@ -141,7 +142,7 @@ def diff(container: str) -> None:
 
     for change in changed(containers(), container):
         # Names of files: any bytes but zero, UTF-8 or not
-        sys.stdout.buffer.write(str(change).encode(errors="surrogateescape") + b"\n")
+        sys.stdout.buffer.write(shown(str(change)).encode(errors="surrogateescape") + b"\n")
 
 
 @click.command()

@@ -19,6 +19,7 @@ from mydocker.kernel.records import replace
 from mydocker.namespaces.options import apply, process_options, shared_from
 from mydocker.network.options import network_options, networking_from
 from mydocker.network.specification import with_network
+from mydocker.overlay2.healthcheck import Healthcheck
 from mydocker.overlay2.image import Image, ImageConfig
 from mydocker.overlay2.options import (
     container_namespaces,
@@ -68,7 +69,35 @@ _OPTIONS = [
         metavar="KEY=VALUE",
         help="max-size=10m, max-file=3: size and number of log files. Default: 20m, 5.",
     ),
-    click.option("--no-healthcheck", is_flag=True, hidden=True, expose_value=False),
+    click.option(
+        "--health-cmd", metavar="COMMAND", help="What tells whether it is well: ends with 0."
+    ),
+    click.option(
+        "--health-interval", metavar="TIME", help="How long between two tests: 30s, 1m30s."
+    ),
+    click.option(
+        "--health-timeout",
+        metavar="TIME",
+        help="A test that takes longer has failed. Default: 30s.",
+    ),
+    click.option(
+        "--health-retries",
+        type=int,
+        default=0,
+        metavar="N",
+        help="So many failed tests in a row make it unhealthy. Default: 3.",
+    ),
+    click.option(
+        "--health-start-period",
+        metavar="TIME",
+        help="From its start, tests that fail do not count so long. Default: 0s.",
+    ),
+    click.option(
+        "--health-start-interval",
+        metavar="TIME",
+        help="How long between two tests in that period. Default: 5s.",
+    ),
+    click.option("--no-healthcheck", is_flag=True, help="Do not test it, whatever its image says."),
 ]
 
 
@@ -143,7 +172,35 @@ def _settings(image: ImageConfig, command: tuple[str, ...], options: Options) ->
         user=options["user"] or image.user,
         labels=tuple({**dict(image.labels), **_labels(options)}.items()),
         stop_signal=options["stop_signal"] or image.stop_signal,
+        healthcheck=_healthcheck(image.healthcheck, options),
     )
+
+
+_HEALTH_TIMES = ("interval", "timeout", "start_period", "start_interval")
+
+
+def _healthcheck(image: Healthcheck | None, options: Options) -> Healthcheck | None:
+    """The image's test, and what was asked for in its place. Raises Failure."""
+    names = ("cmd", *_HEALTH_TIMES, "retries")
+    told = {name: options[f"health_{name}"] for name in names}
+    if options["no_healthcheck"]:
+        if any(told.values()):
+            raise Refused("--no-healthcheck conflicts with --health-* options")
+        return Healthcheck(("NONE",))
+    if not any(told.values()):
+        if image is not None:
+            image.check()
+        return image
+    from mydocker.engine.words.times import signed_duration
+
+    times = {name: signed_duration(told[name] or "0") for name in _HEALTH_TIMES}
+    for name, value in {**times, "retries": told["retries"]}.items():
+        if value < 0:
+            raise Refused(f"--health-{name.replace('_', '-')} cannot be negative")
+    test = ("CMD-SHELL", told["cmd"]) if told["cmd"] else ()
+    check = Healthcheck(test, **times, retries=told["retries"]).over(image)
+    check.check()
+    return check
 
 
 def _mounts(options: Options) -> tuple[tuple[Volume, ...], tuple[Point, ...]]:

@@ -4,12 +4,15 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from mydocker.container.printing import shown
+from mydocker.kernel.errors import one_line
+
 Row = Mapping[str, Any]
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Columns as wide as their longest word, three spaces apart and at least ten wide: Docker's."""
-    lines = [list(titles), *(list(row) for row in rows)]
+    lines = [list(titles), *([one_line(cell) for cell in row] for row in rows)]
     widths = [max(7, *map(len, column)) + 3 for column in zip(*lines, strict=True)]
     for line in lines:
         cells = [cell.ljust(width) for cell, width in zip(line[:-1], widths, strict=False)]
@@ -34,7 +37,7 @@ def formatted(
     template = Template(_unescaped(rest if as_table else form))
     if not as_table:
         for row in rows:
-            sys.stdout.write(template(_plain(row)) + "\n")
+            sys.stdout.write(shown(template(_plain(row)), form) + "\n")
         return
     lines = [template(_titles(titles)).split("\t")]
     lines += [template(row).split("\t") for row in rows]

@@ -23,17 +23,6 @@ class SectionedGroup(LazyGroup):
         commands = self.list_commands(ctx)
         rest = [name for name in commands if name not in known]
         last = list(self.sections)[-1]
-        width = max(map(len, commands))
         for title, names in self.sections.items():
             shown = [*names, *rest] if title == last else names
-            rows = []
-            for name in shown:
-                command = self.get_command(ctx, name)
-                if command is None or command.hidden:
-                    continue
-                # All sections with the same column, and each line cut where it ends
-                room = formatter.width - 6 - width
-                rows.append((name.ljust(width), command.get_short_help_str(room)))
-            if rows:
-                with formatter.section(title):
-                    formatter.write_dl(rows)
+            self.write_commands(ctx, formatter, title, shown)

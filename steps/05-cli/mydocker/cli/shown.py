@@ -1,10 +1,10 @@
 """``… inspect``: several things shown as one JSON list, or each by a template."""
 
-import json
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from mydocker.container.printing import as_json, shown
 from mydocker.engine.errors import REFUSED
 from mydocker.engine.words.templates import Template
 from mydocker.kernel.errors import Failure
@@ -18,12 +18,12 @@ def show(names: Iterable[str], find: Callable[[str], dict[str, Any]], form: str)
         try:
             told = find(name)
             if template:
-                print(template(told))
+                print(shown(template(told), form))
             found.append(told)
         except Failure as failure:
             complaints.append(f"mydocker: {failure}")
     if not template:
-        print(json.dumps(found, ensure_ascii=False, indent=None if form else 4))
+        print(as_json(found, indent=None if form else 4))
     for complaint in complaints:
         print(complaint, file=sys.stderr)
     return REFUSED if complaints else 0

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mydocker.cli.pruning import agreed, prune_options, report, report_space
-from mydocker.container.commandline import default_run, explain_option
+from mydocker.container.commandline import LazyGroup, default_run, explain_option
 from mydocker.kernel.errors import Failure
 from mydocker.overlay2.root_option import root_option
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mydocker.engine.cleaning.space import Space
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def system() -> None:
     """The disk and the machine as a whole: how much is used, and what can go."""
 

@@ -7,7 +7,7 @@ import click
 
 from mydocker.cli.pruning import agreed, prune_options, report, report_space
 from mydocker.cli.store import containers, for_each
-from mydocker.container.commandline import explain_option
+from mydocker.container.commandline import LazyGroup, explain_option
 from mydocker.engine.errors import Refused
 from mydocker.overlay2.root_option import root_option
 
@@ -15,7 +15,7 @@ _FILTERS = ("dangling", "driver", "label", "name")
 _HEADINGS = {"Driver": "DRIVER", "Name": "VOLUME NAME", "Mountpoint": "MOUNTPOINT"}
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def volume() -> None:
     """Make, list and remove volumes.
 

@@ -8,6 +8,7 @@ import click
 
 from mydocker.cli.completion import container_names
 from mydocker.cli.store import containers
+from mydocker.container import printing
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -38,13 +39,13 @@ def xray(container: str, as_json: bool) -> None:
 
 
 def _draw(shown: Json) -> None:
-    from rich.console import Console, Group
+    from rich.console import Group
     from rich.table import Table
 
     # In a pipe there is no terminal to ask: 100 columns. Names in a container are not ours: no
     # markup, no emoji.
     width = None if sys.stdout.isatty() else 100
-    console = Console(highlight=False, emoji=False, markup=False, width=width)
+    console = printing.console(highlight=False, emoji=False, markup=False, width=width)
     console.print(_head(shown))
     left = [_namespaces(shown), _security(shown), _processes(shown)]
     right = [_cgroup(shown), _layers(shown), _network(shown), _mounts(shown)]

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from mydocker.cgroups import hierarchy
+from mydocker.cgroups import hierarchy, making
 from mydocker.cgroups.cgroup import Cgroup
 from mydocker.cgroups.part import own_parent
 from mydocker.container import leftovers, state
@@ -74,6 +74,8 @@ def _found(kind: Kind, place: Place, failures: list[Failure]) -> list[Leftover]:
         return list(kind(place))  # all of them before the first is released
     except Failure as failure:
         failures.append(failure)
+    except PermissionError:
+        raise  # of all kinds: it is told once
     except OSError as error:  # removed while we looked, or the disk refuses
         failures.append(Failure(f"{error.filename}: {error.strerror}"))
     return []
@@ -213,7 +215,14 @@ def _groups(place: Place) -> Iterator[Leftover]:
     for name in sorted(listed - owned):
         group = Cgroup(f"{parent}/{name}", machine)
         if not group.processes():
-            yield Leftover("cgroup", group.path, partial(group.remove, above))
+            yield Leftover("cgroup", group.path, partial(_remove_idle, group, above))
+
+
+def _remove_idle(group: Cgroup, above: tuple[str, ...]) -> None:
+    """Remove a group, if nobody has come into it since we looked: another root's, say."""
+    with making.by_nobody(group.machine):
+        if not group.processes():
+            group.remove(above)
 
 
 KINDS = (

@@ -31,6 +31,8 @@ def unwatched(place: Place) -> Iterator[Leftover]:
 
 
 def _unwatched(store: Store, identifier: str) -> bool:
+    if not os.path.exists(f"{store.directory(identifier)}/config.json"):
+        return False  # a run of an earlier step keeps some files there
     try:
         state = store.written(identifier)
     except NoSuchContainer:
@@ -100,7 +102,7 @@ def _discard(store: Store, name: str) -> None:
     with store.names_lock():  # with which a draft is made, and becomes the container's directory
         try:
             if name.endswith(".new"):
-                files.remove_tree(path, why="its maker was killed")
+                _remove_tree(path, "its maker was killed")
                 return
             fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -117,11 +119,16 @@ def _remove_unlocked(fd: int, path: str) -> None:
 
     try:
         flock(fd, LOCK_EX | LOCK_NB)
-        files.remove_tree(path, why="its remover was killed")
+        _remove_tree(path, "its remover was killed")
     except BlockingIOError:
         return  # the one that removes it is alive
+
+
+def _remove_tree(path: str, why: str) -> None:
+    try:
+        files.remove_tree(path, why=why)
     except KernelError as error:
-        if error.errno != errno.ENOENT:
+        if error.errno != errno.ENOENT:  # it became a container, or is gone, just now
             raise
 
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from enum import Enum
 
-from mydocker.container import channel
+from mydocker.container import channel, chroot
 from mydocker.kernel import signals, syscalls
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import record
@@ -70,6 +70,8 @@ def tried(
         if number in (errno.EPERM, errno.EACCES) and os.geteuid() != 0:
             return not_applicable(name, "only root can try this")
         remedy = (fixes or {}).get(number) or fix or error.hint
+        if error.hint == chroot.HINT:
+            remedy = error.hint
         error.hint = ""  # it has a line of its own
         return otherwise(name, str(error), remedy)
 
@@ -103,7 +105,7 @@ def in_child(function: Callable[[], str], flags: int, why: str) -> str:
     if message is None:
         raise Failure("the process that tried it was killed")
     if "error" in message:
-        raise channel.error_of(message)
+        raise chroot.explained(channel.error_of(message))
     return str(message["value"])
 
 

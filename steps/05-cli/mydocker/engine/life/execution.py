@@ -64,26 +64,30 @@ def execute(store: Store, word: str, asked: ExecConfig) -> Ended:
     """Run a command in a container and wait for it. Raises NotRunning, Refused, or a Failure."""
     identifier = store.find(word)
     config = store.config(identifier)
-    with _prepared(store, config, asked) as (process, parts):
+    with prepared(store, config, asked) as (process, parts):
         number = new_identifier()
-        _tell(store, config, "start", asked, number)
+        tell_start(store, config, asked, number)
         ended = run(process, 0, parts, run_directory=store.run)
         code = {"exitCode": str(ended.exit_code), "execID": number}
         events.tell(store, config, "exec_die", **code)
         return ended
 
 
-def _tell(store: Store, config: Config, what: str, asked: ExecConfig, number: str) -> None:
+def tell_start(store: Store, config: Config, asked: ExecConfig, number: str) -> None:
+    """Tell that the command is about to start."""
     command = " ".join(asked.arguments)
-    for action in ("create", what):
+    for action in ("create", "start"):
         events.tell(store, config, f"exec_{action}: {command}", execID=number)
 
 
 @contextmanager
-def _prepared(
+def prepared(
     store: Store, config: Config, asked: ExecConfig
 ) -> Iterator[tuple[Process, list[Part]]]:
-    """The process and its parts; the first process of the container is held on to meanwhile."""
+    """The process and its parts; the first process of the container is held on to meanwhile.
+
+    Raises NotRunning, Refused, or a Failure.
+    """
     state = look(store, config.id)
     if state.status == PAUSED:
         raise Refused(f"Container {config.name} is paused, unpause the container before exec")
@@ -149,8 +153,8 @@ def execute_attached(store: Store, word: str, asked: ExecConfig) -> _socket.sock
     kind = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, kind)
     number = new_identifier()
-    with _prepared(store, config, asked) as (process, parts):
-        _tell(store, config, "start", asked, number)  # before its end can be told
+    with prepared(store, config, asked) as (process, parts):
+        tell_start(store, config, asked, number)  # before its end can be told
         pid = syscalls.fork(why="a process must wait for it when this one has ended")
         if pid == 0:
             try:

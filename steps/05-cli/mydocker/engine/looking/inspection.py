@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from mydocker.engine.errors import Refused
 from mydocker.engine.looking.views import exposed_ports, mounts
 from mydocker.engine.records.config import Config, Json
+from mydocker.engine.records.health import Health, health_of
 from mydocker.engine.records.state import DEAD, PAUSED, RESTARTING, State
 from mydocker.engine.records.store import Store
 from mydocker.engine.truth import look
@@ -24,7 +25,7 @@ def inspect(store: Store, word: str, *, size: bool = False) -> Json:
         "Created": config.created,
         "Path": config.process.arguments[0],
         "Args": list(config.process.arguments[1:]),
-        "State": _state(state),
+        "State": _state(store, config, state),
         "Image": config.image_id,
         "ResolvConfPath": _file(store, config, "resolv.conf"),
         "HostnamePath": _file(store, config, "hostname"),
@@ -56,8 +57,9 @@ def _file(store: Store, config: Config, name: str) -> str:
     return f"{store.directory(config.id)}/{name}"
 
 
-def _state(state: State) -> Json:
-    return {
+def _state(store: Store, config: Config, state: State) -> Json:
+    health = health_of(store, config, state)
+    shown = {
         "Status": state.status,
         "Running": state.active,
         "Paused": state.status == PAUSED,
@@ -69,6 +71,18 @@ def _state(state: State) -> Json:
         "Error": state.error,
         "StartedAt": state.started,
         "FinishedAt": state.finished,
+    }
+    return {**shown, "Health": _health(health)} if health else shown
+
+
+def _health(health: Health) -> Json:
+    return {
+        "Status": health.status,
+        "FailingStreak": health.failing_streak,
+        "Log": [
+            {"Start": one.start, "End": one.end, "ExitCode": one.exit_code, "Output": one.output}
+            for one in health.log
+        ],
     }
 
 
@@ -228,6 +242,7 @@ def _config(config: Config) -> Json:
             if name not in ("HOSTNAME", "TERM")
         ],
         "Cmd": list(settings.cmd) or None,
+        **({"Healthcheck": settings.healthcheck.to_json()} if settings.healthcheck else {}),
         "Image": config.image,
         "Volumes": {path: {} for path in settings.volumes} or None,
         "WorkingDir": settings.working_dir,

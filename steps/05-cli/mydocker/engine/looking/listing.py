@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from mydocker.engine.errors import NoSuchContainer, Refused
 from mydocker.engine.looking.views import exposed_ports, mounts
+from mydocker.engine.records import health as tests
 from mydocker.engine.records.config import Config
 from mydocker.engine.records.state import (
     CREATED,
@@ -13,6 +14,7 @@ from mydocker.engine.records.state import (
     PAUSED,
     REMOVING,
     RESTARTING,
+    RUNNING,
     STATUSES,
     State,
 )
@@ -47,16 +49,21 @@ KNOWN = (
 
 @record
 class Listed:
-    """One container, as it is now; ``endpoints`` are its networks while it runs."""
+    """One container, as it is now; ``endpoints`` are its networks while it runs, ``health`` what
+    its tests have found, None if it is not tested."""
 
     config: Config
     state: State
     endpoints: tuple[tuple[str, Endpoint], ...] = ()  # with the network's name
+    health: tests.Health | None = None
 
     @property
     def status(self) -> str:
         """``Up 5 minutes``, ``Exited (0) 2 hours ago``, …"""
-        return status_words(self.state)
+        words = status_words(self.state)
+        if self.health is None or self.state.status != RUNNING:
+            return words
+        return f"{words} ({self.health.words})"
 
     @property
     def ports(self) -> str:
@@ -114,7 +121,9 @@ def containers(
     found.sort(key=lambda pair: pair[0].created, reverse=True)
     found = _around(store, filters, found)
     endpoints = _endpoints(store) if any(state.up for _, state in found) else {}
-    listed = [Listed(c, s, tuple(endpoints.get(c.id, ()))) for c, s in found]
+    listed = [
+        Listed(c, s, tuple(endpoints.get(c.id, ())), tests.health_of(store, c, s)) for c, s in found
+    ]
     passing = [one for one in listed if _passes(store, one, filters)]
     return passing[:last] if last > 0 else passing
 
@@ -146,6 +155,9 @@ def _check(filters: Filters) -> None:
     for code in filters.get("exited", ()):
         if decimal(code.removeprefix("-"), 1 << 31) is None:
             raise Refused(f"invalid filter 'exited={code}'")
+    for status in filters.get("health", ()):
+        if status not in tests.STATUSES:
+            raise Refused(f"Unrecognised filter value for health: {status}")
 
 
 def _around(
@@ -178,9 +190,13 @@ def _passes(store: Store, one: Listed, filters: Filters) -> bool:
         and forms.any_of(get("volume"), lambda text: _has_volume(config, text))
         and forms.any_of(get("publish"), lambda text: _publishes(one, text))
         and forms.any_of(get("expose"), lambda text: _exposes(one, text))
-        and forms.any_of(get("health"), lambda text: text == "none")
+        and forms.any_of(get("health"), lambda text: text == _health(one))
         and forms.any_of(get("is-task"), lambda text: text in ("false", "0"))
     )
+
+
+def _health(one: Listed) -> str:
+    return one.health.status if one.health else tests.NONE
 
 
 def _descends(store: Store, config: Config, word: str) -> bool:

@@ -20,7 +20,9 @@ def main() -> None:
     with open(fd, "rb") as file:
         facts, clients = marshal.loads(file.read())
     names = ("pidfd", "listener", *OUTPUTS, "input")
-    for number in [*facts["kept"], *(c[0] for c in clients), *(facts[name] for name in names)]:
+    opened = [*facts["kept"], *(c[0] for c in clients), *(facts[name] for name in names)]
+    opened += [facts["health"]["fd"]] if facts["health"] else []
+    for number in opened:
         if number >= 0:
             os.set_inheritable(number, False)
     known = []

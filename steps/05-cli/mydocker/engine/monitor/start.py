@@ -3,6 +3,7 @@
 import _socket
 import os
 import sys
+import time
 from typing import Any
 
 from mydocker.container.processes import identify, myself
@@ -136,4 +137,19 @@ def _facts(
         "pending": b"",
         "ending": False,
         "wait": 0.0,
+        "health": _tests(config),
     }
+
+
+def _tests(config: Config) -> dict[str, Any]:
+    """When the container's health is tested, for ``probes``; nothing if it is not."""
+    if config.settings.healthcheck is None:  # as in most, which do without the import
+        return {}
+    from mydocker.engine.records.health import check_of
+
+    check = check_of(config)
+    if check is None:
+        return {}
+    names = ("interval", "start_interval", "start_period", "timeout")
+    times: dict[str, Any] = {name: getattr(check, name) / 10**9 for name in names}
+    return {**times, "began": time.monotonic(), "due": 0.0, "asked": False, "pid": -1, "fd": -1}

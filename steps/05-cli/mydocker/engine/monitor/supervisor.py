@@ -63,7 +63,8 @@ class Supervisor:
     ``id root run path``, of the process ``pid pidfd``, of its streams ``out err master input``
     (-1 where there is none), of the log ``log log_size log_files``, ``listener`` of the socket,
     ``once`` the input ends when the first who typed goes away, ``kept`` descriptors that must stay
-    open, and ``pending`` what was typed and not read yet.
+    open, ``pending`` what was typed and not read yet, and ``health`` when its tests come, empty if
+    there are none (``probes``).
     """
 
     def __init__(self, facts: "dict[str, Any]", clients: list[Client]) -> None:
@@ -73,6 +74,7 @@ class Supervisor:
         self.slim = False
         self.log: Log | None = None
         self.remarks: list[str] = []
+        self.probes: Any = None  # which most have not, and do not import
         self.listener: _socket.socket | None = None
         if facts["listener"] >= 0:
             self.listener = _socket.socket(fileno=facts["listener"])
@@ -88,6 +90,8 @@ class Supervisor:
         for name in ("out", "err", "master", "input"):
             if facts[name] >= 0:
                 os.set_blocking(facts[name], False)
+        if facts.get("health"):
+            self.probes = _probes(facts)
 
     # ------------------------------------------------------------ the loop
 
@@ -99,6 +103,9 @@ class Supervisor:
             ready = self._poll(left)
             if self.facts["pidfd"] in ready:
                 self._drain()
+                if self.probes is not None:
+                    self.probes.stop()
+                    self.probes = None
                 _, status = os.waitpid(self.facts["pid"], 0)
                 return status
             if timeout >= 0 and time.monotonic() >= end:
@@ -128,6 +135,10 @@ class Supervisor:
         for client in self.clients:
             hears = 0 if facts["pending"] and client.flags & TYPES else select.POLLIN
             poll.register(client.socket, hears | (select.POLLOUT if client.waiting else 0))
+        if self.probes is not None:
+            milliseconds = self.probes.patience(milliseconds)
+            if self.probes.fd >= 0:
+                poll.register(self.probes.fd, select.POLLIN)
         ready = dict(poll.poll(milliseconds))
         for client in list(self.clients):
             if event := ready.get(client.socket.fileno(), 0):
@@ -139,6 +150,8 @@ class Supervisor:
             self._hand_over(typed)
         if self.listener is not None and self.listener.fileno() in ready:
             self._accept()
+        if self.probes is not None and facts["pidfd"] not in ready:
+            self.probes.go_on(set(ready))
         return set(ready)
 
     def _carry(self, name: str) -> bool:
@@ -296,6 +309,7 @@ class Supervisor:
         os.lseek(fd, 0, 0)
         names = ("pidfd", "listener", *OUTPUTS, "input")
         kept = [fd, *self.facts["kept"], *(client[0] for client in clients)]
+        kept += [self.probes.fd] if self.probes is not None and self.probes.fd >= 0 else []
         kept += [self.facts[name] for name in names if self.facts[name] >= 0]
         for number in kept:
             os.set_inheritable(number, True)
@@ -306,3 +320,11 @@ class Supervisor:
         program = f"import sys; sys.path[:0] = [{directory!r}]; import slim; slim.main()"
         arguments = [python, "-ISE", "-c", program, str(fd), self.facts["name"]]
         os.execve(python, arguments, {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
+
+
+def _probes(facts: "dict[str, Any]") -> "Any":
+    if __name__ == "supervisor":
+        from probes import Probes  # type: ignore[import-not-found]
+    else:
+        from mydocker.engine.monitor.probes import Probes
+    return Probes(facts)

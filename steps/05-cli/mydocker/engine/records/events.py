@@ -228,12 +228,18 @@ def passes(event: dict[str, Any], filters: Filters) -> bool:
             any_of(get(one), lambda text, one=one: kind == one and _is(actor, text))  # type: ignore[misc]
             for one in ("container", "network", "volume")
         )
-        and any_of(get("event"), lambda text: event["Action"].partition(":")[0] == text)
+        and any_of(get("event"), lambda text: text in _actions(event))
         and any_of(get("image"), lambda text: _is_image(kind, actor, text))
         and any_of(get("type"), lambda text: kind == text)
         and any_of(get("scope"), lambda text: event.get("scope", "local") == text)
         and has_labels(get("label", ()), attributes)
     )
+
+
+def _actions(event: dict[str, Any]) -> tuple[str, str]:
+    """``health_status: healthy`` is also found as ``health_status``."""
+    action: str = event["Action"]
+    return action, action.partition(":")[0]
 
 
 def _is(actor: dict[str, Any], text: str) -> bool:
