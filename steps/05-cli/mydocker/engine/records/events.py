@@ -11,14 +11,16 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mydocker.engine.records.config import Config
-from mydocker.engine.records.store import Store
 from mydocker.engine.words.filters import Filters, any_of, has_labels
 from mydocker.engine.words.times import text
 from mydocker.kernel import whole
 from mydocker.kernel.whole import Damaged
+
+if TYPE_CHECKING:  # a store keeps events, and so it comes first
+    from mydocker.engine.records.store import Store
 
 _FILE = "events.json"
 _FULL = 4 << 20  # bytes
@@ -29,18 +31,18 @@ _COARSE = 10**9  # nanoseconds by which the time of a file may be behind the clo
 _END = 253402300800 * 10**9  # the year 10000, which no date can say
 
 
-def path(store: Store) -> str:
+def path(store: "Store") -> str:
     """Where the events are."""
     return f"{store.root}/{_FILE}"
 
 
-def tell(store: Store, config: Config, action: str, **attributes: str) -> None:
+def tell(store: "Store", config: Config, action: str, **attributes: str) -> None:
     """Write down that ``action`` happened to a container."""
     named = {"image": config.image, "name": config.name, **config.labels, **attributes}
     tell_of(store.root, "container", action, config.id, named)
 
 
-def tell_start(store: Store, config: Config) -> None:
+def tell_start(store: "Store", config: Config) -> None:
     """The container runs, and has its volumes."""
     for point in config.points:
         about = {
@@ -54,7 +56,7 @@ def tell_start(store: Store, config: Config) -> None:
     tell(store, config, "start")
 
 
-def tell_end(store: Store, config: Config, code: int) -> None:
+def tell_end(store: "Store", config: Config, code: int) -> None:
     """It ended, and left its volumes: once for each :func:`tell_start`."""
     tell(store, config, "die", exitCode=str(code))
     for point in config.points:
@@ -62,7 +64,7 @@ def tell_end(store: Store, config: Config, code: int) -> None:
         tell_of(store.root, "volume", "unmount", point.name, about)
 
 
-def tell_prune(store: Store, kind: str, space: int) -> None:
+def tell_prune(store: "Store", kind: str, space: int) -> None:
     """What nobody used of a kind was removed: ``space`` bytes are free again."""
     tell_of(store.root, kind, "prune", "", {"reclaimed": str(space)})
 
@@ -129,7 +131,7 @@ def _inode(file: str) -> int:
 
 
 def read(
-    store: Store, since: int, until: int, stop: Callable[[], bool] = lambda: False
+    store: "Store", since: int, until: int, stop: Callable[[], bool] = lambda: False
 ) -> Iterator[dict[str, Any]]:
     """The events between two moments (nanoseconds), the old ones and those to come until then."""
     yield from _between(_lines(path(store), since, until, stop), since, until)
