@@ -14,6 +14,7 @@ import pytest
 from sandbox.containers import Containers
 from sandbox.launcher import Launcher, eventually
 from sandbox.machine import Sandbox
+from sandbox.patience import patience
 
 from mydocker.engine.records import events
 from mydocker.engine.records.config import unknown
@@ -290,14 +291,19 @@ def test_who_follows_events_sees_each_once_however_often_the_file_is_full(
             events.tell_of(store.root, "volume", "create", f"{writer}-{number}", {"a": "b" * 90})
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(writers)]
-    follower = events.read(store, 0, 1 << 62, lambda: len(seen) == writers * each)
+    end = time.monotonic() + patience(20)  # who lost a line would wait for it for ever
+
+    def done() -> bool:
+        return len(seen) == writers * each or time.monotonic() > end
+
+    follower = events.read(store, 0, 1 << 62, done)
     for thread in threads:
         thread.start()
     for event in follower:
         seen.append(event["Actor"]["ID"])
         permits.release()
+    permits.release(writers * each)
     for thread in threads:
         thread.join()
     wanted = [f"{writer}-{number}" for writer in range(writers) for number in range(each)]
     assert sorted(seen) == sorted(wanted)
-    assert not any(thread.is_alive() for thread in threads)
