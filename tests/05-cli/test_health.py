@@ -17,7 +17,6 @@ from sandbox.containers import Containers
 from sandbox.launcher import eventually
 from sandbox.patience import patience
 
-from mydocker.engine.monitor import probes
 from mydocker.engine.monitor.probes import Probes
 from mydocker.engine.records.health import Health, Result
 from mydocker.engine.records.store import Store
@@ -182,7 +181,7 @@ def test_the_last_five_results_are_kept() -> None:
 def test_when_the_next_test_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is done in between: the monitor sleeps until then."""
     now = 100.0
-    monkeypatch.setattr(probes.time, "monotonic", lambda: now)
+    monkeypatch.setattr("mydocker.engine.monitor.probes.time.monotonic", lambda: now)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     known: dict[str, Any] = {"interval": 30.0, "start_interval": 5.0, "start_period": 12.0,
                              "timeout": 30.0, "began": now, "due": 0.0, "asked": False,
@@ -221,7 +220,7 @@ class Prober:
         root, run = os.environ["MYDOCKER_ROOT"], os.environ["MYDOCKER_RUN"]
         identifier = Store(root, run).find(name)
         command = [sys.executable, "-ISE", "-c", program, root, run, identifier]
-        self.process = subprocess.Popen(command, stdin=theirs)
+        self.process = subprocess.Popen(command, stdin=theirs.fileno())
         theirs.close()
 
     def test(self) -> Any:
@@ -465,15 +464,26 @@ def test_a_restart_begins_anew(docker: Containers) -> None:
 
 
 @pytest.mark.root
-def test_a_killed_prober_is_missed_and_one_of_a_killed_monitor_goes(docker: Containers) -> None:
+def test_a_killed_prober_is_missed(docker: Containers) -> None:
     docker.run("--name", "one", "--health-cmd", "true", *OFTEN, *SLEEP)
     docker.until("one", "{{.State.Health.Status}}", "healthy")
     first = own_prober(docker)
     first.kill()
-    second = eventually(lambda: _other(docker, first.pid), what="another prober")
+    eventually(lambda: _other(docker, first.pid), what="another prober")
     assert docker.get("one", "{{.State.Health.Status}}") == "healthy", "it reads what was found"
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("command", ["true", "sleep 1000"])
+def test_the_prober_of_a_killed_monitor_ends(docker: Containers, command: str) -> None:
+    """Also while it makes a test, which does not end with the container's first process."""
+    options = ("--pid", "host", "--health-cmd", command, "--health-timeout", "10m", *OFTEN)
+    docker.run("--name", "one", *options, *SLEEP)
+    found = eventually(lambda: _other(docker, 0), what="a prober")
+    if command != "true":
+        eventually(found.children, what="a test")
     psutil.Process(psutil.Process(docker.pid("one")).ppid()).kill()
-    eventually(lambda: not second.is_running() or second.status() == psutil.STATUS_ZOMBIE)
+    eventually(lambda: not found.is_running() or found.status() == psutil.STATUS_ZOMBIE)
 
 
 def _other(docker: Containers, pid: int) -> psutil.Process | None:

@@ -6,6 +6,8 @@ import pexpect
 import pytest
 from sandbox.launcher import Launcher
 
+from mydocker.kernel import shell, trace
+
 pytestmark = pytest.mark.root
 
 EVENT = re.compile(r"^ *(\d+) (host|container) +(\w+)\((.*)\)(.*)$")
@@ -52,3 +54,12 @@ def test_colour_only_where_it_is_wanted(
     )
     assert ("\033[" in output) == colours
     assert "sethostname" in output
+
+
+@pytest.mark.parametrize(("layers", "before"), [(8, ""), (9, "LIBMOUNT_FORCE_MOUNT2=always ")])
+def test_many_layers_are_mounted_by_hand_in_debian_13_too(layers: int, before: str) -> None:
+    """mount(8) of util-linux 2.39 and newer refuses a value of more than 255 bytes otherwise."""
+    lower = ":".join(f"l/{number:026}" for number in range(layers))
+    options = f"lowerdir={lower},upperdir=u,workdir=w"
+    event = trace.Event(1, trace.HOST, "mount", ("overlay", "m", "overlay", 0, options), "")
+    assert shell.line(event) == f"{before}mount -t overlay -o {options} overlay m"

@@ -219,7 +219,15 @@ def test_a_main_stacks_its_own_number_and_imports_no_later_step(main: Path) -> N
 
 # Who reads a command line, and draws on a terminal: these packages, and modules of these names.
 READING_ROOMS = {"cli", "labs", "learn"}
-READERS = {"commandline", "commands", "drawing", "image_commands", "options", "root_option"}
+READERS = {
+    "commandline",
+    "commands",
+    "drawing",
+    "image_commands",
+    "options",
+    "printing",
+    "root_option",
+}
 # Imports by plain paths, because layers.py brings click along; says who brought what is forbidden.
 IMPORT_PLAIN = """
 import importlib, sys

@@ -12,6 +12,8 @@ ALLOWED = {
     # processes of their own, in which every signal has its default action: no handler has to run
     "container/init.py": "PID 1 of a container waits for signals themselves",
     "engine/monitor/supervisor.py": "the monitor",
+    "engine/monitor/probes.py": "the same: it has killed the process that it waits for",
+    "engine/life/probing.py": "the prober, which ends when its monitor does",
     "network/dns_server.py": "the server of names",
     "network/small_dns.py": "a program of the ladder",
     "labs/workplace.py": "the container's process, before it is the command, and those around it",
@@ -22,6 +24,7 @@ ALLOWED = {
     "network/dns.py": "some seconds",
     "network/climbing.py": "asks whether a program has ended",
     "engine/looking/logs.py": "a moment",
+    "cgroups/making.py": "a moment: who has it alone looks for empty groups, and no longer",
     "labs/judging.py": "a moment",
     # after a wait
     "container/channel.py": "its callers wait before they receive",

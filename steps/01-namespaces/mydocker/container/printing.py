@@ -5,8 +5,6 @@ writing. So whatever is shown to a person passes one of these; what a program re
 left as it is. The rule of what is printable is :func:`mydocker.kernel.errors.one_line`'s.
 """
 
-import json
-import re
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -15,8 +13,6 @@ from mydocker.kernel.errors import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-_PIECES = re.compile(r"([\n\t])")
 
 
 def shown(text: str, own: str = "") -> str:
@@ -29,6 +25,8 @@ def shown(text: str, own: str = "") -> str:
 
 def as_json(value: Any, **options: Any) -> str:
     """JSON that is readable where it can be, and ``\\u001b`` where it is not printable."""
+    import json
+
     text = json.dumps(value, ensure_ascii=False, **options)
     if text.isprintable():
         return text
@@ -60,4 +58,4 @@ def console(**options: Any) -> "Console":
 def _lines(text: str) -> str:
     if text.isprintable():
         return text
-    return "".join(p if p in "\n\t" else one_line(p) for p in _PIECES.split(text))
+    return "".join(c if c in "\n\t" else one_line(c) for c in text)

@@ -89,7 +89,17 @@ def _mount(source: str, target: str, kind: str, flags: int, data: str) -> str:
         return f"mount --{recursive}bind {word(source)} {word(target)}"
     options += [data] if data else []
     given = f" -o {word(','.join(options))}" if options else ""
-    return f"mount -t {kind}{given} {word(source)} {word(target)}"
+    return f"{_whole(data)}mount -t {kind}{given} {word(source)} {word(target)}"
+
+
+def _whole(data: str) -> str:
+    """For mount(8): if it needs mount(2), which takes all options as one text of up to a page.
+
+    Since util-linux 2.39 it makes the newer fsconfig(2), in which no value of an option may have
+    more than 255 bytes: the lowerdir of nine layers has more.
+    """
+    long = any(len(os.fsencode(option.partition("=")[2])) > 255 for option in data.split(","))
+    return "LIBMOUNT_FORCE_MOUNT2=always " if long else ""
 
 
 def _umount2(target: str, flags: int) -> str:

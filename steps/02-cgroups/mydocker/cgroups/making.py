@@ -21,7 +21,7 @@ _ATTEMPTS, _STEP = 100, 0.02  # two seconds: to make a group and begin in it tak
 def begin(machine: Machine) -> int:
     """From now on nobody takes away an empty group; until the descriptor is closed."""
     fd = _open(machine)
-    flock(fd, LOCK_SH)
+    _locked(fd, LOCK_SH)  # if not: who cleans up for so long is stuck, and takes nothing any more
     return fd
 
 
@@ -30,13 +30,7 @@ def by_nobody(machine: Machine) -> Iterator[None]:
     """For the length of the block nobody is making a group. Raises Failure if somebody goes on."""
     fd = _open(machine)
     try:
-        for _ in range(_ATTEMPTS):
-            try:
-                flock(fd, LOCK_EX | LOCK_NB)
-                break
-            except BlockingIOError:
-                time.sleep(_STEP)
-        else:
+        if not _locked(fd, LOCK_EX):
             raise Failure("somebody is just making groups, so an empty one may be his", "Try again")
         yield
     finally:
@@ -46,3 +40,13 @@ def by_nobody(machine: Machine) -> Iterator[None]:
 def _open(machine: Machine) -> int:
     place = machine.usable[0].mountpoint
     return os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _locked(fd: int, kind: int) -> bool:
+    for _ in range(_ATTEMPTS):
+        try:
+            flock(fd, kind | LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(_STEP)
+    return False

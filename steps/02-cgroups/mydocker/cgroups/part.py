@@ -75,6 +75,7 @@ class CgroupPart(Part):
                 )
             return
         plan = settings.plan(self.limits, group.machine)
+        # Empty until the process is in it, it looks like a leftover: nobody may clean up meanwhile.
         _making[self.path] = making.begin(group.machine)
         group.create(frozenset(setting.controller for setting in plan))
         group.apply(plan)

@@ -128,6 +128,7 @@ def next_start(restart: Restart, state: State, code: int, ran: float, last: floa
     if last == 0 or ran > _SETTLED:
         return _SHORTEST
     return min(last * 2, _LONGEST)
+    # end lab
 
 
 def _restart(store: Store, supervisor: Supervisor) -> Container | None:
