@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -101,3 +103,140 @@ def fill(file: Path) -> None:
     """A line that is no event, as a power cut may leave one."""
     with file.open("ab") as opened:
         opened.write(b"x" * (FULL - opened.tell()) + b"\n")
+
+
+# ---------------------------------------------------------------- images, networks, volumes
+
+
+def shown(event: dict[str, Any]) -> str:
+    """Kind, action, and all attributes but those that say which thing it was."""
+    about = {k: v for k, v in event["Actor"]["Attributes"].items() if k != "container"}
+    return " ".join((event["Type"], event["Action"], *(f"{k}={v}" for k, v in about.items())))
+
+
+def test_an_image_and_its_names(docker: Containers, tmp_path: Path) -> None:
+    """As Docker tells them: a tag by its name, all else by the image's id."""
+    (tmp_path / "file").write_text("x")
+    subprocess.run(["tar", "-cf", "one.tar", "file"], cwd=tmp_path, check=True)
+    begin = str(time.time())
+    image = docker("import", f"{tmp_path}/one.tar", "one:1", "-c", "LABEL a=b").stdout.strip()
+    docker("tag", "one:1", "two")
+    docker("save", "-o", f"{tmp_path}/both.tar", "one:1", "two")
+    docker("rmi", "one:1", "two")
+    docker("load", "-i", f"{tmp_path}/both.tar")
+    docker("rmi", "-f", image)
+    docker("import", f"{tmp_path}/one.tar")
+    docker("image", "prune", "-f")
+    events = told(docker, begin, "type=image")
+    own = f"image %s a=b name={image}"
+    assert [shown(event) for event in events[:11]] == [
+        "image tag a=b name=one:1", own % "import", "image tag a=b name=two:latest", own % "save",
+        own % "untag", own % "untag", own % "delete", own % "load", own % "untag", own % "untag",
+        own % "delete",
+    ]  # fmt: skip
+    assert [event["Action"] for event in events[11:]] == ["import", "delete", "prune"]
+    assert {event["Actor"]["ID"] for event in events[:11]} == {image}
+    assert all(event["status"] == event["Action"] for event in events)
+    assert int(events[-1]["Actor"]["Attributes"]["reclaimed"]) > 0
+    assert len(told(docker, begin, "image=two")) == 1
+    assert len(told(docker, begin, f"image={image}")) == 11
+
+
+def test_a_network_and_who_joins_it(docker: Containers) -> None:
+    begin = str(time.time())
+    network = docker("network", "create", "lab").stdout.strip()
+    identifier = docker.run("--name", "one", "--net", "lab", *SLEEP, net=True)
+    docker("network", "connect", "bridge", "one")
+    docker("network", "disconnect", "lab", "one")
+    docker("network", "connect", "lab", "one")
+    docker("stop", "-t", "0", "one")
+    docker("network", "rm", "lab")
+    docker("network", "create", "idle")
+    docker("network", "prune", "-f")
+    events = told(docker, begin, "type=network")
+    lab = [event for event in events if event["Actor"]["ID"] == network]
+    assert [shown(event) for event in lab] == [
+        f"network {action} name=lab type=bridge"
+        for action in ("create", "connect", "disconnect", "connect", "disconnect", "destroy")
+    ]
+    assert {event["Actor"]["Attributes"].get("container") for event in lab[1:5]} == {identifier}
+    assert told(docker, begin, "network=lab") == lab == told(docker, begin, f"network={network}")
+    assert "status" not in lab[0] and "id" not in lab[0]
+    default = [shown(event) for event in told(docker, begin, "network=bridge")]
+    assert default == [
+        "network connect name=bridge type=bridge", "network disconnect name=bridge type=bridge",
+    ]  # fmt: skip
+    assert [shown(event) for event in events[-3:]] == [
+        "network create name=idle type=bridge", "network destroy name=idle type=bridge",
+        "network prune reclaimed=0",
+    ]  # fmt: skip
+
+
+def test_a_volume_and_who_mounts_it(docker: Containers) -> None:
+    begin = str(time.time())
+    docker("volume", "create", "data")
+    docker("volume", "create", "data")  # it is there
+    mounts = ("-v", "data:/data:ro", "-v", "/own")
+    identifier = docker.run("--name", "one", *mounts, *SLEEP)
+    docker("restart", "-t", "0", "one")
+    docker("rm", "-f", "-v", "one")
+    docker("volume", "rm", "data")
+    docker("volume", "prune", "-f")
+    events = told(docker, begin, "type=volume")
+    data = [event for event in events if event["Actor"]["ID"] == "data"]
+    mounted = "volume mount destination=/data driver=local propagation= read/write=false"
+    left = "volume unmount driver=local"
+    assert [shown(event) for event in data] == [
+        "volume create driver=local", mounted, left, mounted, left, "volume destroy driver=local",
+    ]  # fmt: skip
+    assert told(docker, begin, "volume=data") == data
+    assert data[1]["Actor"]["Attributes"]["container"] == identifier
+    own = [event["Action"] for event in events if event["Actor"]["ID"] not in ("data", "")]
+    assert own == ["create", "mount", "unmount", "mount", "unmount", "destroy"]
+    assert shown(events[-1]) == "volume prune reclaimed=0"
+
+
+def test_an_end_that_no_monitor_saw_is_told_of_all_that_was_used(
+    docker: Containers, sandbox: Sandbox
+) -> None:
+    identifier = docker.run("--name", "one", "-v", "data:/data", *SLEEP, net=True)
+    begin = str(time.time())
+    state = json.loads((sandbox.root / f"containers/{identifier}/state.json").read_text())
+    os.kill(state["monitor"]["pid"], signal.SIGKILL)
+    docker.until("one", "{{.State.Status}}", "exited")
+    docker("ps", "-a")
+    docker("system", "prune", "-f")
+    actions = [f"{event['Type']} {event['Action']}" for event in told(docker, begin)]
+    ends = ("container die", "network disconnect", "volume unmount", "container destroy")
+    assert [actions.count(end) for end in ends] == [1] * 4
+    docker("volume", "rm", "data")
+
+
+def test_what_events_prints(docker: Containers) -> None:
+    begin = str(time.time())
+    docker("volume", "create", "data")
+    docker("container", "prune", "-f")
+    window = ("--since", begin, "--until", "0s")
+    assert re.fullmatch(
+        r"\S+ volume create data \(driver=local\)\n\S+ container prune  \(reclaimed=0\)\n",
+        docker("events", *window).stdout,
+    )
+    form = ("--format", "{{.Type}} {{.Actor.ID}} {{.Action}} {{.scope}}")
+    assert docker("events", *window, *form, "--filter", "volume=data").stdout == (
+        "volume data create local\n"
+    )
+    assert docker("events", *window, "--filter", "scope=swarm").stdout == ""
+    assert len(docker("events", *window, "--filter", "scope=local").stdout.splitlines()) == 2
+
+
+def test_what_a_container_gives_is_told(docker: Containers, tmp_path: Path) -> None:
+    docker("create", "--name", "one", "--net", "none", *SLEEP)
+    begin = str(time.time())
+    image = docker("commit", "-m", "a word", "one", "made").stdout.strip()
+    docker("export", "-o", f"{tmp_path}/one.tar", "one")
+    tag, commit, export = told(docker, begin)
+    assert shown(tag) == "image tag name=made:latest" and tag["Actor"]["ID"] == image
+    about = commit["Actor"]["Attributes"]
+    assert about["comment"] == "a word"
+    assert (about["imageID"], about["imageRef"]) == (image, "made:latest")
+    assert [e["Action"] for e in (commit, export)] == ["commit", "export"]

@@ -4,6 +4,7 @@ import os
 import random
 import resource
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from sandbox.containers import Containers
 from sandbox.launcher import Launcher, eventually
 from sandbox.machine import Sandbox
+from sandbox.patience import patience
 
 from mydocker.engine.records import events
 from mydocker.engine.records.config import unknown
@@ -270,3 +272,38 @@ def test_no_event_is_lost_when_the_file_is_full(
     found = list(events.read(store, 0, time.time_ns()))
     numbers = [e["Actor"]["Attributes"].get("number") for e in found if e["Action"] == "told"]
     assert sorted(numbers) == [str(number) for number in range(8)]
+
+
+def test_who_follows_events_sees_each_once_however_often_the_file_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many write, and may be so far ahead of the reader that two files were begun meanwhile."""
+    writers, each = 4, 100 * ROUNDS
+    ahead = 40  # lines, of some 250 bytes each: the file is full after 24
+    monkeypatch.setattr(events, "_FULL", 6000)
+    monkeypatch.setattr(events, "_LOOK", 0.001)
+    store = Store(str(tmp_path), str(tmp_path / "run"))
+    permits, seen = threading.Semaphore(ahead), list[str]()
+
+    def write(writer: int) -> None:
+        for number in range(each):
+            permits.acquire()
+            events.tell_of(store.root, "volume", "create", f"{writer}-{number}", {"a": "b" * 90})
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(writers)]
+    end = time.monotonic() + patience(20)  # who lost a line would wait for it for ever
+
+    def done() -> bool:
+        return len(seen) == writers * each or time.monotonic() > end
+
+    follower = events.read(store, 0, 1 << 62, done)
+    for thread in threads:
+        thread.start()
+    for event in follower:
+        seen.append(event["Actor"]["ID"])
+        permits.release()
+    permits.release(writers * each)
+    for thread in threads:
+        thread.join()
+    wanted = [f"{writer}-{number}" for writer in range(writers) for number in range(each)]
+    assert sorted(seen) == sorted(wanted)

@@ -12,7 +12,10 @@ from mydocker.engine.cleaning.leftover import Place
 
 
 def files_of(sandbox: Sandbox) -> list[str]:
-    """All that is below the root and run directories, but for what images consist of."""
+    """All that is below the root and run directories, but for what images consist of.
+
+    And but for the events: what happened, happened.
+    """
     found = []
     for top in (sandbox.root, sandbox.run):
         for directory, below, names in os.walk(top):
@@ -20,7 +23,8 @@ def files_of(sandbox: Sandbox) -> list[str]:
                 below.clear()
                 continue
             found += [f"{directory}/{name}" for name in (*below, *names)]
-    return sorted(found)
+    events = f"{sandbox.root}/events.json"
+    return sorted(path for path in found if path not in (events, f"{events}.1"))
 
 
 class Before:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from mydocker.container import news
 from mydocker.kernel import files
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import record, replace
@@ -186,13 +187,15 @@ class ImageStore:
         names: Iterable[str] = (),
         *,
         raw: bytes = b"",
+        loaded: bool = False,
     ) -> Image:
         """Make an image of new layers, all in the workspace ``work``, and give it ``names``.
 
         ``document`` is the image's configuration; its ``rootfs.diff_ids`` may begin with layers
         that the store has already and must end with the new ones. A layer that is there is not
         added again. ``raw`` is the document as somebody else wrote it: only the same bytes give the
-        same id. Raises Failure for a name that is none.
+        same id. ``loaded``: it came with its names, and that is told at once, as Docker does.
+        Raises Failure for a name that is none.
         """
         from mydocker.overlay2.reference import parse
 
@@ -223,7 +226,16 @@ class ImageStore:
             entry = Named("", manifest["digest"], manifest["size"])
             index = self._named(self.content.index(), entry, tags)
             self.content.write_index(index)
-            return self._image(entry.digest, index)
+            image = self._image(entry.digest, index)
+            for tag in [image.id] if loaded else tags:
+                self.tell(image, "load" if loaded else "tag", tag)
+            return image
+
+    def tell(self, image: Image, action: str, name: str = "") -> None:
+        """Say what happened to an image, by ``name`` or by its id."""
+        identifier = image.id
+        attributes = dict(image.config.labels) | {"name": name or identifier}
+        news.tell(self.root, "image", action, identifier, attributes)
 
     def _has_layer(self, chain_id: str, diff_id: str) -> bool:
         return self.content.has(diff_id) and bool(self.layerdb.cache_id(chain_id))
@@ -273,6 +285,7 @@ class ImageStore:
             index = self.content.index()
             entry = next(entry for entry in index if entry.digest == image.manifest)
             self.content.write_index(self._named(index, entry, [reference.name]))
+            self.tell(image, "tag", reference.name)
 
     def remove(
         self,
@@ -309,7 +322,10 @@ class ImageStore:
                 index = [entry for entry in index if entry.name not in removed]
             self.content.write_index(index)
             said = [f"Untagged: {tag}" for tag in removed]
+            for _ in removed:
+                self.tell(image, "untag")
             if last and not stays:
+                self.tell(image, "delete")
                 said.append(f"Deleted: {image.id}")
                 said += [f"Deleted: {chain_id}" for chain_id in self._sweep(work).layers]
             return said
@@ -327,6 +343,10 @@ class ImageStore:
             self.resolve(name)
         gone = {image.manifest for image in found}
         self.content.write_index([one for one in self.content.index() if one.digest not in gone])
+        for image in found:  # its id is not known
+            for _ in image.names:
+                self.tell(replace(image, id=image.manifest), "untag")
+            self.tell(replace(image, id=image.manifest), "delete")
         self._sweep(work)
         return [f"Untagged: {tag}" for image in found for tag in image.names]
 

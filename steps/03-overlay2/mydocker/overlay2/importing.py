@@ -233,7 +233,9 @@ def import_stream(
     with workspace(store.root) as work:
         layer = add_layer(pieces, work)
         document = describe([layer.diff_id], config, comment, created or now())
-        return store.commit(work, document, [layer], names)
+        image = store.commit(work, document, [layer], names)
+        store.tell(image, "import")
+        return image
 
 
 def describe(diff_ids: list[str], config: ImageConfig, comment: str, created: str) -> Json:

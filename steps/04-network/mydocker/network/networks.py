@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mydocker.container import news
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.numbers import decimal
 from mydocker.network import addresses, bridges, host
@@ -308,4 +309,5 @@ def prune(store: Store, wanted: Callable[[Network], bool] = lambda network: True
                 store.remove(network)
                 removed.append(network)
         bridges.heal(store)
+    news.tell(store.root, "network", "prune", "", {"reclaimed": "0"})
     return removed

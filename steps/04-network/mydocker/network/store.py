@@ -18,7 +18,7 @@ import errno
 import os
 from typing import Any, Self
 
-from mydocker.container import private
+from mydocker.container import news, private
 from mydocker.kernel import signals, whole
 from mydocker.kernel.errors import Failure, KernelError
 from mydocker.kernel.records import alike, asdict, field, record
@@ -217,6 +217,8 @@ class Store:
                     f"network with name {network.name} already exists", "List them: network ls"
                 ) from None
             raise KernelError("symlink", (network.name,), error.errno or 0) from None
+        if not network.default:  # that one is always there, as users see it
+            self._tell(network, "create")
 
     def remove(self, network: Network) -> None:
         """Forget a network that has no endpoints."""
@@ -224,6 +226,12 @@ class Store:
             if self._leads(name) == network.id:
                 _unlink(self._definition("names", name))
         self._forget_definition(network.id)
+        if not network.default:
+            self._tell(network, "destroy")
+
+    def _tell(self, network: Network, action: str, **more: str) -> None:
+        attributes = {"name": network.name, "type": "bridge", **more}
+        news.tell(self.root, "network", action, network.id, attributes)
 
     def _forget_definition(self, identifier: str) -> None:
         for name in entries(self._definition(identifier)):  # and drafts of who was killed
@@ -293,16 +301,26 @@ class Store:
     def put(self, endpoint: Endpoint) -> None:
         """Save an endpoint, new or changed."""
         path = self.state(endpoint.network, "endpoints", f"{endpoint.container}.json")
+        fresh = not os.path.exists(path)
         whole.write_json(path, asdict(endpoint), durable=False)
+        network = self._load(endpoint.network) if fresh else None
+        if network:
+            self._tell(network, "connect", container=endpoint.container)
 
     def drop(self, endpoint: Endpoint) -> None:
         """Forget an endpoint."""
-        _unlink(self.state(endpoint.network, "endpoints", f"{endpoint.container}.json"))
+        self._drop(endpoint.network, endpoint.container)
+
+    def _drop(self, identifier: str, container: str) -> None:
+        gone = _unlink(self.state(identifier, "endpoints", f"{container}.json"))
+        network = self._load(identifier) if gone else None
+        if network:
+            self._tell(network, "disconnect", container=container)
 
     def drop_all(self, container: str) -> None:
         """Forget whatever there is of a container, readable or not."""
         for network in self.up():
-            _unlink(self.state(network.id, "endpoints", f"{container}.json"))
+            self._drop(network.id, container)
 
     def ports(self, but: str = "") -> list[tuple[Published, str]]:
         """All published ports, each with the name of its container; ``but`` those of one."""
@@ -336,11 +354,13 @@ def entries(directory: str) -> list[str]:
         return []
 
 
-def _unlink(path: str) -> None:
+def _unlink(path: str) -> bool:
+    """True for who removed it; False if it was not there."""
     try:
         os.unlink(path)
     except FileNotFoundError:
-        pass
+        return False
+    return True
 
 
 def _rmdir(path: str) -> None:

@@ -106,12 +106,12 @@ def binary(number: float) -> str:
 @click.option("--since", metavar="TIME", help="Since then: a time, or 10m for ten minutes ago.")
 @click.option("--until", metavar="TIME", help="Up to then, and then end.")
 @click.option("-f", "--filter", "written", multiple=True, metavar="KEY=VALUE",
-              help="container=NAME, event=die, image=NAME, label=KEY.")  # fmt: skip
+              help="type=, event=, container=, image=, network=, volume=, label=.")  # fmt: skip
 @_FORMAT
 def events(since: str | None, until: str | None, written: tuple[str, ...], form: str) -> None:
-    """Show what happens to containers, as it happens.
+    """Show what happens to containers, images, networks and volumes, as it happens.
 
-    Example: mydocker events --since 10m --until 0s --filter event=die
+    Example: mydocker events --since 10m --until 0s --filter event=die --filter type=container
     """
     import time
 
@@ -120,7 +120,7 @@ def events(since: str | None, until: str | None, written: tuple[str, ...], form:
     from mydocker.engine.words.templates import Template, compact
     from mydocker.engine.words.times import moment
 
-    filters = forms.parse(written, ("container", "event", "image", "label", "type"))
+    filters = forms.parse(written, log.FILTERS)
     begin = moment(since) if since else time.time_ns()
     end = moment(until) if until else 1 << 62
     template = Template(form) if form and form != "json" else None

@@ -5,6 +5,7 @@ from typing import NoReturn
 
 import click
 
+import mydocker.engine.records.keeping  # noqa: F401  (for what commands of all steps change)
 from mydocker.cli.sections import SectionedGroup
 from mydocker.container import commandline
 from mydocker.container.commandline import LazyGroup

@@ -189,7 +189,7 @@ def _mend(store: Store, config: Config, state: State) -> State:
     )
     store.note_state(config, state)
     if state.status != RESTARTING:
-        events.tell(store, config, "die", exitCode=str(state.exit_code))
+        events.tell_end(store, config, state.exit_code)
     if config.auto_remove and not failures:
         from mydocker.engine.forgetting import forget
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from mydocker.container.processes import myself
 from mydocker.engine.errors import Refused
+from mydocker.engine.records import events
 from mydocker.engine.records.config import Config
 from mydocker.engine.records.state import RUNNING
 from mydocker.engine.records.store import Store
@@ -63,7 +64,10 @@ def commit(
             pieces.close()
         document = _document(images, config, settings, author, message, layer.diff_id)
         layers = [] if layer.diff_id == EMPTY else [layer]
-        return images.commit(work, document, layers, names)
+        image = images.commit(work, document, layers, names)
+        about = {"comment": message, "imageID": image.id, "imageRef": "".join(names)}
+        events.tell(store, config, "commit", **about)
+        return image
 
 
 @contextmanager

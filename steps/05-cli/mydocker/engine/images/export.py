@@ -7,6 +7,7 @@ what is mounted in the container, volumes above all.
 import os
 from collections.abc import Callable, Iterable
 
+from mydocker.engine.records import events
 from mydocker.engine.records.store import Store
 from mydocker.engine.trees.layertar import pack_tree
 from mydocker.engine.trees.view import container_root
@@ -31,6 +32,7 @@ def export(
         write_pieces(fd, pack_tree(root, sparse=sparse), progress)
     finally:
         os.close(root)
+    events.tell(store, store.known(identifier), "export")
 
 
 def write_pieces(fd: int, pieces: Iterable[bytes], progress: Progress | None = None) -> None:

@@ -298,6 +298,6 @@ def _committed(
     names = tuple(parse(name).name for name in image.names)
     before = [(name, found.id) for name in names if (found := store.find(name))]
     mine = [unpacked[c] for c in digests.chain_ids(image.diff_ids) if c in unpacked]
-    committed = store.commit(work, image.document, mine, names, raw=image.raw)
+    committed = store.commit(work, image.document, mine, names, raw=image.raw, loaded=True)
     replaced = tuple((name, old) for name, old in before if old != committed.id)
     return Loaded(committed.id, names, replaced)

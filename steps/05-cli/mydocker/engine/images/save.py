@@ -119,6 +119,8 @@ def save(
                     progress(done, total)
             out.write(tarheader.padding(blob.size))
         out.write(tarheader.END)
+    for one in chosen:
+        store.tell(one.image, "save")
 
 
 def _digests(store: ImageStore, image: Image) -> list[str]:

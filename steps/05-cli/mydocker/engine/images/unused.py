@@ -4,6 +4,7 @@ from collections.abc import Container, Iterator
 from typing import NamedTuple
 
 from mydocker.engine.images.uses import of_images, uses
+from mydocker.engine.records import events
 from mydocker.engine.records.store import Store
 from mydocker.engine.words import filters
 from mydocker.engine.words.times import number
@@ -76,6 +77,7 @@ def prune(store: Store, *, every: bool = False, chosen: filters.Filters | None =
         lines = list(_removed(store, images, image))
         space += sum(sizes.get(line.removeprefix("Deleted: "), 0) for line in lines)
         said += lines
+    events.tell_prune(store, "image", space)
     return Pruned(tuple(said), space)
 
 

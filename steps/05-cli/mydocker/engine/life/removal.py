@@ -4,6 +4,7 @@ from contextlib import suppress
 
 from mydocker.engine.errors import NoSuchContainer, Refused
 from mydocker.engine.forgetting import forget
+from mydocker.engine.records import events
 from mydocker.engine.records.state import CREATED, DEAD, EXITED, REMOVING
 from mydocker.engine.records.store import Store
 from mydocker.engine.words.filters import Filters, passes
@@ -73,4 +74,5 @@ def prune(store: Store, filters: Filters) -> tuple[list[str], int]:
             continue  # started or removed just now
         removed.append(identifier)
         space += size
+    events.tell_prune(store, "container", space)
     return removed, space

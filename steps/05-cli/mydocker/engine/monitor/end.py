@@ -105,7 +105,7 @@ def _again(store: Store, supervisor: Supervisor, ended: Ended) -> bool:
         )
         if not (config.auto_remove and not again):
             store.note_state(config, state)
-        events.tell(store, config, "die", exitCode=str(ended.exit_code))
+        events.tell_end(store, config, ended.exit_code)
     if wait is None or not again:
         return False
     facts["wait"] = wait

@@ -69,7 +69,7 @@ def _note_start(store: Store, config: Config, state: State, container: Container
         boot=boot_id(),
     )
     store.write_state(config, started)
-    events.tell(store, config, "start")
+    events.tell_start(store, config)
 
 
 def _note_failure(store: Store, config: Config, state: State, error: BaseException) -> None:

@@ -1,51 +1,95 @@
-"""What happened to containers: ``<root>/events.json``, one line of JSON for each event.
+"""What happened: ``<root>/events.json``, one line of JSON for each event, in Docker's form.
 
-Lines are only ever appended, each in one write(2), so that readers need no lock. A full file is
-renamed to ``events.json.1``, and a new one begun: once, by whoever holds the file's lock.
+To containers, images, networks and volumes; each is told once, by whoever changed the thing, in the
+moment in which it is so. Lines are only ever appended, each in one write(2), so that readers need
+no lock. A full file is renamed to ``events.json.1``, and a new one begun: once, by whoever holds
+the file's lock.
 """
 
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mydocker.engine.records.config import Config
-from mydocker.engine.records.store import Store
 from mydocker.engine.words.filters import Filters, any_of, has_labels
 from mydocker.engine.words.times import text
 from mydocker.kernel import whole
 from mydocker.kernel.whole import Damaged
 
+if TYPE_CHECKING:  # a store keeps events, and so it comes first
+    from mydocker.engine.records.store import Store
+
+_FILE = "events.json"
 _FULL = 4 << 20  # bytes
 _TRIES = 500  # to get the lock, 2 ms apart
+_PIECE = 1 << 20  # bytes read at once
+_LOOK = 0.05  # seconds between two looks for more
+_COARSE = 10**9  # nanoseconds by which the time of a file may be behind the clock, and more
 _END = 253402300800 * 10**9  # the year 10000, which no date can say
 
 
-def path(store: Store) -> str:
+def path(store: "Store") -> str:
     """Where the events are."""
-    return f"{store.root}/events.json"
+    return f"{store.root}/{_FILE}"
 
 
-def tell(store: Store, config: Config, action: str, **attributes: str) -> None:
+def tell(store: "Store", config: Config, action: str, **attributes: str) -> None:
     """Write down that ``action`` happened to a container."""
     named = {"image": config.image, "name": config.name, **config.labels, **attributes}
+    tell_of(store.root, "container", action, config.id, named)
+
+
+def tell_start(store: "Store", config: Config) -> None:
+    """The container runs, and has its volumes."""
+    for point in config.points:
+        about = {
+            "container": config.id,
+            "destination": point.destination,
+            "driver": "local",
+            "propagation": "",
+            "read/write": str(point.writable).lower(),
+        }
+        tell_of(store.root, "volume", "mount", point.name, about)
+    tell(store, config, "start")
+
+
+def tell_end(store: "Store", config: Config, code: int) -> None:
+    """It ended, and left its volumes: once for each :func:`tell_start`."""
+    tell(store, config, "die", exitCode=str(code))
+    for point in config.points:
+        about = {"container": config.id, "driver": "local"}
+        tell_of(store.root, "volume", "unmount", point.name, about)
+
+
+def tell_prune(store: "Store", kind: str, space: int) -> None:
+    """What nobody used of a kind was removed: ``space`` bytes are free again."""
+    tell_of(store.root, kind, "prune", "", {"reclaimed": str(space)})
+
+
+def tell_of(
+    root: str, kind: str, action: str, identifier: str, attributes: Mapping[str, str]
+) -> None:
+    """Write down that ``action`` happened to a container, an image, a network or a volume."""
     now = time.time_ns()
-    event = {
-        "status": action,
-        "id": config.id,
-        "from": config.image,
-        "Type": "container",
+    event: dict[str, Any] = {}
+    if kind in ("container", "image"):  # as all events were written once; Docker still has it
+        event |= {"status": action, "id": identifier}
+    if kind == "container" and "image" in attributes:
+        event["from"] = attributes["image"]
+    event |= {
+        "Type": kind,
         "Action": action,
-        "Actor": {"ID": config.id, "Attributes": dict(sorted(named.items()))},
+        "Actor": {"ID": identifier, "Attributes": dict(sorted(attributes.items()))},
         "scope": "local",
         "time": now // 10**9,
         "timeNano": now,
     }
     line = json.dumps(event, separators=(",", ":")).encode() + b"\n"
     with suppress(OSError):  # a full disk shall not stop a container from ending
-        _append(path(store), line)
+        _append(f"{root}/{_FILE}", line)
 
 
 def _append(file: str, line: bytes) -> None:
@@ -87,54 +131,70 @@ def _inode(file: str) -> int:
 
 
 def read(
-    store: Store, since: int, until: int, stop: Callable[[], bool] = lambda: False
+    store: "Store", since: int, until: int, stop: Callable[[], bool] = lambda: False
 ) -> Iterator[dict[str, Any]]:
     """The events between two moments (nanoseconds), the old ones and those to come until then."""
-    file = path(store)
-    for name in (f"{file}.1", file):
-        if _written(name) >= since:
-            yield from _between(_lines(name), since, until)
-    if until > time.time_ns():
-        yield from _between(_coming(file, until, stop), since, until)
+    yield from _between(_lines(path(store), since, until, stop), since, until)
 
 
-def _written(name: str) -> int:
-    """When the file was last written to; -1 if it is not there. A closed door is an error."""
+def _lines(file: str, since: int, until: int, stop: Callable[[], bool]) -> Iterator[bytes]:
+    """All lines from the oldest file on, and those that are appended from now on, each once."""
+    opened: BinaryIO | None = None
+    rest = b""
     try:
-        return os.stat(name).st_mtime_ns
-    except FileNotFoundError:
-        return -1
-
-
-def _lines(name: str) -> Iterator[bytes]:
-    with open(name, "rb") as file:
-        yield from file
-
-
-def _coming(file: str, until: int, stop: Callable[[], bool]) -> Iterator[bytes]:
-    """Lines that are appended from now on."""
-    with ExitStack() as stack:
-        opened = _opened(file, stack)
-        if opened is not None:
-            opened.seek(0, os.SEEK_END)
-        rest = b""
-        while time.time_ns() < until and not stop():
+        while True:
+            last = time.time_ns() >= until or stop()
             # First the question and then the end of the old file: nobody writes to it any more.
             follows = opened is None or os.fstat(opened.fileno()).st_ino != _inode(file)
-            if opened is not None:
-                *whole_lines, rest = (rest + opened.read()).split(b"\n")
+            while opened is not None and (piece := opened.read(_PIECE)):
+                *whole_lines, rest = (rest + piece).split(b"\n")
                 yield from whole_lines
-            if follows and (fresh := _opened(file, stack)) is not None:
-                opened = fresh
-                continue
-            time.sleep(0.05)
+            if follows and (fresh := _after(opened, file, since)) is not None:
+                if opened is not None:
+                    opened.close()
+                if rest:
+                    yield rest
+                opened, rest = fresh, b""
+            elif last:
+                break
+            else:
+                time.sleep(_LOOK)
+        if rest:
+            yield rest
+    finally:
+        if opened is not None:
+            opened.close()
 
 
-def _opened(file: str, stack: ExitStack) -> BinaryIO | None:
+def _after(opened: BinaryIO | None, file: str, since: int) -> BinaryIO | None:
+    """The file that was begun after ``opened``, or the oldest that is there; None: not yet.
+
+    Two may have been begun since we looked: then it is the renamed one first.
+    """
+    while True:
+        old = f"{file}.1"
+        before = _inode(old)
+        if before and (opened is None or before != os.fstat(opened.fileno()).st_ino):
+            name = old
+        else:
+            name = file
+        found = _opened(name, since)
+        if _inode(old) == before:
+            return found
+        if found is not None:  # it was renamed meanwhile: which one we have, nobody knows
+            found.close()
+
+
+def _opened(name: str, since: int) -> BinaryIO | None:
+    """A file of events; at its end if it has none from ``since`` on. A closed door is an error."""
     try:
-        return stack.enter_context(open(file, "rb"))
+        opened = open(name, "rb")  # noqa: SIM115 - it stays open for whoever reads
     except FileNotFoundError:
         return None
+    status = os.fstat(opened.fileno())
+    if status.st_mtime_ns < since - _COARSE:
+        opened.seek(status.st_size)
+    return opened
 
 
 def _between(lines: Iterator[bytes], since: int, until: int) -> Iterator[dict[str, Any]]:
@@ -144,31 +204,36 @@ def _between(lines: Iterator[bytes], since: int, until: int) -> Iterator[dict[st
             yield event
 
 
-_TEXTS = ("status", "id", "from", "Type", "Action")
-
-
 def _parsed(line: bytes) -> dict[str, Any] | None:
     """One event; None for the last line before a power cut, or one that somebody else wrote."""
     try:
         event = whole.parse(line, "events")
-        attributes = event["Actor"]["Attributes"]
-        texts = [*(event[name] for name in _TEXTS), attributes["name"], *attributes.values()]
+        texts = [event["Type"], event["Action"], event["Actor"]["ID"]]
+        texts += [event.get(name, "") for name in ("status", "id", "from", "scope")]
+        texts += event["Actor"]["Attributes"].values()
         when = event["timeNano"]
     except (Damaged, KeyError, TypeError, AttributeError):
         return None
     good = all(isinstance(text, str) for text in texts) and isinstance(when, int)
-    return event if good and attributes["name"] and 0 <= when < _END else None
+    return event if good and 0 <= when < _END else None
+
+
+FILTERS = ("container", "event", "image", "label", "network", "scope", "type", "volume")
 
 
 def passes(event: dict[str, Any], filters: Filters) -> bool:
     """True if it is one that the filters want."""
-    attributes = event["Actor"]["Attributes"]
-    get = filters.get
+    actor, kind = event["Actor"], event["Type"]
+    get, attributes = filters.get, actor["Attributes"]
     return (
-        any_of(get("container"), lambda text: _is(event["id"], attributes["name"], text))
+        all(
+            any_of(get(one), lambda text, one=one: kind == one and _is(actor, text))  # type: ignore[misc]
+            for one in ("container", "network", "volume")
+        )
         and any_of(get("event"), lambda text: text in _actions(event))
-        and any_of(get("image"), lambda text: event["from"] in (text, f"{text}:latest"))
-        and any_of(get("type"), lambda text: event["Type"] == text)
+        and any_of(get("image"), lambda text: _is_image(kind, actor, text))
+        and any_of(get("type"), lambda text: kind == text)
+        and any_of(get("scope"), lambda text: event.get("scope", "local") == text)
         and has_labels(get("label", ()), attributes)
     )
 
@@ -179,12 +244,25 @@ def _actions(event: dict[str, Any]) -> tuple[str, str]:
     return action, action.partition(":")[0]
 
 
-def _is(identifier: str, name: str, text: str) -> bool:
-    return text == name or identifier.startswith(text)
+def _is(actor: dict[str, Any], text: str) -> bool:
+    identifier: str = actor["ID"]
+    return text == actor["Attributes"].get("name") or identifier.startswith(text)
+
+
+def _is_image(kind: str, actor: dict[str, Any], text: str) -> bool:
+    """True for an event of the image, and of a container that was made of it."""
+    if kind not in ("container", "image"):
+        return False
+    name: str = actor["Attributes"].get("name" if kind == "image" else "image", "")
+    found = {name, name.removesuffix(":latest"), name.rpartition(":")[0]}
+    if kind == "image":
+        found |= {actor["ID"], actor["ID"].partition(":")[2]}
+    return text in found - {""}
 
 
 def line(event: dict[str, Any]) -> str:
     """As Docker prints it: time, kind, what happened, id, and attributes in brackets."""
-    attributes = ", ".join(f"{k}={v}" for k, v in event["Actor"]["Attributes"].items())
+    actor = event["Actor"]
+    attributes = ", ".join(f"{k}={v}" for k, v in actor["Attributes"].items())
     when = text(event["timeNano"]).replace("Z", "+00:00")
-    return f"{when} {event['Type']} {event['Action']} {event['id']} ({attributes})"
+    return f"{when} {event['Type']} {event['Action']} {actor['ID']} ({attributes})"

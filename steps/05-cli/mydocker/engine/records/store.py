@@ -20,6 +20,7 @@ from fcntl import LOCK_EX, LOCK_NB, flock
 
 from mydocker.container import private
 from mydocker.engine.errors import NameTaken, NoSuchContainer, Refused
+from mydocker.engine.records import keeping  # noqa: F401  (whoever opens a store keeps events)
 from mydocker.engine.records.config import Config, unknown
 from mydocker.engine.records.state import DEAD, State
 from mydocker.kernel import files, signals, whole

@@ -3,6 +3,7 @@
 from collections.abc import Container
 
 from mydocker.engine.errors import Refused
+from mydocker.engine.records import events
 from mydocker.engine.records.config import Config
 from mydocker.engine.records.store import Store
 from mydocker.engine.trees.disk import disk_use
@@ -59,6 +60,7 @@ def prune(
             volumes.remove(name)
             removed.append(name)
             space += size
+    events.tell_prune(store, "volume", space)
     return removed, space
 
 

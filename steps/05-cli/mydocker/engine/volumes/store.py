@@ -16,6 +16,7 @@ from contextlib import contextmanager
 
 from mydocker.container.private import DIRECTORY
 from mydocker.engine.errors import Refused
+from mydocker.engine.records.events import tell_of
 from mydocker.engine.words.times import now
 from mydocker.kernel import files, signals, whole
 from mydocker.kernel.records import alike, asdict, field, record
@@ -119,6 +120,7 @@ class VolumeStore:
             make_directories(self.root, "volumes")
             try:
                 os.rename(draft, f"{self.path}/{volume.name}")
+                tell_of(self.root, "volume", "create", volume.name, {"driver": "local"})
             except OSError:
                 if not self.has(volume.name):  # else another was faster
                     raise
@@ -130,6 +132,7 @@ class VolumeStore:
             raise NoSuchVolume(name)
         with workspace(self.root) as work, explained(self.path):
             os.rename(f"{self.path}/{name}", f"{work}/volume")
+            tell_of(self.root, "volume", "destroy", name, {"driver": "local"})
 
     @contextmanager
     def lock(self) -> Iterator[None]:
