@@ -137,13 +137,20 @@ def lock(descriptor: int) -> None:
             return None
 
 
-def _heard() -> bool:
-    """True if a handler in Python may have to run, in this thread."""
+def for_us() -> bool:
+    """Is this the main thread, in which handlers run and, alone, may be set?"""
     try:
         _signal.set_wakeup_fd(_signal.set_wakeup_fd(-1))
     except ValueError:
         return False
-    return any(callable(_signal.getsignal(number)) for number in _signal.valid_signals())
+    return True
+
+
+def _heard() -> bool:
+    """True if a handler in Python may have to run, in this thread."""
+    return for_us() and any(
+        callable(_signal.getsignal(number)) for number in _signal.valid_signals()
+    )
 
 
 def _lock_by_a_child(descriptor: int) -> bool:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from ctypes import c_char_p, c_int, c_long, c_size_t, c_uint, c_uint64, c_ulong, c_void_p
 from typing import Any, NoReturn
 
-from mydocker.kernel import trace
+from mydocker.kernel import signals, trace
 from mydocker.kernel.constants import *  # noqa: F403  (a call and its flags are read together)
 from mydocker.kernel.errors import KernelError
 
@@ -167,6 +167,29 @@ def fork(*, why: str = "") -> int:
     return os.fork()
 
 
+def fork_apart(*, why: str = "") -> bool:
+    """Make a copy of this process that is no child of ours (fork(2), twice): True in the copy.
+
+    Its parent has ended already, so init waits for it: it leaves no zombie with a caller that lives
+    long, and no SIGCHLD at its end. Told as one fork.
+    """
+    pid = fork(why=why)
+    if pid == 0:
+        try:
+            if os.fork() == 0:
+                return True
+            os._exit(0)
+        except OSError as error:
+            os._exit(error.errno or 1)
+    try:
+        status = os.waitstatus_to_exitcode(signals.reap(pid))
+    except (ChildProcessError, ProcessLookupError):  # our caller ignores SIGCHLD
+        status = 0
+    if status > 0:
+        raise KernelError("fork", (), status, "A limit on processes is reached: see ulimit -u")
+    return False
+
+
 def unshare(flags: int, *, why: str = "") -> None:
     """Move this process into new namespaces (unshare(2)); PID and time ones take its next child."""
     _make("unshare", (flags,), why, _unshare, flags)
@@ -195,6 +218,11 @@ def setdomainname(name: str, *, why: str = "") -> None:
 def prctl(option: int, value: int = 0, third: int = 0, *, why: str = "") -> int:
     """Set one property of this process (prctl(2))."""
     return _make("prctl", (option, value), why, _prctl, option, value, third, 0, 0)
+
+
+def dumpable() -> bool:
+    """May others of our user trace this process (PR_GET_DUMPABLE)? Changes nothing: no event."""
+    return _prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 1
 
 
 def capget() -> tuple[int, int, int]:

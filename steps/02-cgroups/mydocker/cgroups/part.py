@@ -14,7 +14,8 @@ from mydocker.kernel.records import field, record
 
 DEFAULT_PARENT = "mydocker"
 
-_machine = cache(hierarchy.read)  # no part of a container changes where the hierarchies are
+# No part of a container changes where the hierarchies are; the next container looks anew.
+_machine = cache(hierarchy.read)
 
 
 def _can_be_born_inside() -> bool:
@@ -104,6 +105,7 @@ def cgroup_part(identifier: str, limits: Limits, parent: str = "") -> CgroupPart
     Looks at the machine, changes nothing. What of ``parent`` is not there yet will be made, and is
     noted now, before: whoever cleans up after a crash has only these notes.
     """
+    _machine.cache_clear()
     path = parent_path(parent) if parent else own_parent()
     return CgroupPart(f"{path}/{identifier}", limits, disposable_above(path, _machine()))
 

@@ -151,8 +151,7 @@ def execute_attached(store: Store, word: str, asked: ExecConfig) -> _socket.sock
     number = new_identifier()
     with _prepared(store, config, asked) as (process, parts):
         _tell(store, config, "start", asked, number)  # before its end can be told
-        pid = syscalls.fork(why="somebody must wait for it when we have gone")
-        if pid == 0:
+        if syscalls.fork_apart(why="somebody must wait for it when we have gone"):
             try:
                 ours.close()
                 container = Container(number, process, 0, parts, store.run)
