@@ -121,6 +121,28 @@ def reap(pid: int, pidfd: int = -1) -> int:
     return os.waitpid(pid, 0)[1]
 
 
+_outliving: list[int] = []
+
+
+def outlives(child: int) -> None:
+    """Our child goes on when the call that made it has returned: :func:`collect` waits for it."""
+    _outliving.append(child)
+
+
+def collect() -> None:
+    """Take away those of the children that :func:`outlives` was told of who have ended.
+
+    For a program that lives long: each of them would stay a zombie. No call waits for them.
+    """
+    for child in tuple(_outliving):
+        try:
+            ended = os.waitpid(child, os.WNOHANG)[0]
+        except ChildProcessError:  # another's: we are its copy, or somebody has waited for it
+            ended = child
+        if ended and child in _outliving:
+            _outliving.remove(child)
+
+
 def lock(descriptor: int) -> None:
     """Hold flock(2) on an open file: exclusive, after all those who asked for it before us.
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from ctypes import c_char_p, c_int, c_long, c_size_t, c_uint, c_uint64, c_ulong, c_void_p
 from typing import Any, NoReturn
 
-from mydocker.kernel import signals, trace
+from mydocker.kernel import trace
 from mydocker.kernel.constants import *  # noqa: F403  (a call and its flags are read together)
 from mydocker.kernel.errors import KernelError
 
@@ -165,29 +165,6 @@ def fork(*, why: str = "") -> int:
     """Make a copy of this process (fork(2)): its pid, and 0 in the copy. Told before it is made."""
     trace.announce("fork", (), why)
     return os.fork()
-
-
-def fork_apart(*, why: str = "") -> bool:
-    """Make a copy of this process that is no child of ours (fork(2), twice): True in the copy.
-
-    Its parent has ended already, so init waits for it: it leaves no zombie with a caller that lives
-    long, and no SIGCHLD at its end. Told as one fork.
-    """
-    pid = fork(why=why)
-    if pid == 0:
-        try:
-            if os.fork() == 0:
-                return True
-            os._exit(0)
-        except OSError as error:
-            os._exit(error.errno or 1)
-    try:
-        status = os.waitstatus_to_exitcode(signals.reap(pid))
-    except (ChildProcessError, ProcessLookupError):  # our caller ignores SIGCHLD
-        status = 0
-    if status > 0:
-        raise KernelError("fork", (), status, "A limit on processes is reached: see ulimit -u")
-    return False
 
 
 def unshare(flags: int, *, why: str = "") -> None:

@@ -151,7 +151,9 @@ def execute_attached(store: Store, word: str, asked: ExecConfig) -> _socket.sock
     number = new_identifier()
     with _prepared(store, config, asked) as (process, parts):
         _tell(store, config, "start", asked, number)  # before its end can be told
-        if syscalls.fork_apart(why="somebody must wait for it when we have gone"):
+        signals.collect()
+        pid = syscalls.fork(why="somebody must wait for it when we have gone")
+        if pid == 0:
             try:
                 ours.close()
                 container = Container(number, process, 0, parts, store.run)
@@ -159,6 +161,7 @@ def execute_attached(store: Store, word: str, asked: ExecConfig) -> _socket.sock
                 events.tell(store, config, "exec_die", exitCode=str(code), execID=number)
             finally:
                 os._exit(1)
+    signals.outlives(pid)
     theirs.close()
     try:
         hear(ours)

@@ -48,12 +48,15 @@ def launch(
     kind = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, kind)
     flags = (TYPES if types else 0) | (READS if reads else 0)
-    if syscalls.fork_apart(why="a monitor: it stays beside the container when we have gone"):
+    signals.collect()
+    pid = syscalls.fork(why="a monitor: it stays beside the container when we have gone")
+    if pid == 0:
         try:
             ours.close()
             _be_monitor(store, config, lock, theirs, flags)
         finally:
             os._exit(1)
+    signals.outlives(pid)
     theirs.close()
     try:
         hear(ours)
