@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from mydocker.engine.warm import messages
+from mydocker.kernel import signals
 from mydocker.kernel.errors import Failure
 
 _ATTEMPTS = 5  # to have a request taken; each time the warm process died before
@@ -141,6 +142,7 @@ def _asked(
         return None
     answer = b""
     try:
+        signals.ready(connection.fileno())
         answer = connection.recv(1)
         answer = messages.receive_all(connection, descriptors, answer)
     except ConnectionError:

@@ -19,6 +19,7 @@ import socket
 from importlib import import_module
 from typing import Any
 
+from mydocker.kernel import signals
 from mydocker.kernel.errors import Failure, KernelError, place
 
 HAND_OVER, REQUEST, TAKEN = b"c", b"r", b"t"
@@ -28,9 +29,9 @@ _BLOCK = 1 << 16
 
 def receive_all(connection: socket.socket, descriptors: list[int], begun: bytes = b"") -> bytes:
     """All until the other side says that it is all; the descriptors that came along are added."""
-    received = bytearray(begun)
+    received, flags = bytearray(begun), socket.MSG_CMSG_CLOEXEC
     while True:
-        flags = socket.MSG_CMSG_CLOEXEC
+        signals.ready(connection.fileno())
         data, came, _, _ = socket.recv_fds(connection, _BLOCK, STREAMS, flags)
         descriptors += came
         if not data:

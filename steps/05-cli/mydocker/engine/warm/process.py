@@ -51,6 +51,7 @@ def main(descriptor: int) -> NoReturn:
     door = socket.socket(fileno=descriptor)
     door.set_inheritable(False)
     while True:
+        signals.ready(door.fileno())
         data, came, _, _ = socket.recv_fds(door, 1, 1, socket.MSG_CMSG_CLOEXEC)
         if not data:
             os._exit(0)
