@@ -95,9 +95,9 @@ from mydocker.namespaces.parts import HostName
 
 def in_a_container():
     events = []
-    trace.listen(events.append)
-    command = Process(("/bin/busybox", "hostname"))
-    run(command, syscalls.CLONE_NEWUTS, [HostName("box")], run_directory=os.environ["MYDOCKER_RUN"])
+    command, parts = Process(("/bin/busybox", "hostname")), [HostName("box")]
+    with trace.listening(events.append):
+        run(command, syscalls.CLONE_NEWUTS, parts, run_directory=os.environ["MYDOCKER_RUN"])
     return events
 
 

@@ -38,12 +38,12 @@ def measured():
     from mydocker.cli.main import group
 
     times = []
-    trace.listen(lambda event: times.append((time.perf_counter() * 1000, event)))
     begin = time.perf_counter() * 1000
-    try:
-        group.main(["run", "--rm", "busybox", "true"], standalone_mode=False)
-    except SystemExit:
-        pass
+    with trace.listening(lambda event: times.append((time.perf_counter() * 1000, event))):
+        try:
+            group.main(["run", "--rm", "busybox", "true"], standalone_mode=False)
+        except SystemExit:
+            pass
     return begin, times
 
 

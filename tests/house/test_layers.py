@@ -42,6 +42,7 @@ ORDER = [
     "engine.images",
     "engine.cleaning",
     "engine.doctor",
+    "engine.warm",
     "cli",
     "labs",
     "learn",

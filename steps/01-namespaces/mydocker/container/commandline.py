@@ -90,7 +90,7 @@ def explain_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
     def start(context: click.Context, option: click.Parameter, value: str | None) -> None:
         if value is not None:
-            _explain(value)
+            _explain(context, value)
 
     option = click.option(
         "--explain",
@@ -108,25 +108,25 @@ def explain_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return option(command)
 
 
-def _explain(value: str) -> None:
+def _explain(context: click.Context, value: str) -> None:
     kind, _, file = value.partition(":")
     if kind == "narration":
         from mydocker.kernel.narrator import Narrator
 
-        trace.listen(Narrator(sys.stderr))
+        listener: trace.Listener = Narrator(sys.stderr)
     elif kind == "script":
         from mydocker.kernel.script import Script
 
-        script = Script()
-        trace.listen(script)
+        listener = script = Script()
         _at_end.append(lambda: script.write(file))
     elif kind == "json":
         from mydocker.kernel.recorder import Recorder
 
-        trace.listen(Recorder(file))
+        listener = Recorder(file)
     else:
         hint = "write --explain, --explain=script[:FILE] or --explain=json[:FILE]"
         raise click.UsageError(f"--explain={value}: {hint}")
+    context.with_resource(trace.listening(listener))
 
 
 _at_end: list[Callable[[], None]] = []

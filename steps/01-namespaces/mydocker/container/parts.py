@@ -44,6 +44,11 @@ class Part:
         """
         return -1, ""
 
+    def hides(self) -> bool:
+        """After ``prepare``: shall nobody trace the process, nor open its files in /proc, from the
+        moment of its birth (PR_SET_DUMPABLE(2const))?"""
+        return False
+
     def attach(self, pid: int) -> None:
         """On the host, while the process ``pid`` exists and waits."""
 

@@ -4,6 +4,7 @@ prepare in order, clone3, attach in order, go, enter in order (``child``), execv
 reverse. Whatever goes wrong on the way, what was prepared is released.
 """
 
+import _thread
 import errno
 import os
 import signal
@@ -38,6 +39,11 @@ _HINTS = {
     errno.EAGAIN: "A limit on processes is reached: see ulimit -u, and pids.max of your cgroup",
     errno.ENOMEM: "No memory, or the PID namespace that the child would join has lost its PID 1",
     errno.ENOSYS: "clone3 came with Linux 5.3: this kernel is older, or seccomp forbids it",
+}
+_TO_JOIN = {
+    errno.EPERM: "To join, you need CAP_SYS_ADMIN in them and over the process: use sudo",
+    errno.EINVAL: "setns takes a pidfd since Linux 5.8",
+    errno.ESRCH: "The process ended meanwhile",
 }
 _NO_USER_NAMESPACE = (
     "This machine lets only root make a user namespace (see /proc/sys/kernel/"
@@ -102,7 +108,7 @@ class Container:
         # child would release there what the host's side has prepared.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
         try:
-            with hints(_hints(self.namespaces)), _born_into(self.parts):
+            with hints(_hints(self.namespaces)), _born_hidden(self.parts), _born_into(self.parts):
                 self.pid, self.pidfd = syscalls.clone3(
                     self.namespaces,
                     cgroup=next(filter(None, (part.birthplace() for part in self.parts)), ""),
@@ -205,6 +211,22 @@ def _hints(namespaces: int) -> dict[int, str]:
     return _HINTS
 
 
+# All threads of a process have the one flag: the first that hides sets it, the last takes it away.
+_lock = _thread.allocate_lock()
+_hiding = 0
+_were_dumpable = True
+_generation = 0  # a pid would not tell a child from us: in its namespace it may have our number
+
+
+def _alone() -> None:
+    """In a child: the thread that holds the lock may be none of its own."""
+    global _lock, _hiding, _generation
+    _lock, _hiding, _generation = _thread.allocate_lock(), 0, _generation + 1
+
+
+os.register_at_fork(after_in_child=_alone)
+
+
 @contextmanager
 def _born_into(parts: list[Part]) -> Iterator[None]:
     """Meanwhile our children are born into the PID namespace that a part has chosen, if one has."""
@@ -214,16 +236,48 @@ def _born_into(parts: list[Part]) -> Iterator[None]:
         yield
         return
     own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-    parent = os.getpid()
+    ours = _generation
     try:
         why = "our next child will be among the processes of another container"
-        syscalls.setns(chosen, syscalls.CLONE_NEWPID, shown=path, why=why)
+        with hints(_TO_JOIN):
+            syscalls.setns(chosen, syscalls.CLONE_NEWPID, shown=path, why=why)
         yield
     finally:
-        if os.getpid() == parent:  # and not the child, which is where it shall be
+        if _generation == ours:  # and not the child, which is where it shall be
             why = "and those after it among ours again"
             syscalls.setns(own, syscalls.CLONE_NEWPID, shown="/proc/self/ns/pid", why=why)
         os.close(own)
+
+
+@contextmanager
+def _born_hidden(parts: list[Part]) -> Iterator[None]:
+    """Meanwhile we are not dumpable, if a part wants that: the child is like us from the start."""
+    global _hiding, _were_dumpable
+    if not any(part.hides() for part in parts):
+        yield
+        return
+    ours = _generation
+    with _lock:
+        if _hiding == 0:
+            _were_dumpable = syscalls.dumpable()
+        why = "our child is born so: nobody inside may open its files or trace it"
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0, why=why)
+        _hiding += 1
+    try:
+        yield
+    finally:
+        if _generation == ours:
+            _show()
+
+
+def _show() -> None:
+    """We are none of the container's processes, and from now on as we were."""
+    global _hiding
+    with _lock:
+        _hiding -= 1
+        if _hiding == 0 and _were_dumpable:
+            why = "and we are as before: it is the child that hides"
+            syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1, why=why)
 
 
 def release_all(parts: list[Part]) -> list[Failure]:
@@ -243,9 +297,11 @@ def _signals(container: Container) -> Iterator[Callable[[], None]]:
 
     In between it may run already, and we have not heard of it: then they wait, and a second one
     ends the start. One that our caller ignores stays ignored: that is how nohup(1) and background
-    jobs work.
+    jobs work. In a thread nothing of this is done: there are no signals for it.
     """
-
+    if not signals.for_us():
+        yield lambda: None
+        return
     waiting: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:

@@ -71,7 +71,8 @@ def relay(master: int, pidfd: int, keyboard: bool) -> None:
     def resize(number: int, frame: FrameType | None) -> None:
         copy_size_of_reader(master)
 
-    previous = signal.signal(signal.SIGWINCH, resize)
+    heard = signals.for_us()
+    previous = signal.signal(signal.SIGWINCH, resize) if heard else None
     copy_size_of_reader(master)  # it may have changed since the container's side copied it
     try:
         if raw:
@@ -81,7 +82,8 @@ def relay(master: int, pidfd: int, keyboard: bool) -> None:
     finally:
         if before is not None:
             termios.tcsetattr(0, termios.TCSADRAIN, before)
-        signal.signal(signal.SIGWINCH, previous)
+        if heard:
+            signal.signal(signal.SIGWINCH, previous)
 
 
 def _carry(poll: signals.Poll, master: int, pidfd: int, keyboard: bool) -> None:

@@ -63,6 +63,7 @@ RESOLVE_IN_ROOT = 0x10
 
 # <linux/prctl.h>, <linux/close_range.h>
 PR_SET_PDEATHSIG = 1
+PR_GET_DUMPABLE = 3
 PR_SET_DUMPABLE = 4
 PR_SET_KEEPCAPS = 8
 PR_CAPBSET_READ = 23

@@ -121,6 +121,28 @@ def reap(pid: int, pidfd: int = -1) -> int:
     return os.waitpid(pid, 0)[1]
 
 
+_outliving: list[int] = []
+
+
+def outlives(child: int) -> None:
+    """Our child goes on when the call that made it has returned: :func:`collect` waits for it."""
+    _outliving.append(child)
+
+
+def collect() -> None:
+    """Take away those of the children that :func:`outlives` was told of who have ended.
+
+    For a program that lives long: each of them would stay a zombie. No call waits for them.
+    """
+    for child in tuple(_outliving):
+        try:
+            ended = os.waitpid(child, os.WNOHANG)[0]
+        except ChildProcessError:  # another's: we are its copy, or somebody has waited for it
+            ended = child
+        if ended and child in _outliving:
+            _outliving.remove(child)
+
+
 def lock(descriptor: int) -> None:
     """Hold flock(2) on an open file: exclusive, after all those who asked for it before us.
 
@@ -137,13 +159,20 @@ def lock(descriptor: int) -> None:
             return None
 
 
-def _heard() -> bool:
-    """True if a handler in Python may have to run, in this thread."""
+def for_us() -> bool:
+    """Is this the main thread, in which handlers run and, alone, may be set?"""
     try:
         _signal.set_wakeup_fd(_signal.set_wakeup_fd(-1))
     except ValueError:
         return False
-    return any(callable(_signal.getsignal(number)) for number in _signal.valid_signals())
+    return True
+
+
+def _heard() -> bool:
+    """True if a handler in Python may have to run, in this thread."""
+    return for_us() and any(
+        callable(_signal.getsignal(number)) for number in _signal.valid_signals()
+    )
 
 
 def _lock_by_a_child(descriptor: int) -> bool:

@@ -197,6 +197,11 @@ def prctl(option: int, value: int = 0, third: int = 0, *, why: str = "") -> int:
     return _make("prctl", (option, value), why, _prctl, option, value, third, 0, 0)
 
 
+def dumpable() -> bool:
+    """May others of our user trace this process (PR_GET_DUMPABLE)? Changes nothing: no event."""
+    return _prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 1
+
+
 def capget() -> tuple[int, int, int]:
     """The ``(effective, permitted, inheritable)`` capabilities of this process, each a set of bits.
 

@@ -13,7 +13,8 @@ on, ``broken:K`` that the K-th fails with EIO, ``short:K`` that it takes half of
 import errno
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from mydocker.kernel.errors import Failure, KernelError
@@ -65,9 +66,15 @@ def _die() -> None:
 _kill: Callable[[], None] = _die
 
 
-def listen(listener: Listener) -> None:
-    """Tell every event from now on to ``listener``, in the order in which they happen."""
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Tell every event meanwhile to ``listener``, in the order in which they happen."""
     _listeners.append(listener)
+    try:
+        yield
+    finally:
+        if listener in _listeners:  # and not in a child, where others listen or nobody
+            _listeners.remove(listener)
 
 
 def observed() -> bool:

@@ -90,10 +90,16 @@ class Joined(Part):
     flags: int
 
     def prepare(self) -> None:
-        """On the host: the PID namespace. It takes only children of the caller (setns(2)), so we
-        join for the child to come; ourselves we stay where we are, to relay and to wait."""
-        if self.early:
+        """On the host, for a user who is not root: into the user namespace, as :func:`enter` says,
+        and with the rights from there our next child will be in the PID namespace."""
+        if self.early & syscalls.CLONE_NEWUSER:
             self._setns(self.early, "our next child will be in it")
+
+    def pid_namespace(self) -> tuple[int, str]:
+        """It takes only children (setns(2)): the caller stays where it is, to relay and to wait."""
+        if self.early & syscalls.CLONE_NEWUSER or not self.early:
+            return -1, ""
+        return self.target.pidfd, f"pidfd of {self.target.pid}"
 
     def enter(self) -> None:
         """In the child: all the others, then the root directory, then who we are there.
@@ -132,6 +138,10 @@ def enter(pid: int, process: Process, flags: int | None = None, *, run_directory
     """Run ``process`` in the namespaces of ``pid``: those of ``flags``, or all that differ.
 
     Its cgroups stay ours. Raises Failure if there is nothing to enter, or we may not.
+
+    For a command line, which ends with it: a user who is not root is in the user namespace of
+    ``pid`` from then on, for nobody without rights outside can come back from there. Root stays
+    where it is.
     """
     others = different(pid)
     if not others:

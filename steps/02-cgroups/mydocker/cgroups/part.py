@@ -14,7 +14,8 @@ from mydocker.kernel.records import field, record
 
 DEFAULT_PARENT = "mydocker"
 
-_machine = cache(hierarchy.read)  # no part of a container changes where the hierarchies are
+# No part of a container changes where the hierarchies are; the next container looks anew.
+_machine = cache(hierarchy.read)
 
 
 def _can_be_born_inside() -> bool:
@@ -115,6 +116,7 @@ def cgroup_part(identifier: str, limits: Limits, parent: str = "") -> CgroupPart
     Looks at the machine, changes nothing. Those groups of ``parent`` that do not exist
     yet will be made. They are noted now, before: a clean-up after a crash has only these notes.
     """
+    _machine.cache_clear()
     path = parent_path(parent) if parent else own_parent()
     return CgroupPart(f"{path}/{identifier}", limits, disposable_above(path, _machine()))
 

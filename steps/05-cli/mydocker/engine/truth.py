@@ -26,6 +26,7 @@ from mydocker.engine.records.state import (
 )
 from mydocker.engine.records.store import Store
 from mydocker.engine.words.times import now
+from mydocker.kernel import signals
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import replace
 from mydocker.kernel.whole import Damaged
@@ -64,6 +65,7 @@ def changing(store: Store, identifier: str) -> Iterator[tuple[int, State]]:
 
     Gives the descriptor that holds the lock, and the state. Raises NoSuchContainer.
     """
+    signals.collect()
     with store.lock(identifier) as lock:
         yield lock, look_locked(store, identifier)
 

@@ -35,20 +35,20 @@ from mydocker.kernel.errors import KernelError
 class Undumpable(Part):
     """From before the process exists: nobody in the container may look into it or trace it.
 
-    The child has it from us, and so there is no moment without. A user who is not root would lose
-    access to its own files in /proc, and could map no ids. Nothing has to be protected then: the
-    processes inside are the same user's.
+    The child has it from us, and so there is no moment without; we have it for that moment only. A
+    user who is not root would lose access to its own files in /proc, and could map no ids. Nothing
+    has to be protected then: the processes inside are the same user's.
     """
 
     stage = "guard"
 
-    def prepare(self) -> None:
-        if os.geteuid() == 0:
-            _hide()
+    def hides(self) -> bool:
+        return os.geteuid() == 0
 
     def enter(self) -> None:
-        if os.geteuid() == 0:
-            _hide()  # again: a change of user in a user namespace undid it
+        if os.geteuid() == 0:  # again: a change of user in a user namespace undid it
+            why = "nobody inside may open our files or trace us"
+            syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0, why=why)
 
 
 class StillUndumpable(Undumpable):
@@ -72,8 +72,3 @@ class Keyring(Part):
             # A kernel without keys, or a seccomp filter around us that hides them: nothing to lose.
             if error.errno not in (errno.ENOSYS, errno.EPERM):
                 raise
-
-
-def _hide() -> None:
-    why = "nobody inside may open our files or trace us"
-    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0, why=why)

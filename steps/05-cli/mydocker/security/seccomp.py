@@ -9,7 +9,7 @@ To see it: ``grep -E 'Seccomp|NoNewPrivs' /proc/PID/status`` (2: a filter).
 
 import errno
 import os
-from functools import cache
+from functools import lru_cache
 
 from mydocker.container.parts import Part
 from mydocker.kernel import syscalls
@@ -30,6 +30,9 @@ _HINTS = {
     errno.ENOSYS: "The kernel must be built with CONFIG_SECCOMP, or: seccomp=unconfined",
     errno.EACCES: "Without no-new-privileges it needs CAP_SYS_ADMIN: add no-new-privileges",
 }
+
+
+_PROFILES = 8  # whose programs are kept: who lives long meets any number of them
 
 
 class NoNewPrivileges(Part):
@@ -55,7 +58,7 @@ class Filter(Part):
             syscalls.seccomp(self.program, why="system calls that containers need, and no others")
 
 
-@cache
+@lru_cache(_PROFILES)
 def program(text: str, capabilities: tuple[str, ...]) -> bytes:
     """The program of the JSON profile ``text``, or if it is empty of the default profile.
 

@@ -155,7 +155,8 @@ def execute_attached(store: Store, word: str, asked: ExecConfig) -> _socket.sock
     number = new_identifier()
     with prepared(store, config, asked) as (process, parts):
         tell_start(store, config, asked, number)  # before its end can be told
-        pid = syscalls.fork(why="a process must wait for it when this one has ended")
+        signals.collect()
+        pid = syscalls.fork(why="somebody must wait for it when we have gone")
         if pid == 0:
             try:
                 ours.close()
@@ -164,6 +165,7 @@ def execute_attached(store: Store, word: str, asked: ExecConfig) -> _socket.sock
                 events.tell(store, config, "exec_die", exitCode=str(code), execID=number)
             finally:
                 os._exit(1)
+    signals.outlives(pid)
     theirs.close()
     try:
         hear(ours)

@@ -48,6 +48,7 @@ def launch(
     kind = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, kind)
     flags = (TYPES if types else 0) | (READS if reads else 0)
+    signals.collect()
     pid = syscalls.fork(why="a monitor: it stays beside the container when we have gone")
     if pid == 0:
         try:
@@ -55,6 +56,7 @@ def launch(
             _be_monitor(store, config, lock, theirs, flags)
         finally:
             os._exit(1)
+    signals.outlives(pid)
     theirs.close()
     try:
         hear(ours)
