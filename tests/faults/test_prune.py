@@ -175,7 +175,8 @@ def test_a_group_that_another_root_is_just_making_stays(mydocker: Launcher) -> N
 def test_in_a_storm_of_runs_of_one_root_the_prune_of_another_takes_nothing(
     mydocker: Launcher, before: Before, sandbox: Sandbox
 ) -> None:
-    other = {"MYDOCKER_RUN": str(sandbox.directory / "other-run")}
+    place = sandbox.directory / "other"
+    other = {"MYDOCKER_RUN": str(place / "run"), "MYDOCKER_ROOT": str(place / "root")}
     storm = ["sh", "-c", SIX_TIMES, "sh", *mydocker.argv(4, *QUIET)]
     started = [subprocess.Popen(storm, env=mydocker.environment(), text=True) for _ in range(2)]
     for one in started:
