@@ -215,7 +215,9 @@ def test_a_damaged_image_is_one_line_and_can_be_removed(
 def test_half_a_character_in_a_label(docker: Containers, sandbox: Sandbox) -> None:
     identifier = docker.run("--name", "one", "--label", "k=v", *SLEEP)
     path = files_of(sandbox, identifier)["config"]
-    path.write_bytes(path.read_bytes().replace(b'"k": "v"', b'"k": "\\ud800"'))
+    written = path.read_bytes()
+    assert b'"k":"v"' in written
+    path.write_bytes(written.replace(b'"k":"v"', b'"k":"\\ud800"'))
     assert docker.get("one", "{{.Config.Labels.k}}") == "\N{REPLACEMENT CHARACTER}"
 
 

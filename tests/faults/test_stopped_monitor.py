@@ -26,7 +26,7 @@ def docker(mydocker: Launcher) -> Iterator[Containers]:
 def monitor_of(docker: Containers, name: str) -> psutil.Process:
     found = psutil.Process(docker.pid(name)).parent()
     assert found is not None
-    eventually(lambda: "supervisor" in " ".join(found.cmdline()), what="a slim monitor")
+    eventually(lambda: "import slim" in " ".join(found.cmdline()), what="a slim monitor")
     return found
 
 
