@@ -216,8 +216,8 @@ def test_half_a_character_in_a_label(docker: Containers, sandbox: Sandbox) -> No
     identifier = docker.run("--name", "one", "--label", "k=v", *SLEEP)
     path = files_of(sandbox, identifier)["config"]
     written = path.read_bytes()
-    assert b'"k":"v"' in written
-    path.write_bytes(written.replace(b'"k":"v"', b'"k":"\\ud800"'))
+    assert b'["k", "v"]' in written
+    path.write_bytes(written.replace(b'["k", "v"]', b'["k", "\\ud800"]'))
     assert docker.get("one", "{{.Config.Labels.k}}") == "\N{REPLACEMENT CHARACTER}"
 
 
