@@ -129,9 +129,8 @@ for command in life:
     state = json.loads(told or "[]")
     states.append((command, state[0]["State"]["Status"] if state else "gone"))
     print(f"{command:40} → {states[-1][1]}")
-told = subprocess.check_output(
-    ["mydocker", "events", "--since", since, "--until", str(time.time()), "--format", "{{json .}}"]
-)
+command = f"mydocker events --since {since} --until {time.time()} --filter type=container"
+told = subprocess.check_output([*command.split(), "--format", "{{json .}}"])
 happened = [json.loads(line)["Action"] for line in told.splitlines()]
 print("events:", " ".join(happened))
 guess(my_guess, len(happened))

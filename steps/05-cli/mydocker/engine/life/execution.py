@@ -119,7 +119,7 @@ def _joining(target: joining.Target, flags: int, group: CgroupPart | None) -> li
     # setns(2) with a PID namespace takes only children, so that one is joined before the fork.
     early = flags & syscalls.CLONE_NEWPID
     joined = joining.Joined(target, early, flags & ~early)
-    # The group first: where the host's tree of groups can be seen.
+    # In which order they act, their stages say.
     return [JoinGroup(group), joined] if group else [joined]
     # end lab
 
