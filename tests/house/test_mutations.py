@@ -123,3 +123,15 @@ def test_a_text_that_is_there_twice_is_lost(tmp_path: Path) -> None:
     (tmp_path / "01-one/a.py").write_text("x = 1\ny = 1\n")
     with pytest.raises(Lost, match="not once"):
         faults.located(Fault("f", "01-one/a.py", " = 1", " = 2"), tmp_path)
+
+
+def test_each_fault_of_the_lists_is_in_its_file() -> None:
+    stale = []
+    for name in ("faults.toml", "once-lived.toml"):
+        for fault in faults.read(ROOT / "tests/mutations" / name):
+            path = faults.place(fault.file, STEPS)
+            if not path.is_file() or path.read_text().count(fault.old) != 1:
+                stale.append(f"{name}: {fault.name} ({fault.file})")
+            else:
+                compile(path.read_text().replace(fault.old, fault.new), str(path), "exec")
+    assert stale == []

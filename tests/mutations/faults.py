@@ -14,7 +14,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Fault:
-    """``old`` becomes ``new`` in ``file`` (below steps/). ``equal``: why no test can see it."""
+    """``old`` becomes ``new`` in ``file``: see :func:`place`. ``equal``: why no test can see it."""
 
     name: str
     file: str
@@ -38,9 +38,14 @@ class Lost(Exception):
     """The text of a fault is nowhere, or in several places."""
 
 
+def place(file: str, steps: Path) -> Path:
+    """Where a fault's file is: below steps/, or, if its path begins with learn/, beside them."""
+    return (steps.parent if file.startswith("learn/") else steps) / file
+
+
 def located(fault: Fault, steps: Path) -> Fault:
     """The fault with the file that its text is in now. Raises Lost."""
-    path = steps / fault.file
+    path = place(fault.file, steps)
     if path.is_file() and path.read_text().count(fault.old) == 1:
         return fault
     found = [path for path in sorted(steps.glob("*/**/*.py")) if fault.old in path.read_text()]
@@ -51,7 +56,7 @@ def located(fault: Fault, steps: Path) -> Fault:
 
 def put_in(fault: Fault, steps: Path) -> None:
     """Change a copy of the steps. Raises Lost, or SyntaxError where the result is no Python."""
-    path = steps / located(fault, steps).file
+    path = place(located(fault, steps).file, steps)
     text = path.read_text().replace(fault.old, fault.new, 1)
     compile(text, str(path), "exec")
     path.write_text(text)

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mutations.faults import Fault, located, put_in
+from mutations.faults import Fault, located, place, put_in
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = ROOT / "steps"
@@ -78,7 +78,7 @@ def _copy() -> Iterator[Path]:
 def folders(file: str) -> list[str]:
     """The folders of tests that are about a file: its step's own, and those beside the steps."""
     step, _, module = file.partition("/")
-    if "/labs/" in module or module.endswith(("/cli/lab.py", "/cli/grade.py")):
+    if step == "learn":
         return ["labs"]
     beside = ["faults"] if step == "05-cli" else []
     if module.startswith("mydocker/kernel/"):
@@ -88,11 +88,11 @@ def folders(file: str) -> list[str]:
 
 def chosen(fault: Fault) -> list[str]:
     """The files of these tests; first those that speak of the module, the loudest in front."""
-    words = _words(STEPS / fault.file)
+    words = _words(place(fault.file, STEPS))
     found = []
-    for place, folder in enumerate(folders(fault.file)):
+    for rank, folder in enumerate(folders(fault.file)):
         for path in sorted((TESTS / folder).glob("test_*.py")):
-            found.append((-_mentions(path, fault.file, words), place, str(path.relative_to(ROOT))))
+            found.append((-_mentions(path, fault.file, words), rank, str(path.relative_to(ROOT))))
     return [path for _, _, path in sorted(found)]
 
 
