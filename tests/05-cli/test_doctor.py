@@ -116,9 +116,11 @@ def test_a_damaged_blob(mydocker: Launcher, sandbox: Sandbox) -> None:
 
 @pytest.mark.root
 def test_without_root(mydocker: Launcher) -> None:
+    mydocker(5, "run", "--rm", "--net", "none", "busybox", "true")  # so that there is an image
     done = mydocker(5, "doctor", user=65534)
     assert done.stderr == "" and "sudo mydocker doctor" in done.stdout
     assert "not applicable: overlay: only root can try this" in done.stdout.splitlines()
+    assert "not applicable: images: only root can look" in done.stdout.splitlines()
 
 
 @pytest.mark.root

@@ -410,7 +410,8 @@ def test_its_monitor_sees_to_it_and_events_tell(docker: Containers) -> None:
     docker("exec", "one", "rm", "/ok")
     docker.until("one", "{{.State.Health.Status}}", "unhealthy")
     docker("rm", "-f", "one")
-    told = docker("events", "--since", "0", "--until", "0s", "--format", "{{json .}}").stdout
+    containers = ("--filter", "type=container", "--format", "{{json .}}")
+    told = docker("events", "--since", "0", "--until", "0s", *containers).stdout
     events = [json.loads(line) for line in told.splitlines()]
     mine = [event for event in events if event["id"] == identifier]
     actions = [event["Action"] for event in mine]

@@ -62,6 +62,8 @@ def test_vagrant_validates_it(tmp_path: Path) -> None:
         ["vagrant", "validate", "--ignore-provider"], cwd=ROOT, check=False,
         capture_output=True, text=True, env={**os.environ, **places},
     )  # fmt: skip
+    if "Read-only file system @" in done.stderr and "/usr/" in done.stderr:
+        pytest.skip("vagrant 2.3 writes below /usr at its start, which the suite makes read-only")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "validated successfully" in done.stdout
 
