@@ -147,32 +147,18 @@ def execute_attached(store: Store, word: str, asked: ExecConfig) -> _socket.sock
     leave, by the detach keys or because it is killed: the command goes on, as in Docker. Raises
     Failure if it cannot start.
     """
-    from mydocker.engine.monitor.launch import hear
+    from mydocker.engine.monitor.launch import outliving
 
     config = store.config(store.find(word))
-    kind = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
-    ours, theirs = _socket.socketpair(_socket.AF_UNIX, kind)
     number = new_identifier()
     with prepared(store, config, asked) as (process, parts):
         tell_start(store, config, asked, number)  # before its end can be told
-        signals.collect()
-        pid = syscalls.fork(why="somebody must wait for it when we have gone")
-        if pid == 0:
-            try:
-                ours.close()
-                container = Container(number, process, 0, parts, store.run)
-                code = _wait_for(container, theirs)
-                events.tell(store, config, "exec_die", exitCode=str(code), execID=number)
-            finally:
-                os._exit(1)
-    signals.outlives(pid)
-    theirs.close()
-    try:
-        hear(ours)
-    except BaseException:
-        ours.close()
-        raise
-    return ours
+
+        def watch(socket: _socket.socket) -> None:
+            code = _wait_for(Container(number, process, 0, parts, store.run), socket)
+            events.tell(store, config, "exec_die", exitCode=str(code), execID=number)
+
+        return outliving(watch, "somebody must wait for it when we have gone")
 
 
 def _wait_for(container: Container, theirs: _socket.socket) -> int:

@@ -15,6 +15,7 @@ container's side does towards the host's (``container.channel``), ``event`` and 
 import _socket
 import json
 import os
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from mydocker.container import private
@@ -45,15 +46,26 @@ def launch(
     ``lock`` is the descriptor of the container's lock, which the caller holds and lets go
     afterwards. The socket is a client's, who ``types`` and ``reads``; the caller closes it.
     """
+    flags = (TYPES if types else 0) | (READS if reads else 0)
+    return outliving(
+        lambda socket: _be_monitor(store, config, lock, socket, flags),
+        "a monitor: it stays beside the container when we have gone",
+    )
+
+
+def outliving(watch: Callable[[_socket.socket], object], why: str) -> _socket.socket:
+    """Our end of a connection to a new process that calls ``watch`` with its own end, and ends.
+
+    Returns when it has said that what it watches runs; raises the Failure that it says instead.
+    """
     kind = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, kind)
-    flags = (TYPES if types else 0) | (READS if reads else 0)
     signals.collect()
-    pid = syscalls.fork(why="a monitor: it stays beside the container when we have gone")
+    pid = syscalls.fork(why=why)
     if pid == 0:
         try:
             ours.close()
-            _be_monitor(store, config, lock, theirs, flags)
+            watch(theirs)
         finally:
             os._exit(1)
     signals.outlives(pid)
