@@ -12,7 +12,7 @@ import click
 from mydocker.container.process import Process
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import replace
-from mydocker.namespaces.options import content_options, contents_from, process_of
+from mydocker.namespaces.options import apply, content_options, contents_from, process_of
 from mydocker.namespaces.specification import ALL, WITHOUT_USERS, Namespaces
 from mydocker.overlay2 import volumes as forms
 from mydocker.overlay2.environment import environment, given, read_env_file
@@ -77,10 +77,7 @@ _OPTIONS = [
 
 def overlay2_options(command: Command) -> Command:
     """What is in the container's root, and how the command finds itself in it: for ``run``."""
-    command = root_option(content_options(command))
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    return apply(root_option(content_options(command)), _OPTIONS)
 
 
 def container_namespaces(options: Options) -> Namespaces:
