@@ -8,6 +8,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 from sandbox import contract
+from sandbox.containers import Containers
 from sandbox.launcher import Launcher
 from sandbox.machine import Sandbox
 from sandbox.planting import plant
@@ -110,3 +111,13 @@ def host_contract(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[
     if found:
         sandbox.start_over(contract.newcomers(before))
         pytest.fail("the host contract is broken:\n" + "\n".join(found))
+
+
+@pytest.fixture
+def docker(mydocker: Launcher) -> Iterator[Containers]:
+    """``docker("ps", "-a")`` calls mydocker; the containers that a test leaves are removed."""
+    containers = Containers(mydocker)
+    containers.need_image()
+    yield containers
+    mydocker.stop()
+    containers.clear()

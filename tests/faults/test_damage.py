@@ -6,13 +6,12 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 from sandbox.containers import Containers
-from sandbox.launcher import Launcher, eventually
+from sandbox.launcher import eventually
 from sandbox.machine import Sandbox
 from sandbox.patience import patience
 
@@ -34,14 +33,6 @@ DAMAGES = {
     "binary": bytes(range(256)),
     "deep": b"[" * 100_000,
 }
-
-
-@pytest.fixture
-def docker(mydocker: Launcher) -> Iterator[Containers]:
-    containers = Containers(mydocker)
-    containers.need_image()
-    yield containers
-    containers.clear()
 
 
 def files_of(sandbox: Sandbox, identifier: str) -> dict[str, Path]:

@@ -4,12 +4,11 @@
 """
 
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sandbox.containers import Containers
-from sandbox.launcher import Completed, Launcher
+from sandbox.launcher import Completed
 from sandbox.machine import Sandbox
 
 from mydocker.engine.cleaning.leftover import Place
@@ -19,14 +18,6 @@ from mydocker.engine.records.store import Store
 
 pytestmark = pytest.mark.root
 ROUNDS = int(os.environ.get("MYDOCKER_TEST_ROUNDS", "1"))
-
-
-@pytest.fixture
-def docker(mydocker: Launcher) -> Iterator[Containers]:
-    containers = Containers(mydocker)
-    containers.need_image()
-    yield containers
-    containers.clear()
 
 
 def test_what_vanishes_from_a_list_is_left_out(docker: Containers, sandbox: Sandbox) -> None:

@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -12,15 +11,6 @@ from sandbox.launcher import Launcher, eventually
 
 pytestmark = pytest.mark.root
 SLEEP = ("busybox", "sleep", "1000")
-
-
-@pytest.fixture
-def docker(mydocker: Launcher) -> Iterator[Containers]:
-    containers = Containers(mydocker)
-    containers.need_image()
-    yield containers
-    mydocker.stop()
-    containers.clear()
 
 
 def monitor_of(docker: Containers, name: str) -> psutil.Process:
