@@ -158,20 +158,20 @@ stop()
 # ## What a container sees of all this
 #
 # The same files, read by a process in a container. How many processes are there in `/proc` inside,
-# when the container runs nothing but `ls`?
+# when the container runs nothing but a shell that calls `ls`?
 
 # %%
 my_guess = ...  # how many
 
 # %% tags=["inside"]
 # needs root
-printed = shell("mydocker run --rm busybox sh -c 'ls /proc | grep -c ^[1-9]'")
+printed = shell("mydocker run --rm busybox sh -c 'ls /proc >seen; grep -c ^[1-9] seen'")
 guess(my_guess, int(printed.split()[-1]))
 
 # %% [markdown]
-# The shell, `ls` and `grep`: three. Outside there are hundreds. It is not that the others were
-# hidden: a `/proc` shows the PID namespace in which it was *mounted*, and the others have no number
-# there by which they could be called.
+# The shell and `ls`: two, as `grep` starts when `ls` has ended. Outside there are hundreds. It is not
+# that the others were hidden: a `/proc` shows the PID namespace in which it was *mounted*, and the
+# others have no number there by which they could be called.
 
 # %% tags=["views"]
 # needs root

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from sandbox.launcher import Launcher, eventually
+from sandbox.machine import Sandbox
 from sandbox.patience import patience
 from sandbox.wires import HOST, Wires
 
@@ -274,19 +275,31 @@ def test_a_server_that_was_killed_is_started_again(wires: Wires, blue: str) -> N
     assert wires.resolve(asking, blue, "web") == [wires.address(web)]
 
 
+def test_a_server_that_ended_unasked_leaves_no_socket(
+    wires: Wires, blue: str, sandbox: Sandbox
+) -> None:
+    """It ends by itself when it sees the last container's end, which may be before it is asked."""
+    web = wires.container("--net", "blue", "--name", "web")
+    socket_file = sandbox.run / "network" / "dns"
+    assert socket_file.exists()
+    os.kill(processes("mydocker-dns")[0], 9)
+    eventually(lambda: not processes("mydocker-dns"))
+    wires.end(*web)
+    assert not socket_file.exists()
+
+
 def test_the_three_files(wires: Wires) -> None:
     _, inside = wires.container(
         *("--hostname", "box", "--add-host", "db:10.1.2.3", "--add-host", "gw:host-gateway"),
         *("--dns", "192.0.2.53", "--dns-search", "example.org", "--dns-option", "ndots:3"),
     )
-    address = wires.address(inside)
+    address, gateway = wires.address(inside), wires.gateway(inside)
     hosts = read(inside, "/etc/hosts").splitlines()
-    assert {"127.0.0.1\tlocalhost", "10.1.2.3\tdb", "10.86.0.1\tgw", f"{address}\tbox"} <= set(
-        hosts
-    )
+    expected = {"127.0.0.1\tlocalhost", "10.1.2.3\tdb", f"{gateway}\tgw", f"{address}\tbox"}
+    assert expected <= set(hosts)
     assert read(inside, "/etc/hostname") == "box\n"
-    expected = "nameserver 192.0.2.53\nsearch example.org\noptions ndots:3\n"
-    assert read(inside, "/etc/resolv.conf") == expected
+    resolving = "nameserver 192.0.2.53\nsearch example.org\noptions ndots:3\n"
+    assert read(inside, "/etc/resolv.conf") == resolving
     mounts = read(inside, f"/proc/{1}/mounts")
     assert all(f" /etc/{name} " in mounts for name in ("hosts", "hostname", "resolv.conf"))
 

@@ -8,6 +8,8 @@ of a test becomes is our child (a subreaper), so that the contract sees it.
 import os
 import shutil
 import signal
+import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -111,6 +113,8 @@ class Sandbox:
             if _owner(group) == str(os.getpid()):
                 _remove_group(group)
         _reap(left_behind)
+        if self.private:
+            _remove_network()
         remove(self.root)
         remove(self.run)
 
@@ -126,6 +130,14 @@ def begin_network() -> None:
         path = Path("/proc/sys/net", switch)
         if path.exists():  # a kernel without IPv6
             path.write_text("0")
+
+
+def _remove_network() -> None:
+    """Remove our programs' bridges and rules. In a network namespace of our own only."""
+    for _, link in socket.if_nameindex():  # /sys/class/net shows the machine's own
+        if link == "mydocker0" or link.startswith("md-"):
+            subprocess.run(["ip", "link", "delete", link], check=False)
+    subprocess.run(["nft", "delete", "table", "inet", "mydocker"], capture_output=True, check=False)
 
 
 def remove(directory: Path) -> None:

@@ -1,5 +1,6 @@
 """Real packets: from the sandbox, which acts as the host, from containers, from the outside."""
 
+import json
 import os
 import secrets
 import signal
@@ -208,6 +209,11 @@ class Wires:
             where, "-br", f"-{version}", "addr", "show", "dev", interface, "scope", "global"
         )
         return shown.split()[2].partition("/")[0]
+
+    def gateway(self, where: int) -> str:
+        """The gateway of a namespace's default route."""
+        (route,) = json.loads(self.ip(where, "-j", "-4", "route", "show", "default"))
+        return str(route["gateway"])
 
     def stop(self) -> None:
         """End what was started here and remove the wires. May be called twice."""

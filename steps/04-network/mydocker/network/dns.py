@@ -35,18 +35,24 @@ def look(store: Store) -> None:
     said = _ask(store)
     if said is None:
         if not any(e.pid for n in store.up() if not n.default for e in store.endpoints(n)):
+            _forget(store)  # of a server that saw the last one's end before anybody asked it
             return
         _start(store)
         said = _ask(store)
     word, _, rest = (said or "").partition(" ")
     if word == "bye":  # nobody needs it any more; wait for the end, so that nothing is left
         _wait(int(rest))
-        try:
-            os.unlink(store.state("dns"))
-        except FileNotFoundError:
-            pass
+        _forget(store)
     elif word != "ok":
         raise Failure(f"DNS server: {rest or 'does not answer'}", "See chapter 04, names")
+
+
+def _forget(store: Store) -> None:
+    """Remove the socket of a server that has ended; with the lock held nobody starts another."""
+    try:
+        os.unlink(store.state("dns"))
+    except FileNotFoundError:
+        pass
 
 
 def _ask(store: Store) -> str | None:
