@@ -28,7 +28,13 @@ _NAMES = {
     "throttle_write_iops_device": "throttleWriteIOPSDevice",
     "class_": "class",
 }
-_WORDS = {str: "string", int: "number", bool: "bool", dict: "object", tuple: "array"}
+_WORDS: dict[object, str] = {
+    str: "string",
+    int: "number",
+    bool: "bool",
+    dict: "object",
+    tuple: "array",
+}
 _SMALLEST, _LARGEST = -(1 << 63), (1 << 64) - 1
 
 

@@ -14,13 +14,14 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fcntl import LOCK_UN, flock
 from typing import Any
 
 from mydocker.container import private
 from mydocker.container.processes import Identity
 from mydocker.kernel import signals, whole
 from mydocker.kernel.errors import Failure
-from mydocker.kernel.records import asdict, field, record
+from mydocker.kernel.records import asdict, field, fromdict, record
 
 CREATING, CREATED, RUNNING, PAUSED, STOPPED = (
     "creating", "created", "running", "paused", "stopped",
@@ -97,8 +98,6 @@ class Store:
         told = whole.read_json(path)
         if told is None:
             raise NotThere
-        from mydocker.kernel.records import fromdict
-
         try:
             return fromdict(Container, told)
         except TypeError:
@@ -159,6 +158,7 @@ class Store:
         try:
             yield
         finally:
+            flock(fd, LOCK_UN)  # for the container's process as well, which has it from us
             os.close(fd)
 
     def forget(self, identifier: str) -> None:

@@ -308,8 +308,8 @@ class SyscallArgument:
     """A condition on an argument of a system call."""
 
     index: int
-    value: int
     op: str
+    value: int = 0
     value_two: int = 0
 
 
