@@ -384,7 +384,7 @@ def _update(store: Store, log: Log, asked: Given, arguments: list[str]) -> int:
 def _events(store: Store, log: Log, asked: Given, arguments: list[str]) -> int:
     import json
 
-    from mydocker.kernel import durations
+    from mydocker.kernel.durations import parse_duration
     from mydocker.runtime import measuring
 
     container = store.find(arguments[0])
@@ -393,8 +393,8 @@ def _events(store: Store, log: Log, asked: Given, arguments: list[str]) -> int:
     if asked.get("stats"):
         _say(1, json.dumps(measuring.stats(container)))
         return 0
-    interval = durations.parse(text(asked, "interval", "5s"))
-    if interval is None or interval <= 0:
+    interval = parse_duration(text(asked, "interval", "5s")) / 10**9
+    if interval <= 0:
         raise Failure("duration interval must be greater than 0")
     for event in measuring.events(container, interval):
         _say(1, json.dumps(event))

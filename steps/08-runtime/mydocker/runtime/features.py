@@ -13,13 +13,8 @@ def features() -> dict[str, Any]:
     """All of it, in JSON's types."""
     from mydocker.runtime.reader import name_of
 
-    words = {
-        *FLAGS,
-        *PROPAGATION,
-        *(f"r{word}" for word in (*FLAGS, *PROPAGATION)),
-        "bind",
-        "rbind",
-    }
+    words = {"bind", *FLAGS, *PROPAGATION}
+    words |= {f"r{word}" for word in words}
     return {
         "ociVersionMin": "1.0.0",
         "ociVersionMax": LATEST,

@@ -38,12 +38,11 @@ class BundleProcess(Trampolined):
         called it.
         """
         check_command(path, self.arguments[0])
-        if self.gate is not None:
-            _close_all_but(self.preserved, channel.fileno(), self.gate.descriptor)
-            channel.send(CREATED)
         why = "the container outlives who creates it"
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, 0, why=why)
         if self.gate is not None:
+            _close_all_but(self.preserved, channel.fileno(), self.gate.descriptor)
+            channel.send(CREATED)  # raises if who created us was killed, and that is our end
             self.gate.wait()
             trace.hush()  # nobody is there any more to be told
         run(self.hooks, {**self.state, "pid": os.getpid()})
