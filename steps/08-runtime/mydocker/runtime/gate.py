@@ -13,8 +13,8 @@ from types import FrameType
 from typing import NoReturn
 
 from mydocker.container.parts import Part
-from mydocker.kernel import files, signals
-from mydocker.kernel.errors import Failure
+from mydocker.kernel import files, signals, trace
+from mydocker.kernel.errors import Failure, KernelError
 from mydocker.kernel.records import mutable_record
 
 # What ends a process that has no handler. One that is PID 1 would not even notice: the kernel
@@ -56,11 +56,15 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
 def open_gate(path: str) -> None:
     """Say go. Raises Failure if nobody waits there."""
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
+        trace.request("write", (path, "0"), "the process goes on, and becomes its command", _go, path)
+    except KernelError as error:
         if error.errno in (errno.ENXIO, errno.ENOENT):
             raise Failure("cannot start a container that has stopped") from None
         raise
+
+
+def _go(path: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         os.unlink(path)  # first: who sees it gone knows that it was started
         os.write(fd, b"0")
