@@ -12,7 +12,7 @@ esac
 
 # package:command, the command being what shows that the package is there on another system
 packages_run='busybox-static:busybox iproute2:ip nftables:nft'
-packages_book='strace:strace attr:setfattr procps:ps util-linux:unshare' # what its chapters type
+packages_book='strace:strace attr:setfattr procps:ps util-linux:unshare'
 packages_test='zstd:zstd xz-utils:xz'
 
 say() { printf 'mydocker: %s\n' "$*" >&2; }

@@ -8,8 +8,8 @@ so that the chapter reads on any Markdown viewer::
     <!-- [[[end]]] -->
 
 ``code`` brings a class, function or constant (what an exercise asks for is folded away), ``help``
-what a program says of itself, ``explain`` what it asks of the kernel. What a shell prints is another
-matter: see ``transcripts.py``; the website is built by ``website.py``.
+what a program says of itself, ``explain`` what it asks of the kernel. What a shell prints is
+another matter: see ``transcripts.py``; the website is built by ``website.py``.
 
     python3 chapters/book.py                  weave all chapters anew
     python3 chapters/book.py --transcripts [PART OF A HEADING | CHAPTER.md]...

@@ -36,7 +36,7 @@ _HEADING = re.compile(r"#{1,6} ")
 _FENCE = re.compile(r"\s*(```+|~~~+)")
 _HEAD = "<!-- translation: commit and hash of each English section; see chapters/translations.py"
 _RECORD = re.compile(re.escape(_HEAD) + r"\n(.*?)\n-->\n+", re.DOTALL)
-_CARRIED_WORDS = {OURS: "本书的写法，等你自己写完再看：练习"}
+_CARRIED_WORDS = {OURS: "等你自己写完再看本书的写法。练习"}
 _HERE = "\0"  # in a section's text: here stands a piece that is carried
 
 
