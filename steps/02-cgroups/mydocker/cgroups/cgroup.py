@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from mydocker.cgroups import controllers
 from mydocker.cgroups.hierarchy import V1, V2, Hierarchy, Machine
-from mydocker.cgroups.settings import Setting
+from mydocker.cgroups.settings import AS_ABOVE, Setting
 from mydocker.kernel import files
 from mydocker.kernel.errors import Failure, KernelError, hints
 from mydocker.kernel.records import record
@@ -74,6 +74,10 @@ class Cgroup:
     def directories(self) -> tuple[str, ...]:
         """Its directory in each hierarchy, whether it is there or not."""
         return tuple(h.directory(self.path) for h in self.machine.usable)
+
+    def above(self) -> "Cgroup":
+        """The group that it is in."""
+        return Cgroup(os.path.dirname(self.path), self.machine)
 
     @property
     def exists(self) -> bool:
@@ -178,10 +182,18 @@ class Cgroup:
             paths = [(self.file(name), value) for name, value in choices]
             found = next((p for p in paths if os.path.exists(p[0])), None)
             if found is not None:
+                path, value = found
+                if value == AS_ABOVE:
+                    value = self._list_above(setting.controller, setting.file)
                 with hints(_refusals(setting)):
-                    files.write(*found, why=setting.why)
+                    files.write(path, value, why=setting.why)
             elif setting.option:
                 raise _without_file(self, setting)
+
+    def _list_above(self, controller: str, file: str) -> str:
+        """What gives a cpuset the list of the group above: in v2 none of its own does."""
+        where = self.hierarchy_of(controller)
+        return self.above().read(file).strip() if where and where.version == V1 else "\n"
 
     def _ordered(self, settings: list[Setting]) -> list[Setting]:
         """v1: memory may never exceed memory and swap together, not even between two writes."""
@@ -189,7 +201,7 @@ class Cgroup:
         limit = by_file.get("memory.limit_in_bytes")
         both = by_file.get("memory.memsw.limit_in_bytes")
         now = self.read_or("memory.memsw.limit_in_bytes") if limit and both else ""
-        if limit is None or both is None or not now or int(limit.value) <= int(now):
+        if limit is None or both is None or not now or 0 <= int(limit.value) <= int(now):
             return settings
         return [both, *(setting for setting in settings if setting is not both)]
 
