@@ -180,7 +180,7 @@ class Cgroup:
         for setting in self._ordered(settings):
             choices = ((setting.file, setting.value), *setting.instead)
             paths = [(self.file(name), value) for name, value in choices]
-            found = next((p for p in paths if os.path.exists(p[0])), None)
+            found = next((p for p in paths if os.path.exists(p[0]) and self._counts(p[0])), None)
             if found is not None:
                 path, value = found
                 if value == AS_ABOVE:
@@ -189,6 +189,16 @@ class Cgroup:
                     files.write(path, value, why=setting.why)
             elif setting.option:
                 raise _without_file(self, setting)
+
+    def _counts(self, path: str) -> bool:
+        """``io.weight`` is in every group, and counts only with io.cost (cgroup-v2.rst)."""
+        unified = self.machine.unified
+        if os.path.basename(path) != "io.weight" or unified is None:
+            return True
+        try:
+            return "enable=1" in files.read(f"{unified.mountpoint}/io.cost.qos")
+        except KernelError:  # not the root of the tree, or a kernel without
+            return False
 
     def _list_above(self, controller: str, file: str) -> str:
         """What gives a cpuset the list of the group above: in v2 none of its own does."""
