@@ -56,7 +56,9 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
 def open_gate(path: str) -> None:
     """Say go. Raises Failure if nobody waits there."""
     try:
-        trace.request("write", (path, "0"), "the process goes on, and becomes its command", _go, path)
+        trace.request(
+            "write", (path, "0"), "the process goes on, and becomes its command", _go, path
+        )
     except KernelError as error:
         if error.errno in (errno.ENXIO, errno.ENOENT):
             raise Failure("cannot start a container that has stopped") from None

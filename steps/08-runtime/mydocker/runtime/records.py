@@ -14,7 +14,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from fcntl import LOCK_UN, flock
+from fcntl import LOCK_NB, LOCK_UN, flock
 from typing import Any
 
 from mydocker.container import private
@@ -158,7 +158,9 @@ class Store:
         try:
             yield
         finally:
-            flock(fd, LOCK_UN)  # for the container's process as well, which has it from us
+            flock(
+                fd, LOCK_UN | LOCK_NB
+            )  # for the container's process as well, which has it from us
             os.close(fd)
 
     def forget(self, identifier: str) -> None:
