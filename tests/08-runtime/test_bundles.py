@@ -174,7 +174,7 @@ def test_resources(runtime: Runtime, outside: Outside) -> None:
     assert read("cpu", "cpu.shares", "cpu.weight") in ("512", "20")
     assert outside.directory(pid, "pids").name == "box", "at the path that the bundle names"
     update = json.dumps({"memory": {"limit": 48 << 20}, "pids": {"limit": 44}})
-    runtime("update", "--resources", "-", "box", input=update)
+    runtime("update", "--resources", "-", "box", typed=update)
     assert read("memory", "memory.limit_in_bytes", "memory.max") == str(48 << 20)
     runtime("update", "--pids-limit", "55", "box")
     assert read("pids", "pids.max", "pids.max") == "55"

@@ -66,7 +66,7 @@ def test_run_gives_the_exit_code_and_leaves_nothing(runtime: Runtime) -> None:
 
 def test_run_reads_what_is_typed(runtime: Runtime) -> None:
     runtime.bundle.write("cat")
-    assert runtime("run", "box", input="typed\n").stdout == "typed\n"
+    assert runtime("run", "box", typed="typed\n").stdout == "typed\n"
 
 
 def test_a_detached_run_goes_on(runtime: Runtime) -> None:

@@ -6,9 +6,10 @@ import subprocess
 import sys
 
 import pytest
+from sandbox.bundles import Runtime
+
 from house.programs import STEPS
 from house.test_startup import imported, unwanted
-from sandbox.bundles import Runtime
 
 pytestmark = pytest.mark.root
 MAIN = os.fspath(STEPS / "08-runtime/main.py")

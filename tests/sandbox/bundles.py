@@ -7,10 +7,12 @@ import subprocess
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import psutil
 from sandbox.launcher import Completed, Launcher, eventually
+from sandbox.patience import patience
 
 BUSYBOX = ("sh", "sleep", "cat", "ls", "id", "env", "mount", "true", "grep", "ps", "stat", "mkdir",
            "hostname", "tty", "readlink", "kill", "touch", "rm", "echo")  # fmt: skip
@@ -53,9 +55,23 @@ class Runtime:
     def argv(self, *words: str) -> list[str]:
         return self.launcher.argv(8, "--root", str(self.root), *words)
 
-    def __call__(self, *words: str, code: int | None = 0, **options: Any) -> Completed:
-        options.setdefault("cwd", self.bundle.directory)
-        return self.launcher(8, "--root", str(self.root), *words, code=code, **options)
+    def __call__(
+        self, *words: str, code: int | None = 0, env: dict[str, str] | None = None, typed: str = ""
+    ) -> Completed:
+        """Run one command to its end. What it says goes to files: a container holds a pipe open."""
+        with TemporaryFile("w+") as stdin, TemporaryFile("w+") as out, TemporaryFile("w+") as err:
+            stdin.write(typed)
+            stdin.seek(0)
+            done = subprocess.run(
+                self.argv(*words), cwd=self.bundle.directory, stdin=stdin, stdout=out, stderr=err,
+                env=self.launcher.environment(env), timeout=patience(60), check=False,
+            )  # fmt: skip
+            out.seek(0)
+            err.seek(0)
+            completed = Completed(done.args, done.returncode, out.read(), err.read())
+        if code is not None:
+            assert completed.returncode == code, completed
+        return completed
 
     @property
     def started(self) -> list[int]:
@@ -68,16 +84,12 @@ class Runtime:
         return self.launcher.start(8, "--root", str(self.root), *words, **options)
 
     def create(self, *args: str, identifier: str = "box", **options: Any) -> int:
-        """Write the bundle and create a container of it, with no pipe of ours: its pid."""
+        """Write the bundle and create a container of it, which writes to a file: its pid."""
         self.bundle.write(*args, **options)
-        with open(self.bundle.directory / "said", "w+") as said:
-            done = subprocess.run(
-                self.argv("create", identifier), cwd=self.bundle.directory,
-                stdin=subprocess.DEVNULL, stdout=said, stderr=said, timeout=60, check=False,
-                env=self.launcher.environment(),
-            )  # fmt: skip
-            said.seek(0)
-            assert done.returncode == 0, said.read()
+        with open(self.bundle.directory / "said", "w") as said:
+            words = {"stdin": subprocess.DEVNULL, "stdout": said, "stderr": said}
+            created = self.start("create", identifier, **words)
+            assert created.wait(60) == 0, self.said()
         return int(self.state(identifier)["pid"])
 
     def run(self, *args: str, code: int | None = 0, **options: Any) -> Completed:
