@@ -69,10 +69,12 @@ def test_all_is_in_place_before_it_starts(halves: Halves) -> None:
     assert waiting["files"] == ["99", "99"] and "bin" in waiting["root"]  # type: ignore[operator]
     assert halves.id in str(waiting["cgroup"]) and ["/run"] in [m[:1] for m in waiting["mounts"]]  # type: ignore[attr-defined]
     assert "python" in os.path.basename(os.path.realpath(process / "exe"))
-    assert process.stat().st_uid == 0, "who is inside could open its files (PR_SET_DUMPABLE)"
+    assert (process / "environ").stat().st_uid == 0, (
+        "who is inside could open its files (PR_SET_DUMPABLE)"
+    )
     halves("start")
     assert os.path.basename(os.path.realpath(process / "exe")) == "busybox"
-    assert process.stat().st_uid == 1000
+    assert (process / "environ").stat().st_uid == 1000
     assert seen(process) == waiting
     halves("delete", "force")
 
