@@ -31,23 +31,18 @@ def become(
     the rest.
     """
     try:
-        if _enter(process, parts, channel):
-            channel = _wait(gate, channel) if gate else _stay(channel)
-            if process.init:
-                init.supervise(lambda: execute(process, channel))
-            execute(process, channel)
+        _become(process, parts, channel, gate)
     except BaseException as error:
         channel.send(error_message(error))
     finally:
         os._exit(CANNOT_RUN)
 
 
-def _enter(process: Process, parts: list[Part], channel: Channel) -> bool:
-    """Do all that comes before the command; False if the host's side is gone."""
+def _become(process: Process, parts: list[Part], channel: Channel, gate: "Gate | None") -> None:
     signals.as_in_a_new_program()
     message, _ = channel.receive()  # the host attaches our parts meanwhile
     if message is None:
-        return False  # the host's side was killed before it could say go
+        return  # the host's side was killed before it could say go
     if message["observed"]:
         trace.become_container(message["go"], _reporter(channel), lambda: _ask_to_kill(channel))
     if not process.input:
@@ -63,16 +58,16 @@ def _enter(process: Process, parts: list[Part], channel: Channel) -> bool:
         _open_terminal(channel)
     if process.directory:
         _start_in(process.directory)
-    return True
-
-
-def _stay(channel: Channel) -> Channel:
-    """Go on with who made us: what that has open is not for the command, and we end with it."""
-    _die_with_parent(channel)
-    # Whatever the reader's shell or our caller had open is not the container's business: a
-    # directory among it would be a way out of the container.
-    syscalls.close_range(3, 0xFFFFFFFF, syscalls.CLOSE_RANGE_CLOEXEC)
-    return channel
+    if gate is not None:
+        channel = _wait(gate, channel)  # until another process says go
+    else:
+        _die_with_parent(channel)
+        # Whatever the reader's shell or our caller had open is not the container's business: a
+        # directory among it would be a way out of the container.
+        syscalls.close_range(3, 0xFFFFFFFF, syscalls.CLOSE_RANGE_CLOEXEC)
+    if process.init:
+        init.supervise(lambda: execute(process, channel))
+    execute(process, channel)
 
 
 def _wait(gate: "Gate", channel: Channel) -> Channel:

@@ -55,9 +55,9 @@ class Gate:
         line = os.read(self._go, _LINE)
         os.close(self._go)
         os.close(self._open)  # from now on only the other side reads
-        answers = Lines(self._told)
+        message, answers = json.loads(line), Lines(self._told)
         answers.send({"going": True})
-        return json.loads(line), answers
+        return message, answers
 
     def close(self) -> None:
         """On the host: the process has its own copy."""
