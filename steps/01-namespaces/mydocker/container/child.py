@@ -139,7 +139,7 @@ def execute(process: Process, channel: Channel) -> NoReturn:
 
 def _execute(process: Process, channel: Channel) -> NoReturn:
     name, arguments = process.arguments[0], process.arguments
-    path = name if "/" in name else _search(name)
+    path = name if "/" in name else search(name)
     environment = dict(os.environ)
 
     def answer(number: int) -> bytes:
@@ -152,7 +152,7 @@ def _execute(process: Process, channel: Channel) -> NoReturn:
         raise _explained(error, name) from None
 
 
-def _search(name: str) -> str:
+def search(name: str) -> str:
     """Where the command is on PATH: the first that can be executed. Directories do not count."""
     places = [place or "." for place in os.environ.get("PATH", _DEFAULT_PATH).split(":")]
     found = [path for place in places if os.path.isfile(path := f"{place}/{name}")]

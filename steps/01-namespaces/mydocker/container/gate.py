@@ -19,24 +19,38 @@ import os
 import select
 import signal
 import stat
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 from mydocker.container.channel import Channel, encoded
-from mydocker.kernel import files
+from mydocker.kernel import files, signals
 from mydocker.kernel.descriptors import close_all_but
 
 GO, TOLD = "go", "told"
 _LINE = select.PIPE_BUF  # bytes that are written whole, or not at all (pipe(7))
 
 
+# What ends a process that has no handler. One that is PID 1 would not even notice: the kernel
+# spares it the signals that it has no handler for (pid_namespaces(7)).
+_ENDING = (
+    signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2,
+)  # fmt: skip
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    os._exit(128 + number)
+
+
 class Gate:
     """The waiting side. It is opened by whoever creates the process, which has a copy of it."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, preserved: int = 0) -> None:
         """Make the FIFOs, in the container's run directory, and open them. Raises KernelError.
 
-        To open one end waits for the other (fifo(7)), but not to open both at once.
+        To open one end waits for the other (fifo(7)), but not to open both at once. So many
+        descriptors from 3 on are the command's, and stay open: ``preserved``.
         """
+        self._preserved = preserved
         why = {GO: "the process will wait here until it is told to go", TOLD: "and answer here"}
         for name in (GO, TOLD):
             files.mknod(f"{directory}/{name}", stat.S_IFIFO | 0o600, why=why[name])
@@ -51,8 +65,12 @@ class Gate:
         Everything else that was open is closed: the wait may be long, and who made the process has
         files and pipes that others wait for the end of.
         """
-        close_all_but(self._go, self._open, self._told)
+        kept = range(3, 3 + self._preserved)
+        close_all_but(*kept, self._go, self._open, self._told)
+        for number in _ENDING:
+            signal.signal(number, _end)
         line = os.read(self._go, _LINE)
+        signals.as_in_a_new_program()
         os.close(self._go)
         os.close(self._open)  # from now on only the other side reads
         message, answers = json.loads(line), Lines(self._told)

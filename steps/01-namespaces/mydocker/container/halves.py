@@ -20,7 +20,7 @@ from mydocker.container.channel import Channel
 from mydocker.container.parts import Part, rebuilt
 from mydocker.container.process import Process
 from mydocker.container.processes import Identity, identify
-from mydocker.container.running import Container, hear, new_identifier
+from mydocker.container.running import Container, hear, new_identifier, release_all
 from mydocker.kernel import signals, syscalls, trace
 from mydocker.kernel.errors import Failure, KernelError
 from mydocker.kernel.records import record
@@ -41,15 +41,18 @@ class Created:
     terminal: int = -1
 
 
-class _Half(Container):
-    """A container that is left at its gate."""
+class Half(Container):
+    """A container that is left at its gate; of its descriptors from 3 on, ``preserved`` are the
+    command's."""
+
+    preserved = 0
 
     def _recorded(self) -> bool:
         return True
 
     def _begin(self) -> None:
         super()._begin()
-        self.gate = gate.Gate(state.path(self.run, self.id))
+        self.gate = gate.Gate(state.path(self.run, self.id), self.preserved)
 
     def _attach(self) -> None:
         super()._attach()
@@ -75,14 +78,15 @@ class _Half(Container):
         """It is on its own: keep nothing of it but its terminal."""
         signals.outlives(self.pid)
         os.close(self.pidfd)
-        self._close_gate()
+        self.close_gate()
         return Created(self.id, identify(self.pid), self.master)
 
     def release(self) -> None:
-        self._close_gate()
+        self.close_gate()
         super().release()
 
-    def _close_gate(self) -> None:
+    def close_gate(self) -> None:
+        """The gate is the process's alone: nothing of it stays open here."""
         if self.gate is not None:
             self.gate.close()
             self.gate = None
@@ -101,7 +105,7 @@ def create(
     Raises Failure if that failed; then nothing of it is left.
     """
     signals.collect()
-    container = _Half(identifier or new_identifier(), process, namespaces, parts, run_directory)
+    container = Half(identifier or new_identifier(), process, namespaces, parts, run_directory)
     if os.path.exists(state.path(run_directory, container.id)):
         raise Failure(f"container with id {container.id} exists", "Delete it, or choose another id")
     container.start()
@@ -211,13 +215,20 @@ def status(run: str, identifier: str) -> str:
 def delete(run: str, identifier: str, *, force: bool = False) -> None:
     """Release all that there is of a container, and forget it. One that waits is killed; one that
     runs only with ``force``. Raises Failure."""
-    record = _record(run, identifier)
     now = status(run, identifier)
     if now == CREATING or (now == RUNNING and not force):
         raise Failure(f"cannot delete container {identifier} that is not stopped: {now}")
+    release(run, identifier)
+    state.remove(run, identifier)
+
+
+def release(run: str, identifier: str) -> None:
+    """End what there is of a container and release its parts; its record stays. Raises Failure."""
+    record = _record(run, identifier)
     leftovers.end(record, why="it is to be deleted: what waits or runs in it ends")
     signals.collect()
-    if failures := leftovers.release_parts(run, identifier, rebuilt(record.parts)):
+    parts = rebuilt(record.parts)
+    if release_all(parts) and (failures := release_all(parts)):
         raise failures[0]
 
 

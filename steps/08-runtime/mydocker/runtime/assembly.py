@@ -18,11 +18,10 @@ from mydocker.namespaces.parts import CgroupView, Clocks, HostName, Loopback
 from mydocker.namespaces.users import Mapping, UserMaps
 from mydocker.runtime import resources
 from mydocker.runtime import specification as oci
-from mydocker.runtime.gate import Gate
 from mydocker.runtime.hooks import RuntimeHooks
 from mydocker.runtime.joining import JoinedByPath
 from mydocker.runtime.privileges import Numbers, Powers, known
-from mydocker.runtime.process import BundleProcess
+from mydocker.runtime.process import BundleProcess, CommandIsThere
 from mydocker.runtime.reader import Kinds, kinds_of
 from mydocker.runtime.root import BundleRoot, HostsMounts, plan_of, propagation_of
 from mydocker.security import capabilities, guard, seccomp, sysctls
@@ -60,23 +59,19 @@ def rootfs_of(spec: oci.Spec, bundle: str) -> str:
     return real
 
 
-def assembled(spec: oci.Spec, asked: Asked, gate: str, state: dict[str, Any]) -> Assembled:
-    """All of it. Raises Failure for what cannot be.
-
-    ``gate`` is the path of the FIFO to wait at; ``state`` what its hooks are told.
-    """
+def assembled(spec: oci.Spec, asked: Asked, state: dict[str, Any]) -> Assembled:
+    """All of it; ``state`` is what its hooks are told. Raises Failure for what cannot be."""
     refuse_what_is_not_here(spec)
     process, kinds = _process(spec), kinds_of(spec.linux.namespaces)
     rootfs = rootfs_of(spec, asked.bundle)
     machine = hierarchy.read()
     group = resources.group_path(spec.linux.cgroups_path, asked.identifier)
-    hooks, waits = spec.hooks, Gate(gate)
+    hooks = spec.hooks
     first, late = confinement(process, spec.linux.seccomp)
     plan = plan_of(spec, asked.bundle, machine, group)
     parts: list[Part] = [
         guard.Undumpable(),
         guard.StillUndumpable(),
-        waits,
         CgroupPart(group, resources.limits_of(spec.linux.resources), _disposable(group, machine)),
         *_namespaces(spec, kinds),
         RuntimeHooks((*hooks.prestart, *hooks.create_runtime), {**state, "status": "creating"}),
@@ -96,7 +91,6 @@ def assembled(spec: oci.Spec, asked: Asked, gate: str, state: dict[str, Any]) ->
         dict(entry.split("=", 1) for entry in process.env),
         process.cwd,
         terminal=process.terminal,
-        gate=waits,
         late=late,
         hooks=hooks.start_container,
         state={**state, "status": "created"},
@@ -161,6 +155,7 @@ def confinement(
     sets = process.capabilities or oci.CapabilitySets()
     first: list[Part] = [
         Numbers(process.user),
+        CommandIsThere(process.args[0], process.cwd),
         capabilities.KeepCapabilities(),
         capabilities.Ceiling(known(sets.bounding)),
     ]

@@ -387,8 +387,8 @@ def _events(store: Store, log: Log, asked: Given, arguments: list[str]) -> int:
     from mydocker.kernel.durations import parse_duration
     from mydocker.runtime import measuring
 
-    container = store.find(arguments[0])
-    if not container.alive():
+    container, process = store.find(arguments[0]), store.process(arguments[0])
+    if not process.alive():
         raise Failure(f"container with id {container.id} is not running")
     if asked.get("stats"):
         _say(1, json.dumps(measuring.stats(container)))
@@ -396,7 +396,7 @@ def _events(store: Store, log: Log, asked: Given, arguments: list[str]) -> int:
     interval = parse_duration(text(asked, "interval", "5s")) / 10**9
     if interval <= 0:
         raise Failure("duration interval must be greater than 0")
-    for event in measuring.events(container, interval):
+    for event in measuring.events(container, process, interval):
         _say(1, json.dumps(event))
     return 0
 

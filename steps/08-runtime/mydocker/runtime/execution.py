@@ -5,7 +5,7 @@ from typing import Any
 from mydocker.cgroups.part import CgroupPart, JoinGroup
 from mydocker.container import running
 from mydocker.container.order import in_order
-from mydocker.container.parts import Part, rebuilt
+from mydocker.container.parts import Part
 from mydocker.kernel import syscalls
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import record, replace
@@ -47,12 +47,13 @@ def execute(store: Store, asked: ExecOptions) -> int:
     spec = reader.read(told)
     process = _process(spec, asked)
     life.check_terminal(process, asked.console_socket, asked.detached)
-    flags = joining.different(container.process.pid)
-    target = joining.find(container.process.pid)
+    first = store.process(container.id)
+    flags = joining.different(first.pid)
+    target = joining.find(first.pid)
     try:
-        if not container.alive():  # the descriptors are of another process with its pid
+        if not first.alive():  # the descriptors are of another process with its pid
             raise Failure("cannot exec in a stopped container")
-        made = _made(container, spec, process, asked, target, flags)
+        made = _made(store, container, spec, process, asked, target, flags)
         made.start()
     finally:
         target.close()
@@ -114,6 +115,7 @@ def _with(sets: oci.CapabilitySets | None, names: tuple[str, ...]) -> oci.Capabi
 
 
 def _made(
+    store: Store,
     container: Container,
     spec: oci.Spec,
     process: oci.Process,
@@ -127,7 +129,7 @@ def _made(
     parts: list[Part] = [
         guard.Undumpable(),
         guard.StillUndumpable(),
-        *_groups(container),
+        *_groups(store, container),
         joining.Joined(target, early, flags & ~early),
         guard.Keyring(container.id),
         *first,
@@ -143,8 +145,8 @@ def _made(
     return running.Container(container.id, command, 0, in_order(parts), "")
 
 
-def _groups(container: Container) -> list[Part]:
-    parts = rebuilt(list(container.parts))
+def _groups(store: Store, container: Container) -> list[Part]:
+    parts = store.parts(container.id)
     return [JoinGroup(part) for part in parts if isinstance(part, CgroupPart)]
 
 

@@ -30,8 +30,6 @@ def signal_all(container: Container, number: int) -> None:
 
 def pause(container: Container) -> None:
     """Stop all its processes. Raises Failure."""
-    if not container.alive():
-        raise Failure("container not running")
     freezer.freeze(group_of(container))
 
 

@@ -19,15 +19,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from mydocker.container import running
-from mydocker.container.channel import Channel
-from mydocker.container.parts import Part, rebuilt, saved
-from mydocker.container.processes import Identity, myself
-from mydocker.kernel import signals
+from mydocker.container import halves, running
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import asdict, record, replace
 from mydocker.runtime import records
-from mydocker.runtime.gate import open_gate
 from mydocker.runtime.records import CREATED, RUNNING, STOPPED, Container, NotThere, Store
 from mydocker.runtime.specification import Process
 
@@ -47,31 +42,16 @@ class Creation:
     detached: bool = True
 
 
-class Making(running.Container):
-    """The container on its way to *created*: what its parts leave is noted in our own record."""
+class Making(halves.Half):
+    """The container of a bundle on its way to *created*: what was asked is noted beside it."""
 
-    def __init__(self, store: Store, made: Container, assembled: Any) -> None:
-        self._store, self._made = store, made
+    def __init__(self, store: Store, made: Container, assembled: Any, preserved: int) -> None:
+        self._store, self._made, self.preserved = store, made, preserved
         super().__init__(made.id, assembled.process, assembled.flags, assembled.parts, store.root)
 
-    def _record(self, process: Identity) -> None:
-        self._made = replace(self._made, process=process, parts=tuple(saved(self.parts)))
+    def _begin(self) -> None:
         self._store.write(self._made)
-
-    def _listen(self, ours: Channel) -> None:
-        """As any other; but what is created says so, and then waits for somebody else."""
-        while True:
-            signals.ready(ours.fileno())
-            message, descriptor = ours.receive()
-            if message is None:
-                raise Failure("the container's process ended while it was created")
-            self._hear(message, descriptor)
-            if "created" in message:
-                return
-
-    def release(self) -> None:
-        self.ending = True
-        release(self.parts)
+        super()._begin()
 
 
 def create(store: Store, asked: Creation, warn: Warn) -> Making:
@@ -94,7 +74,6 @@ def create(store: Store, asked: Creation, warn: Warn) -> Making:
             assembly.rootfs_of(spec, asked.bundle),
             spec.oci_version,
             _now(),
-            myself(),
             annotations=spec.annotations,
             hooks={
                 "poststart": [asdict(hook) for hook in spec.hooks.poststart],
@@ -102,11 +81,11 @@ def create(store: Store, asked: Creation, warn: Warn) -> Making:
             },
         )
         options = assembly.Asked(asked.identifier, asked.bundle, asked.preserved, asked.new_keyring)
-        gate = store.gate(asked.identifier)
-        assembled = assembly.assembled(spec, options, gate, told_state(made, "creating", 0))
+        assembled = assembly.assembled(spec, options, told_state(made, "creating", 0))
         _keep(f"{store.directory(asked.identifier)}/config.json", data)
-        making = Making(store, replace(made, group=assembled.group), assembled)
+        making = Making(store, replace(made, group=assembled.group), assembled, asked.preserved)
         making.start()
+        making.close_gate()
         try:
             if asked.console_socket:
                 from mydocker.runtime import console
@@ -205,8 +184,8 @@ def start(store: Store, identifier: str, warn: Warn) -> None:
             raise Failure("cannot start a container that has stopped")
         if status != CREATED:
             raise Failure("cannot start an already running container")
-        open_gate(store.gate(identifier))
-        after(container, "poststart", RUNNING, container.process.pid, warn)
+        process = halves.start(store.root, identifier)
+        after(container, "poststart", RUNNING, process.pid, warn)
 
 
 def after(container: Container, moment: str, status: str, pid: int, warn: Warn) -> None:
@@ -251,8 +230,7 @@ def kill(store: Store, identifier: str, number: int, everyone: bool) -> None:
         from mydocker.runtime.groups import signal_all
 
         signal_all(container, number)
-        return
-    if not container.process.signal(number, why="as the caller asked"):
+    elif not store.process(identifier).signal(number, why="as the caller asked"):
         raise Failure("container not running")
 
 
@@ -266,8 +244,7 @@ def delete(store: Store, identifier: str, force: bool, warn: Warn) -> None:
             status = store.status(container)
             if not force and status not in (STOPPED, CREATED):
                 raise Failure(f"cannot delete container {identifier} that is not stopped: {status}")
-            end(container)
-            undo(container)
+            halves.release(store.root, identifier)
             after(container, "poststop", STOPPED, 0, warn)
             store.forget(identifier)
     except NotThere:
@@ -281,30 +258,3 @@ def _forget_half(store: Store, identifier: str) -> None:
     if os.path.isdir(store.directory(identifier)):
         with store.adding(identifier):
             store.forget(identifier)
-
-
-def end(container: Container) -> None:
-    """End its first process, if it runs, and wait until it is gone."""
-    process = container.process
-    if not process.alive():
-        return
-    try:
-        pidfd = os.pidfd_open(process.pid)
-    except ProcessLookupError:
-        return
-    try:
-        process.signal(signal.SIGKILL, why="the container shall end")
-        signals.ready(pidfd, 10)
-    finally:
-        os.close(pidfd)
-
-
-def undo(container: Container) -> None:
-    """Release its parts. Raises Failure."""
-    release(rebuilt(list(container.parts)))
-
-
-def release(parts: list[Part]) -> None:
-    """The last first; what failed is tried a second time when the others are gone."""
-    if running.release_all(parts) and (failures := running.release_all(parts)):
-        raise failures[0]

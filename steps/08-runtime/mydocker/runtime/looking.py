@@ -21,7 +21,7 @@ def status_of(store: Store, container: Container) -> str:
 def state(store: Store, container: Container) -> dict[str, Any]:
     """As ``state`` shows it: runc's keys in runc's order."""
     status = status_of(store, container)
-    pid = 0 if status == STOPPED else container.process.pid
+    pid = 0 if status == STOPPED else store.process(container.id).pid
     told = told_state(container, status, pid)
     annotations = told.pop("annotations", None)
     version, identifier = told.pop("ociVersion"), told.pop("id")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mydocker.cgroups import oom, statistics
+from mydocker.container.processes import Identity
 from mydocker.runtime.groups import group_of
 from mydocker.runtime.records import Container
 
@@ -58,10 +59,10 @@ def _blkio(told: statistics.Statistics) -> dict[str, Any]:
     }
 
 
-def events(container: Container, interval: float) -> Iterator[dict[str, Any]]:
+def events(container: Container, process: Identity, interval: float) -> Iterator[dict[str, Any]]:
     """Its statistics again and again, and each time the OOM killer came, until it ends."""
     killed = oom.oom_kills(group_of(container))
-    while container.alive():
+    while process.alive():
         now = oom.oom_kills(group_of(container))
         if now > killed:
             yield {"type": "oom", "id": container.id}

@@ -1,9 +1,10 @@
 """What is kept of a container below ``--root``: who comes later is another process.
 
 ``<root>/<id>/``
-    ``state.json``   the record, with the parts that whoever ends it has to release
-    ``config.json``  the bundle's, as it was when the container was created
-    ``start``        a FIFO, as long as the process waits for ``start``
+    ``state.json``      its process, and the parts that whoever ends it has to release
+    ``container.json``  what was asked for
+    ``config.json``     the bundle's, as it was when the container was created
+    ``go``, ``told``    where the process waits for ``start`` (``container.gate``)
 
 The directory itself is the lock: whoever changes a container holds flock(2) on it. A directory
 without ``state.json`` is what a killed ``create`` has left: the next one takes it over.
@@ -17,15 +18,16 @@ from contextlib import contextmanager
 from fcntl import LOCK_NB, LOCK_UN, flock
 from typing import Any
 
-from mydocker.container import private
+from mydocker.container import halves, private, state
+from mydocker.container.halves import CREATED, CREATING, RUNNING, STOPPED
+from mydocker.container.parts import Part, rebuilt
 from mydocker.container.processes import Identity
 from mydocker.kernel import signals, whole
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import asdict, field, fromdict, record
 
-CREATING, CREATED, RUNNING, PAUSED, STOPPED = (
-    "creating", "created", "running", "paused", "stopped",
-)  # fmt: skip
+PAUSED = "paused"
+__all__ = ["CREATED", "CREATING", "PAUSED", "RUNNING", "STOPPED", "Container", "NotThere", "Store"]
 _LONGEST = 1024  # characters of an id, as in runc
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
 _CONFIG_MAX = 64 << 20  # bytes of a config.json: a hook's or an argument's megabytes, and no disk
@@ -40,24 +42,17 @@ class NotThere(Failure):
 
 @record
 class Container:
-    """One container. ``owner`` creates it, ``process`` is its first; ``group`` the path of its
-    control group, "" without one; ``created`` a time as RFC 3339 writes it."""
+    """What was asked for. ``group`` is the path of its control group, ``created`` a time as RFC
+    3339 writes it, ``hooks`` those that come after ``create``."""
 
     id: str
     bundle: str
     rootfs: str
     version: str = ""
     created: str = ""
-    owner: Identity = Identity(0, 0)
-    process: Identity = Identity(0, 0)
     group: str = ""
-    parts: tuple[dict[str, Any], ...] = ()
     annotations: dict[str, str] = field(default_factory=dict)
-    hooks: dict[str, Any] = field(default_factory=dict)  # those that come after ``create``
-
-    def alive(self) -> bool:
-        """Does its first process run?"""
-        return self.process.alive()
+    hooks: dict[str, Any] = field(default_factory=dict)
 
 
 def checked_id(identifier: str) -> str:
@@ -80,10 +75,6 @@ class Store:
         """Where the files of one container are. Raises Failure for what is no id."""
         return f"{self.root}/{checked_id(identifier)}"
 
-    def gate(self, identifier: str) -> str:
-        """The FIFO at which its process waits for ``start``."""
-        return f"{self.directory(identifier)}/start"
-
     def ids(self) -> list[str]:
         """The containers that have a directory."""
         try:
@@ -94,9 +85,9 @@ class Store:
 
     def find(self, identifier: str) -> Container:
         """Raises NotThere, and Damaged for a file that is not what was written."""
-        path = f"{self.directory(identifier)}/state.json"
+        path = f"{self.directory(identifier)}/container.json"
         told = whole.read_json(path)
-        if told is None:
+        if told is None or not os.path.exists(f"{self.directory(identifier)}/state.json"):
             raise NotThere
         try:
             return fromdict(Container, told)
@@ -105,16 +96,26 @@ class Store:
 
     def write(self, container: Container) -> None:
         """On a tmpfs, which no power cut leaves behind: there is no disk to wait for."""
-        path = f"{self.directory(container.id)}/state.json"
+        path = f"{self.directory(container.id)}/container.json"
         whole.write_json(path, asdict(container), durable=False)
+
+    def process(self, identifier: str) -> Identity:
+        """Its first process, nobody as long as there is none. Raises NotThere."""
+        return self._record(identifier).process
+
+    def parts(self, identifier: str) -> list[Part]:
+        """What was made for it on the host. Raises NotThere."""
+        return rebuilt(self._record(identifier).parts)
+
+    def _record(self, identifier: str) -> state.State:
+        record = state.read(self.root, checked_id(identifier))
+        if record is None:
+            raise NotThere
+        return record
 
     def status(self, container: Container) -> str:
         """One of the words above; not whether it is paused, which its control group knows."""
-        if container.process.pid == 0 and container.owner.alive():
-            return CREATING
-        if not container.alive():
-            return STOPPED
-        return CREATED if os.path.exists(self.gate(container.id)) else RUNNING
+        return halves.status(self.root, container.id)
 
     @contextmanager
     def adding(self, identifier: str) -> Iterator[None]:
@@ -165,14 +166,7 @@ class Store:
 
     def forget(self, identifier: str) -> None:
         """Remove its files, the record last. May be called twice."""
-        directory = self.directory(identifier)
-        try:
-            names = os.listdir(directory)
-        except FileNotFoundError:
-            return
-        for name in sorted(names, key=lambda name: name == "state.json"):
-            os.unlink(f"{directory}/{name}")
-        os.rmdir(directory)
+        state.remove(self.root, identifier)
 
 
 def _make(directory: str) -> None:
