@@ -7,9 +7,9 @@ so that the chapter reads on any Markdown viewer::
     …
     <!-- [[[end]]] -->
 
-``code`` brings a class, function or constant, ``help`` what a program says of itself, ``explain``
-what it asks of the kernel. What a shell prints is another matter: see ``transcripts.py``; the
-website is built by ``website.py``.
+``code`` brings a class, function or constant, ``stage`` what a stage adds to ``box.py``, ``help``
+what a program says of itself, ``explain`` what it asks of the kernel. What a shell prints is
+another matter: see ``transcripts.py``; the website is built by ``website.py``.
 
     python3 chapters/book.py                  weave all chapters anew
     python3 chapters/book.py --transcripts [PART OF A HEADING | CHAPTER.md]...
@@ -71,6 +71,15 @@ def code(path: str, symbol: str) -> None:
     import cog  # type: ignore[import-not-found]
 
     cog.outl(f"```python\n{textwrap.dedent(source(path, symbol))}\n```")
+
+
+def stage(number: int, first: int, last: int = 0) -> None:
+    """Print the pieces ``first`` to ``last`` of what a stage adds to the program in forty lines."""
+    import cog
+    import forty
+
+    chosen = forty.pieces(number)[first - 1 : last or first]
+    cog.outl("```python\n" + "\n".join(chosen) + "\n```")
 
 
 def help(step: int, *words: str) -> None:  # noqa: A001  (it is what the chapters call it)
