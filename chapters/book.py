@@ -79,7 +79,8 @@ def stage(number: int, first: int, last: int = 0) -> None:
     import forty
 
     chosen = forty.pieces(number)[first - 1 : last or first]
-    cog.outl("```python\n" + "\n".join(chosen) + "\n```")
+    between = "\n\n" if number == 1 else "\n"
+    cog.outl(f"```python\n{between.join(chosen)}\n```")
 
 
 def help(step: int, *words: str) -> None:  # noqa: A001  (it is what the chapters call it)
