@@ -3,6 +3,7 @@
 import argparse
 import ctypes
 import os
+import select
 import signal
 import subprocess  # 2
 import sys
@@ -23,8 +24,7 @@ def call(name: str, *arguments: object) -> int:
     values = [os.fsencode(value) if isinstance(value, str) else value for value in arguments]
     result: int = libc[name](*values)
     if result < 0:
-        error = ctypes.get_errno()
-        raise OSError(error, f"{name}{arguments}: {os.strerror(error)}")
+        raise OSError(ctypes.get_errno(), f"{name}{arguments}: {os.strerror(ctypes.get_errno())}")
     return result
 
 
@@ -32,8 +32,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--hostname", default="box")
 parser.add_argument("-m", "--memory", type=int, default=100, help="in megabytes")  # 2
 parser.add_argument("image", help="a directory, or several with : between them")  # 3
-parser.add_argument("command")
-parser.add_argument("arguments", nargs=argparse.REMAINDER)
+parser.add_argument("command", nargs=argparse.PARSER)
 asked = parser.parse_args()
 
 flags = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID
@@ -42,9 +41,10 @@ clone_args = (ctypes.c_uint64 * 8)(flags, 0, 0, 0, signal.SIGCHLD)
 wait, go = os.pipe()
 pid = call("syscall", 435, ctypes.byref(clone_args), ctypes.sizeof(clone_args))
 if pid == 0:
-    call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL)
     os.close(go)
-    if not os.read(wait, 1):
+    os.read(wait, 1)
+    call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL)
+    if select.select([wait], [], [], 0)[0]:
         sys.exit(1)
     call("mount", "none", "/", None, MS_REC | MS_PRIVATE, None)
     call("mount", "tmpfs", "/mnt", "tmpfs", 0, None)  # 3
@@ -65,15 +65,14 @@ if pid == 0:
             libc.prctl(PR_CAPBSET_DROP, capability)
     os.environ.clear()  # 5
     os.environ.update(PATH="/usr/sbin:/usr/bin:/sbin:/bin", HOME="/")  # 5
-    os.execvp(asked.command, [asked.command, *asked.arguments])
+    os.execvp(asked.command[0], asked.command)
 
 v2 = os.path.exists("/sys/fs/cgroup/cgroup.controllers")  # 2
-top = Path("/sys/fs/cgroup" if v2 else "/sys/fs/cgroup/memory")  # 2
-group = top / f"box-{pid}"  # 2
+group = Path("/sys/fs/cgroup" if v2 else "/sys/fs/cgroup/memory") / f"box-{pid}"  # 2
 TIDY = 'read end; while [ -d "$0" ] && ! rmdir "$0" 2>/dev/null; do sleep 0.1; done'  # 2
 tidier = subprocess.Popen(["sh", "-c", TIDY, group], stdin=subprocess.PIPE, process_group=0)  # 2
 if v2:  # 2
-    (top / "cgroup.subtree_control").write_text("+memory")
+    (group.parent / "cgroup.subtree_control").write_text("+memory")
 group.mkdir()  # 2
 (group / ("memory.max" if v2 else "memory.limit_in_bytes")).write_text(f"{asked.memory}M")  # 2
 (group / ("memory.swap.max" if v2 else "memory.swappiness")).write_text("0")  # 2

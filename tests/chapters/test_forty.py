@@ -136,11 +136,11 @@ class Box:
         return started, eventually(first, what="the container's first process")
 
 
-def left_groups() -> list[Path]:
+def left_groups() -> set[Path]:
     """Control groups of containers that are no more."""
     tops = [Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/memory")]
-    groups = [group for top in tops for group in top.glob("box-*")]
-    return [group for group in groups if not alive(int(group.name.removeprefix("box-")))]
+    groups = {group for top in tops for group in top.glob("box-*")}
+    return {group for group in groups if not alive(int(group.name.removeprefix("box-")))}
 
 
 def alive(pid: int) -> bool:
@@ -154,12 +154,15 @@ def alive(pid: int) -> bool:
 def box(tmp_path: Path) -> Iterator[Box]:
     """Each that a test leaves running is killed, and has to leave nothing: its group is looked for
     here, everything else by the host contract."""
+    before = left_groups()  # by a test that failed
     box = Box(tmp_path)
     yield box
     for started in box.started:
         started.kill()
-        started.communicate()
-    eventually(lambda: not left_groups(), what="the end of all groups")
+        started.wait()
+        for stream in filter(None, (started.stdout, started.stderr)):
+            stream.close()
+    eventually(lambda: left_groups() <= before, what="the end of all groups")
 
 
 @pytest.mark.root
@@ -282,7 +285,8 @@ def test_what_a_guest_may_not_do(box: Box, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("SECRET", "of the host")
     script = """
         busybox grep -E 'Cap(Prm|Eff|Bnd)' /proc/self/status
-        (echo 1 >/proc/sys/kernel/ns_last_pid) 2>/dev/null && echo written
+        now=$(busybox cat /proc/sys/vm/swappiness)
+        (echo "$now" >/proc/sys/vm/swappiness) 2>/dev/null && echo written
         busybox mount -t tmpfs tmpfs /bin 2>/dev/null && echo mounted
         busybox umount /proc/sys 2>/dev/null && echo unmounted
         busybox mknod /disk b 254 0 2>/dev/null && echo made
@@ -334,6 +338,20 @@ def test_killed_at_any_write_it_leaves_nothing(box: Box) -> None:
     assert ends[-1] == 0
     assert set(ends[:-1]) == {-signal.SIGKILL}
     assert len(ends) > 8
+
+
+@pytest.mark.root
+@every_stage
+def test_killed_before_the_child_has_asked_to_be(box: Box, stage: int) -> None:
+    """Its prctl(2) then comes too late: what it waits for tells it."""
+    delay = ["trace=prctl", "-e", "inject=prctl:delay_enter=1000000"]
+    argv = box.argv(stage, "busybox", "sleep", "1000")
+    strace = Started(["strace", "-f", "-qq", "-o", "/dev/null", "-e", *delay, *argv])
+    box.started.append(strace)
+    (program,) = eventually(lambda: psutil.Process(strace.pid).children())
+    eventually(lambda: psutil.Process(program.pid).children())
+    program.kill()
+    assert strace.wait(timeout=20) == -signal.SIGKILL  # it follows all of them to their end
 
 
 @pytest.mark.root
