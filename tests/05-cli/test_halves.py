@@ -103,7 +103,7 @@ def test_killed_at_every_request_of_both_halves(before: Before, halves: Halves) 
     run = str(halves.sandbox.run)
     last = len(halves.events("create", "whole"))
     halves("delete")
-    assert last > 60
+    assert last > 30
     for k in range(1, last + 1):
         halves("create", "whole", code=-signal.SIGKILL, env={"MYDOCKER_FAULT": f"kill:{k}"})
         eventually(before.nobody_dies, what="the end of what was killed")
@@ -120,7 +120,7 @@ def test_killed_at_every_request_of_both_halves(before: Before, halves: Halves) 
         assert before.changes() == [], f"killed at request {k} of start"
     halves("create", "whole")
     deleting = len(halves.events("delete"))
-    assert deleting > 5
+    assert deleting > 3
     for k in range(1, deleting + 1):
         halves("create", "whole")
         halves("delete", code=-signal.SIGKILL, env={"MYDOCKER_FAULT": f"kill:{k}"})
