@@ -159,12 +159,9 @@ def run(store: Store, asked: Creation, warn: Warn, *, keep: bool = False) -> int
     """
     made = create(store, asked, warn)
     try:
-        start(store, asked.identifier, warn)
-        if asked.detached:
-            return 0
-        made.started = True
-        with running.signals_for(made):
-            return made.wait().exit_code
+        with running.signals_for(made):  # from here on signals for us are for the command
+            start(store, asked.identifier, warn)
+            return 0 if asked.detached else made.wait().exit_code
     except BaseException:
         made.kill()
         raise
