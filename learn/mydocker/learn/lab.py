@@ -84,7 +84,9 @@ def list_command(step: int | None) -> None:
     from mydocker.labs import manifest
 
     course = manifest.load(manifest.default_repository())
-    chosen = [course.step(step)] if step is not None else course.steps
+    some = {one.step for one in course.exercises}  # a new step has none yet
+    known = [one for one in course.steps if one.number in some]
+    chosen = [course.step(step)] if step is not None else known
     for one in chosen:
         exercises = [exercise for exercise in course.exercises if exercise.step == one.number]
         minutes, points = (
