@@ -292,7 +292,7 @@ def release_all(parts: list[Part]) -> list[Failure]:
 
 
 @contextmanager
-def _signals(container: Container) -> Iterator[Callable[[], None]]:
+def signals_for(container: Container) -> Iterator[Callable[[], None]]:
     """Signals for us are signals for the command; before it runs, they end the start.
 
     In between it may run already, and we have not heard of it: then they wait, and a second one
@@ -340,7 +340,7 @@ def run(
     Raises Failure if it could not be started; then and otherwise nothing of it is left.
     """
     container = Container(identifier or new_identifier(), process, namespaces, parts, run_directory)
-    with _signals(container) as deliver_early_ones:
+    with signals_for(container) as deliver_early_ones:
         container.start()
         deliver_early_ones()
         try:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from mydocker.cgroups import hierarchy
-from mydocker.cgroups.part import CgroupPart
+from mydocker.cgroups.part import CgroupPart, JoinGroup
 from mydocker.container.parts import Part
 from mydocker.container.process import Process
 from mydocker.container.running import Container, Ended, new_identifier, run
@@ -41,24 +41,6 @@ class ExecConfig:
     input: bool = False
     terminal: bool = False
     privileged: bool = False
-
-
-@record
-class JoinGroup(Part):
-    """The container's control group, in which the new process is born or which it joins."""
-
-    stage = "limits"
-
-    made: CgroupPart
-
-    def birthplace(self) -> str:
-        return self.made.birthplace()
-
-    def attach(self, pid: int) -> None:
-        self.made.attach(pid)
-
-    def enter(self) -> None:
-        self.made.enter()
 
 
 def execute(store: Store, word: str, asked: ExecConfig) -> Ended:
