@@ -336,13 +336,13 @@ def test_a_container_that_cannot_be_read_keeps_the_volumes_of_all(
     config = sandbox.root / "containers" / identifier / "config.json"
     sound = config.read_bytes()
     config.write_bytes(b'{"half":')
-    for words in (("volume", "prune", "-f"), ("volume", "prune", "-af"),
+    for command in (("volume", "prune", "-f"), ("volume", "prune", "-af"),
                   ("system", "prune", "-f", "--volumes"), ("volume", "rm", "notes"),
                   ("volume", "rm", "-f", "notes")):  # fmt: skip
-        done = docker(*words, code=None)
-        assert done.returncode in (1, 125) and done.stderr.count("\n") == 1, (words, done)
+        done = docker(*command, code=None)
+        assert done.returncode in (1, 125) and done.stderr.count("\n") == 1, (command, done)
         assert "config.json" in done.stderr and f"rm -f {identifier[:12]}" in done.stderr
-        assert set(here) <= set(volumes(docker)), words
+        assert set(here) <= set(volumes(docker)), command
     assert docker("ps", "-aq", "--no-trunc").stdout.split() == [identifier]  # the rest went
     docker("create", "--name", "four", *QUIET, "-v", "/mine", "busybox")
     docker("rm", "-v", "four")
