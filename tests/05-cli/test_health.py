@@ -16,6 +16,7 @@ import psutil
 import pytest
 from sandbox import contract
 from sandbox.containers import Containers
+from sandbox.groups import called
 from sandbox.launcher import eventually
 from sandbox.machine import Sandbox
 from sandbox.patience import patience
@@ -398,7 +399,7 @@ def test_a_prober_killed_at_a_request(docker: Containers, sandbox: Sandbox) -> N
     eventually(lambda: contract.photograph() and stopping.poll() is not None)
     docker("rm", "one")
     docker("system", "prune", "-f")
-    groups = Path("/sys/fs/cgroup").glob(f"**/{sandbox.cgroup_parent}/{identifier}")
+    groups = called(f"{sandbox.cgroup_parent}/{identifier}")
     assert [*groups, *sandbox.run.glob(f"**/*{identifier}*"), *leftovers.find(place)] == []
 
 
