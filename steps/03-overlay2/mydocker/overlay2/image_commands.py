@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from mydocker.container.commandline import LazyGroup
+from mydocker.container.flags import Command, command
 from mydocker.container.printing import as_json, shown
 from mydocker.kernel.errors import CANNOT_RUN, Failure
 from mydocker.overlay2.image import Image
@@ -28,18 +30,22 @@ _NONE = "<none>"
 # ---------------------------------------------------------------- images
 
 
-class _Images(click.Group):
+class _Images(Command):
     """``images`` lists; ``images NAME`` lists what is called so; ``images make`` makes."""
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] in self.commands:
-            return super().resolve_command(ctx, args)
-        return _listing.name, _listing, args
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        if args[:1] == [make.name]:
+            return make.make_context(f"{info_name} {make.name}", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
 
 
-@click.group(cls=_Images, invoke_without_command=True, subcommand_metavar="[REPOSITORY[:TAG]]")
+@click.command(cls=_Images)
 @click.option("-a", "--all", "every", is_flag=True, help="Changes nothing: no image is hidden.")
 @click.option("-q", "--quiet", is_flag=True, help="Only the ids.")
 @click.option(
@@ -55,23 +61,9 @@ class _Images(click.Group):
 @click.option(
     "--format", "template", default="", help="table, json, or as '{{.Repository}} {{.ID}}'."
 )
+@click.argument("name", metavar="[REPOSITORY[:TAG]]", default="")
 @root_option
-@click.pass_context
-def images(context: click.Context, /, **options: Any) -> None:
-    """List images; 'images make' makes the base images."""
-    if context.invoked_subcommand is None:
-        _list("", **options)
-
-
-@click.command("images", hidden=True)
-@click.argument("name", metavar="[REPOSITORY[:TAG]]")
-@click.pass_context
-def _listing(context: click.Context, name: str) -> None:
-    assert context.parent
-    _list(name, **context.parent.params)
-
-
-def _list(
+def images(
     name: str,
     every: bool,
     quiet: bool,
@@ -81,6 +73,7 @@ def _list(
     template: str,
     root: str,
 ) -> None:
+    """List images; 'images make' makes the base images."""
     from mydocker.overlay2.image_filters import chosen
     from mydocker.overlay2.image_list import formatted
 
@@ -141,11 +134,10 @@ def _matches(name: str, row: dict[str, str]) -> bool:
     return fnmatchcase(row["Repository"], repository) and fnmatchcase(row["Tag"], tag or "*")
 
 
-@images.command()
+@command()
 @click.argument("name", type=click.Choice(["busybox", "debian"]))
 @root_option
-@click.pass_context
-def make(context: click.Context, name: str, root: str) -> None:
+def make(name: str, root: str) -> None:
     """Make a base image: busybox from Debian's busybox-static, debian with debootstrap."""
     from mydocker.overlay2.base import RECIPES
 
@@ -172,13 +164,15 @@ def _spinner(what: str) -> Iterator[Callable[[str], None]]:
 # ---------------------------------------------------------------- import
 
 
-@click.command("import")
+@command("import")
 @click.argument("file", metavar="FILE|URL|-")
-@click.argument("name", metavar="[REPOSITORY[:TAG]]", default="")
+@click.argument("names", metavar="[REPOSITORY[:TAG]]", nargs=-1)  # as Docker, the first counts
 @click.option("-c", "--change", multiple=True, help="A line of a Dockerfile, as 'CMD [\"sh\"]'.")
 @click.option("-m", "--message", default="", help="A word about it, for the image's history.")
 @root_option
-def import_command(file: str, name: str, change: Sequence[str], message: str, root: str) -> None:
+def import_command(
+    file: str, names: Sequence[str], change: Sequence[str], message: str, root: str
+) -> None:
     """Make an image of one layer from the tar archive FILE of a root directory."""
     from mydocker.overlay2.image import ImageConfig
     from mydocker.overlay2.importing import import_archive
@@ -187,7 +181,12 @@ def import_command(file: str, name: str, change: Sequence[str], message: str, ro
     config = apply(ImageConfig(), change)
     with byte_bar(f"importing {file}") as progress:
         image = import_archive(
-            ImageStore(root), file, name, config=config, message=message, progress=progress
+            ImageStore(root),
+            file,
+            names[0] if names else "",
+            config=config,
+            message=message,
+            progress=progress,
         )
     click.echo(image.id)
 
@@ -215,8 +214,8 @@ def byte_bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
 # ---------------------------------------------------------------- rmi, tag, inspect
 
 
-@click.command()
-@click.argument("names", metavar="IMAGE...", nargs=-1, required=True)
+@command()
+@click.argument("names", metavar="IMAGE [IMAGE...]", nargs=-1, required=True)
 @click.option("-f", "--force", is_flag=True, help="Even if containers or other names refer to it.")
 @root_option
 def rmi(names: Sequence[str], force: bool, root: str) -> int:
@@ -244,22 +243,22 @@ def remove_each(
     return code
 
 
-@click.command()
-@click.argument("source", metavar="IMAGE")
-@click.argument("target", metavar="NAME[:TAG]")
+@command(context_settings={"allow_interspersed_args": False})
+@click.argument("source", metavar="SOURCE_IMAGE[:TAG]")
+@click.argument("target", metavar="TARGET_IMAGE[:TAG]")
 @root_option
 def tag(source: str, target: str, root: str) -> None:
     """Give an image one more name."""
     ImageStore(root).tag(source, target)
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def image() -> None:
     """Work with one image."""
 
 
 @image.command()
-@click.argument("names", metavar="IMAGE...", nargs=-1, required=True)
+@click.argument("names", metavar="IMAGE [IMAGE...]", nargs=-1, required=True)
 @click.option("-f", "--format", "template", default="", help="As '{{.Id}}' or '{{json .Config}}'.")
 @root_option
 def inspect(names: Sequence[str], template: str, root: str) -> None:

@@ -11,6 +11,7 @@ import click
 from mydocker.cli.pruning import agreed, prune_options, report, report_space
 from mydocker.cli.store import containers
 from mydocker.container.commandline import explain_option
+from mydocker.container.flags import command
 from mydocker.engine.errors import REFUSED, Refused
 from mydocker.engine.images.history import Step
 from mydocker.kernel.errors import Failure
@@ -26,7 +27,7 @@ _COMPRESS = click.option(
 )
 
 
-@click.command()
+@command(context_settings={"allow_interspersed_args": False})
 @click.option("-a", "--author", default="", help="Who made it: 'Name <name@example.org>'.")
 @click.option("-m", "--message", default="", help="A word about it, for the image's history.")
 @click.option("-c", "--change", multiple=True, help="A line of a Dockerfile, as 'CMD [\"sh\"]'.")
@@ -64,7 +65,7 @@ def commit(
     click.echo(image.id)
 
 
-@click.command()
+@command()
 @_OUTPUT
 @_COMPRESS
 @click.option("--sparse", is_flag=True, help="Write holes in files as GNU tar -S does.")
@@ -91,7 +92,7 @@ def export(
         export_container(store, container, fd, sparse=sparse, progress=told)
 
 
-@click.command()
+@command()
 @_OUTPUT
 @_COMPRESS
 @click.option(
@@ -101,7 +102,7 @@ def export(
     default="docker",
     help="docker: for all tools; oci: the bare OCI image layout. Default: docker.",
 )
-@click.argument("names", metavar="IMAGE...", nargs=-1, required=True)
+@click.argument("names", metavar="IMAGE [IMAGE...]", nargs=-1, required=True)
 @root_option
 def save(
     names: Sequence[str], output: str | None, compress: str | None, form: str, root: str
@@ -124,7 +125,7 @@ def save(
         save_images(store, names, fd, form=form, progress=told)
 
 
-@click.command()
+@command()
 @click.option("-i", "--input", "path", default="-", metavar="FILE", help="Default: standard input.")
 @click.option("-q", "--quiet", is_flag=True, help="No bar.")
 @root_option
@@ -164,7 +165,7 @@ _STEP_HEADINGS = {
 _SHORT_COMMAND = 45
 
 
-@click.command()
+@command()
 @click.option("-H", "--human/--no-human", default=True, help="Sizes and times for people.")
 @click.option("--no-trunc", is_flag=True, help="Whole ids and commands.")
 @click.option("-q", "--quiet", is_flag=True, help="Only the ids.")
@@ -202,8 +203,8 @@ def _step_row(step: Step, human: bool, whole: bool) -> dict[str, str]:
     }
 
 
-@click.command()
-@click.argument("names", metavar="IMAGE...", nargs=-1, required=True)
+@command()
+@click.argument("names", metavar="IMAGE [IMAGE...]", nargs=-1, required=True)
 @click.option("-f", "--force", is_flag=True, help="Even if containers or other names refer to it.")
 @root_option
 @explain_option
@@ -215,7 +216,7 @@ def rmi(names: Sequence[str], force: bool, root: str) -> int:
     return remove_each(ImageStore(root), names, force, uses(store), REFUSED)
 
 
-@click.command()
+@command()
 @click.option("-a", "--all", "every", is_flag=True, help="Those with a name too, if unused.")
 @prune_options("until=24h, label=, label!=, dangling=.")
 @root_option

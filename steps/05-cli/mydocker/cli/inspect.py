@@ -4,14 +4,17 @@ import click
 
 from mydocker.cli.completion import container_names
 from mydocker.cli.store import containers
+from mydocker.container.flags import command
 
 
-@click.command()
+@command()
 @click.option("-f", "--format", "form", default="", metavar="TEMPLATE",
               help="As '{{.State.Pid}}' or '{{json .Config}}'.")  # fmt: skip
 @click.option("-s", "--size", is_flag=True, help="The sizes of a container too.")
 @click.option("--type", "kind", default="", metavar="KIND", help="container, image or network.")
-@click.argument("names", nargs=-1, required=True, metavar="NAME…", shell_complete=container_names)
+@click.argument(
+    "names", nargs=-1, required=True, metavar="NAME|ID [NAME|ID...]", shell_complete=container_names
+)
 def inspect(names: tuple[str, ...], form: str, size: bool, kind: str) -> int:
     """Show all that is known of containers, images or networks, as JSON in Docker's shape.
 

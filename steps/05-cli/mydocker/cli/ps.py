@@ -6,6 +6,7 @@ import click
 
 from mydocker.cli.output import formatted, shorten
 from mydocker.cli.store import containers
+from mydocker.container.flags import command
 
 _TITLES = {
     "ID": "CONTAINER ID",
@@ -26,7 +27,7 @@ _TITLES = {
 _COLUMNS = ["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"]
 
 
-@click.command()
+@command()
 @click.option("-a", "--all", "all_", is_flag=True, help="Those that do not run too.")
 @click.option("-q", "--quiet", is_flag=True, help="Only the ids.")
 @click.option("-s", "--size", is_flag=True, help="What each has written, and with its image.")

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from mydocker.engine.cleaning.space import Space
 
 
-@click.group(cls=LazyGroup)
+@click.group(
+    cls=LazyGroup,
+    lazy={"events": "mydocker.cli.looking:events", "info": "mydocker.cli.about:info"},
+)
 def system() -> None:
     """The disk and the machine as a whole: how much is used, and what can go."""
 
