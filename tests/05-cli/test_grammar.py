@@ -76,7 +76,7 @@ def ours(words: list[str]) -> str:
 
 def same(theirs: str, ours: str) -> bool:
     """Ours may go on with a hint, after Docker's words."""
-    return ours == theirs or ours.startswith(f"{theirs}. ")
+    return ours == theirs or ours.startswith((f"{theirs}. ", f"{theirs} (usage: "))
 
 
 def options(command: list[str]) -> Iterator[tuple[str, str]]:
@@ -232,14 +232,12 @@ def test_what_is_joined_to_an_option(mydocker: Launcher) -> None:
 def test_wrong_use_is_told_with_the_usage(mydocker: Launcher) -> None:
     told = mydocker(5, "stop", code=1).stderr
     assert told == (
-        "mydocker: 'mydocker stop' requires at least 1 argument\n\n"
-        "Usage:  mydocker stop [OPTIONS] CONTAINER [CONTAINER...]\n\n"
-        "Run 'mydocker stop --help' for more information\n"
+        "mydocker: 'mydocker stop' requires at least 1 argument (usage: mydocker stop "
+        "[OPTIONS] CONTAINER [CONTAINER...]). See 'mydocker stop --help'\n"
     )
     assert "Did you mean --hostname?" in mydocker(5, "run", "--hostnam", "x", code=125).stderr
-    assert mydocker(5, "nosuch", code=1).stderr.startswith(
-        "mydocker: unknown command: mydocker nosuch\n"
-    )
+    told = mydocker(5, "nosuch", code=1).stderr
+    assert told == "mydocker: unknown command: mydocker nosuch. See 'mydocker --help'\n"
     assert "Did you mean rename?" in mydocker(5, "renam", code=1).stderr
 
 

@@ -177,7 +177,7 @@ def _exit_code(error: BaseException, name: str) -> int:
             print(error.format_message())  # as docker does it: help, and no failure
             return 0
         case WrongUse():
-            _complain(error.told(), whole=True)
+            _complain(error.told())
             return error.code
         case click.ClickException():
             return _complain(_usage(error, name))
@@ -223,9 +223,9 @@ def _usage(error: click.ClickException, name: str) -> str:
     return f"{message}. See '{path} --help'"
 
 
-def _complain(message: str, whole: bool = False) -> int:
+def _complain(message: str) -> int:
     try:
-        print(f"mydocker: {message if whole else one_line(message)}", file=sys.stderr)
+        print(f"mydocker: {one_line(message)}", file=sys.stderr)
     except OSError:
         pass  # standard error is a full disk or a closed window: the exit code has to do
     return CANNOT_RUN

@@ -24,7 +24,10 @@ _SHORT_HELP = "-h"
 
 
 class WrongUse(click.UsageError):
-    """What somebody typed is no use of the command: told with the command's usage."""
+    """What somebody typed is no use of the command.
+
+    One line: Docker's words, then what to do: ``advice``, which may be empty, and where to read on.
+    """
 
     def __init__(self, message: str, ctx: click.Context, exit_code: int, advice: str = "") -> None:
         super().__init__(message, ctx)
@@ -32,12 +35,9 @@ class WrongUse(click.UsageError):
         self.advice = advice
 
     def told(self) -> str:
-        """Docker's three paragraphs: what is wrong, how it is used, where to read on."""
         assert self.ctx is not None
-        path = self.ctx.command_path
-        pieces = " ".join(self.ctx.command.collect_usage_pieces(self.ctx))
-        message = one_line(self.message) + (f". {self.advice}" if self.advice else "")
-        return f"{message}\n\nUsage:  {path} {pieces}\n\nRun '{path} --help' for more information"
+        advice = f". {self.advice}" if self.advice else ""
+        return one_line(f"{self.message}{advice}. See '{self.ctx.command_path} --help'")
 
 
 def wrong_option(message: str, ctx: click.Context, advice: str = "") -> WrongUse:
@@ -303,7 +303,9 @@ class Command(click.Command):
             how = f"requires at most {_arguments(most)}"
         else:
             how = f"requires at least {least} and at most {_arguments(most)}"
-        return WrongUse(f"'{ctx.command_path}' {how}", ctx, 1)
+        usage = " ".join(self.collect_usage_pieces(ctx))
+        message = f"'{ctx.command_path}' {how} (usage: {ctx.command_path} {usage})"
+        return WrongUse(message, ctx, 1)
 
 
 def _arguments(count: int) -> str:

@@ -151,7 +151,7 @@ def whole(text: str, least: int, most: int, what: str, *, unlimited: bool = Fals
         return UNLIMITED
     if not re.fullmatch(r"[+]?[0-9]{1,18}", stripped):
         why = f'strconv.ParseInt: parsing "{text}": invalid syntax'
-        raise Failure(why, f"Write a {what} from {least} to {most}")
+        raise Failure(why, f"Write a number from {least} to {most}")
     value = int(stripped)
     if value and not least <= value <= most:
         raise Failure(f"'{text}' is out of range for a {what}", f"It goes from {least} to {most}")
