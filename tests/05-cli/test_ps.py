@@ -90,7 +90,7 @@ def test_formats(docker: Containers) -> None:
     table = docker("ps", "--format", r"table {{.Names}}\t{{.Image}}").stdout
     assert table == "NAMES     IMAGE\none       busybox\n"
     done = docker("ps", "--format", "{{.Nonsense}}", code=1)
-    assert re.fullmatch("mydocker: template: .*Nonsense.*\n", done.stderr)
+    assert re.fullmatch("mydocker: template parsing error: template: .*Nonsense.*\n", done.stderr)
 
 
 def test_sizes(docker: Containers) -> None:

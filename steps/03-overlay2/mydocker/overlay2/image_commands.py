@@ -15,7 +15,7 @@ from mydocker.overlay2.image import Image
 from mydocker.overlay2.images import ImageStore, Use
 from mydocker.overlay2.root_option import root_option
 
-_HEADINGS = {
+HEADINGS = {
     "Repository": "REPOSITORY",
     "Tag": "TAG",
     "Digest": "DIGEST",
@@ -23,6 +23,10 @@ _HEADINGS = {
     "CreatedSince": "CREATED",
     "CreatedAt": "CREATED AT",
     "Size": "SIZE",
+    "VirtualSize": "SIZE",
+    "SharedSize": "SHARED SIZE",
+    "UniqueSize": "UNIQUE SIZE",
+    "Containers": "CONTAINERS",
 }
 _NONE = "<none>"
 
@@ -45,56 +49,65 @@ class _Images(Command):
         return super().make_context(info_name, args, parent, **extra)
 
 
-@click.command(cls=_Images)
-@click.option("-a", "--all", "every", is_flag=True, help="Changes nothing: no image is hidden.")
-@click.option("-q", "--quiet", is_flag=True, help="Only the ids.")
-@click.option(
-    "-f",
-    "--filter",
-    "written",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="dangling=, label=, before=, since=, reference=.",
-)
-@click.option("--no-trunc", is_flag=True, help="Whole ids.")
-@click.option("--digests", is_flag=True, help="The digests of the manifests, too.")
-@click.option(
-    "--format", "template", default="", help="table, json, or as '{{.Repository}} {{.ID}}'."
-)
-@click.argument("name", metavar="[REPOSITORY[:TAG]]", default="")
-@root_option
-def images(
-    name: str,
-    every: bool,
-    quiet: bool,
-    written: Sequence[str],
-    no_trunc: bool,
-    digests: bool,
-    template: str,
-    root: str,
-) -> None:
-    """List images; 'images make' makes the base images."""
-    from mydocker.overlay2.image_filters import chosen
+Draw = Callable[[str, list[dict[str, str]], list[str]], None]
+
+
+def images_command(draw: Draw) -> Command:
+    """``images``, drawn by ``draw``: of ``--format``, the rows, and the usual columns."""
+
+    @click.command("images", cls=_Images)
+    @click.option("-a", "--all", "every", is_flag=True, help="Changes nothing: no image is hidden.")
+    @click.option("-q", "--quiet", is_flag=True, help="Only the ids.")
+    @click.option(
+        "-f",
+        "--filter",
+        "written",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="dangling=, label=, before=, since=, reference=.",
+    )
+    @click.option("--no-trunc", is_flag=True, help="Whole ids.")
+    @click.option("--digests", is_flag=True, help="The digests of the manifests, too.")
+    @click.option(
+        "--format", "template", default="", help="table, json, or as '{{.Repository}} {{.ID}}'."
+    )
+    @click.argument("name", metavar="[REPOSITORY[:TAG]]", default="")
+    @root_option
+    def images(
+        name: str,
+        every: bool,
+        quiet: bool,
+        written: Sequence[str],
+        no_trunc: bool,
+        digests: bool,
+        template: str,
+        root: str,
+    ) -> None:
+        """List images; 'images make' makes the base images."""
+        from mydocker.overlay2.image_filters import chosen
+
+        store = ImageStore(root)
+        listed = chosen(store, written)
+        rows = [row for image, names in listed for row in _rows(store, image, names, no_trunc)]
+        rows = [row for row in rows if _matches(name, row)]
+        if quiet and template in ("", "table"):
+            click.echo("".join(f"{row['ID']}\n" for row in rows), nl=False)
+            return
+        digest = ["Digest"] if digests else []
+        draw(template, rows, ["Repository", "Tag", *digest, "ID", "CreatedSince", "Size"])
+
+    return images
+
+
+def _drawn(template: str, rows: list[dict[str, str]], columns: list[str]) -> None:
     from mydocker.overlay2.image_list import formatted
 
-    store = ImageStore(root)
-    listed = chosen(store, written)
-    rows = [row for image, names in listed for row in _rows(store, image, names, no_trunc)]
-    rows = [row for row in rows if _matches(name, row)]
-    if quiet and template in ("", "table"):
-        click.echo("".join(f"{row['ID']}\n" for row in rows), nl=False)
-        return
     if template in ("", "table"):
-        columns = [
-            "Repository",
-            "Tag",
-            *(["Digest"] if digests else []),
-            "ID",
-            "CreatedSince",
-            "Size",
-        ]
         template = "table " + "\t".join(f"{{{{.{column}}}}}" for column in columns)
-    click.echo(shown(formatted(template, rows, _HEADINGS), template), nl=False)
+    click.echo(shown(formatted(template, rows, HEADINGS), template), nl=False)
+
+
+images = images_command(_drawn)
 
 
 def _rows(
@@ -113,8 +126,10 @@ def _rows(
             "Digest": image.manifest,
             "ID": image.id if whole else image.short_id,
             "CreatedSince": since,
-            "CreatedAt": image.created,
+            "CreatedAt": image_list.created_at(image.created),
             "Size": size,
+            "VirtualSize": size,
+            **dict.fromkeys(("SharedSize", "UniqueSize", "Containers"), "N/A"),
         }
 
 
@@ -264,6 +279,7 @@ def image() -> None:
 def inspect(names: Sequence[str], template: str, root: str) -> None:
     """Show all that is known about images, as JSON."""
     from mydocker.overlay2.image_list import render
+    from mydocker.overlay2.image_view import described
 
     store = ImageStore(root)
     found = [described(store, store.resolve(name)) for name in names]
@@ -272,33 +288,3 @@ def inspect(names: Sequence[str], template: str, root: str) -> None:
     else:
         for value in found:
             click.echo(shown(render(template, value), template))
-
-
-def described(store: ImageStore, image: Image) -> dict[str, Any]:
-    """An image by the field names of ``docker image inspect``."""
-    layers = [store.layer_store.layer(layer_id) for layer_id in store.layers(image)]
-    data = {}
-    if layers:
-        data = {
-            "LowerDir": ":".join(layer.diff for layer in layers[1:]),
-            "MergedDir": layers[0].merged,
-            "UpperDir": layers[0].diff,
-            "WorkDir": layers[0].work if layers[0].lower else "",
-        }
-    history = image.document.get("history") or [{}]
-    return {
-        "Id": image.id,
-        "RepoTags": list(image.names),
-        "RepoDigests": sorted(
-            {f"{name.rpartition(':')[0]}@{image.manifest}" for name in image.names}
-        ),
-        "Comment": history[-1].get("comment", ""),
-        "Created": image.created,
-        "Author": image.document.get("author", ""),
-        "Architecture": image.document.get("architecture", ""),
-        "Os": image.document.get("os", ""),
-        "Size": store.size(image),
-        "Config": image.document.get("config") or {},
-        "GraphDriver": {"Name": "overlay2", "Data": {k: v for k, v in data.items() if v}},
-        "RootFS": {"Type": "layers", "Layers": list(image.diff_ids)},
-    }

@@ -15,7 +15,7 @@ from mydocker.container.flags import command
 from mydocker.engine.errors import REFUSED, Refused
 from mydocker.engine.images.history import Step
 from mydocker.kernel.errors import Failure
-from mydocker.overlay2.image_commands import byte_bar, remove_each
+from mydocker.overlay2.image_commands import HEADINGS, byte_bar, images_command, remove_each
 from mydocker.overlay2.images import ImageStore
 from mydocker.overlay2.root_option import root_option
 
@@ -153,6 +153,29 @@ def load(path: str, quiet: bool, root: str) -> None:
 
 
 # ---------------------------------------------------------------- look, and clean up
+
+
+def _drawn(form: str, rows: list[dict[str, str]], columns: list[str]) -> None:
+    from mydocker.cli.output import formatted
+
+    formatted(form, rows, HEADINGS, columns)
+
+
+images = images_command(_drawn)
+
+
+@command()
+@click.argument("names", metavar="IMAGE [IMAGE...]", nargs=-1, required=True)
+@click.option("-f", "--format", "form", default="", metavar="TEMPLATE", help="As '{{.Id}}'.")
+@root_option
+def inspect(names: Sequence[str], form: str, root: str) -> int:
+    """Show all that is known of images, as JSON."""
+    from mydocker.cli.shown import show
+    from mydocker.overlay2.image_view import described
+
+    store = ImageStore(root)
+    return show(names, lambda name: described(store, store.resolve(name)), form, "Image")
+
 
 _STEP_HEADINGS = {
     "ID": "IMAGE",

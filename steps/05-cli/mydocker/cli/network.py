@@ -117,4 +117,4 @@ def inspect(names: tuple[str, ...], form: str) -> int:
     from mydocker.cli.shown import show
 
     store = _store()
-    return show(names, lambda name: inspected(store, name), form)
+    return show(names, lambda name: inspected(store, name), form, "Network")

@@ -128,5 +128,7 @@ def _every(found: "Space") -> None:
 
 
 def _command(arguments: tuple[str, ...]) -> str:
-    text = " ".join(arguments)
-    return f'"{text if len(text) <= 20 else text[:19] + "…"}"'
+    from mydocker.cli.output import command_text, shorten
+    from mydocker.engine.words.functions import quoted
+
+    return quoted(shorten(command_text(arguments), 20))

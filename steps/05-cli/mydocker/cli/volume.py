@@ -101,16 +101,7 @@ def inspect(names: Sequence[str], template: str, root: str) -> int:
 
     store = VolumeStore(root)
 
-    def told(name: str) -> dict[str, Any]:
-        one = store.get(name)
-        labels = dict(one.labels)
-        if one.anonymous:
-            labels["com.docker.volume.anonymous"] = ""
-        return {"CreatedAt": one.created, "Driver": "local", "Labels": labels or None,
-                "Mountpoint": store.data(name), "Name": name, "Options": None,
-                "Scope": "local"}  # fmt: skip
-
-    return show(names, told, template)
+    return show(names, store.inspect, template, "Volume")
 
 
 @volume.command()

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable
 
-from mydocker.engine.errors import Refused
+from mydocker.engine.errors import NoSuchContainer, Refused
 from mydocker.engine.looking.views import exposed_ports, mounts
 from mydocker.engine.records.config import Config, Json
 from mydocker.engine.records.health import Health, health_of
@@ -328,38 +328,30 @@ def _nowhere() -> Json:
     }
 
 
-def inspect_any(store: Store, word: str, kind: str = "", *, size: bool = False) -> Json:
-    """A container, image or network called ``word``, sought in this order.
+KINDS = ("container", "image", "network", "volume")
 
-    ``kind`` is one of these words if it must be one. Raises Refused.
-    """
-    from mydocker.engine.errors import NoSuchContainer
 
-    if kind not in ("", "container", "image", "network"):
-        raise Refused(f"'{kind}' is not a valid value for --type", "container, image or network")
-
-    if kind in ("", "container"):
-        try:
-            return inspect(store, word, size=size)
-        except NoSuchContainer:
-            if kind:
-                raise
-    if kind in ("", "image"):
-        found = _image(store, word)
+def inspect_any(store: Store, word: str, kind: str = "", *, size: bool = False) -> tuple[str, Json]:
+    """What is called ``word``, a container, image, network or volume, sought in this order; and
+    which of these it is. ``kind``: it must be one of that. Raises Refused."""
+    if kind not in ("", *KINDS):
+        raise Refused(f"'{kind}' is not a valid value for --type", ", ".join(KINDS))
+    for one in (kind,) if kind else KINDS:
+        found = _FINDERS[one](store, word, size)
         if found is not None:
-            return found
-    if kind in ("", "network"):
-        from mydocker.network import networks
-
-        names = Networks(store.root, store.run)
-        try:
-            return networks.inspect(names, names.find(word))
-        except Failure:
-            pass
+            return one, found
     raise Refused(f"No such {kind or 'object'}: {word}")
 
 
-def _image(store: Store, word: str) -> Json | None:
+def _container(store: Store, word: str, size: bool) -> Json | None:
+    try:
+        return inspect(store, word, size=size)
+    except NoSuchContainer:
+        return None
+
+
+def _image(store: Store, word: str, size: bool) -> Json | None:
+    from mydocker.overlay2.image_view import described
     from mydocker.overlay2.images import ImageStore
 
     images = ImageStore(store.root)
@@ -367,15 +359,26 @@ def _image(store: Store, word: str) -> Json | None:
         image = images.find(word)
     except Failure:
         return None
-    if image is None:
+    return described(images, image) if image else None
+
+
+def _network(store: Store, word: str, size: bool) -> Json | None:
+    from mydocker.network import networks
+
+    names = Networks(store.root, store.run)
+    if word in networks.BUILT_IN and not names.named(word):
+        return networks.built_in(word)
+    try:
+        return networks.inspect(names, names.find(word))
+    except Failure:
         return None
-    return {
-        "Id": image.id,
-        "RepoTags": list(image.names),
-        "Created": image.created,
-        "Architecture": image.document.get("architecture", ""),
-        "Os": image.document.get("os", "linux"),
-        "Size": images.size(image),
-        "Config": image.config.to_json(),
-        "RootFS": {"Type": "layers", "Layers": list(image.diff_ids)},
-    }
+
+
+def _volume(store: Store, word: str, size: bool) -> Json | None:
+    from mydocker.engine.volumes.store import VolumeStore
+
+    volumes = VolumeStore(store.root)
+    return volumes.inspect(word) if word in volumes.names() else None
+
+
+_FINDERS = {"container": _container, "image": _image, "network": _network, "volume": _volume}
