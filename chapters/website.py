@@ -60,8 +60,12 @@ def on_page_markdown(markdown: str, **_: object) -> str:
 
 
 def on_page_content(html: str, **_: object) -> str:
-    """MkDocs calls this, too: what the copy button of a transcript copies can be pasted."""
-    return _TRANSCRIPT.sub(_to_paste, html)
+    """MkDocs calls this, too: what the copy button of a transcript copies can be pasted, and the
+    line above one that says where it can be run has a style of its own."""
+    return _TRANSCRIPT.sub(_to_paste, _WHERE.sub(r'<p class="where">\1', html))
+
+
+_WHERE = re.compile(r"<p>(<em>(?:(?!</?em>|</p>).)*</em></p>)", re.S)
 
 
 _TRANSCRIPT = re.compile(r'<div class="highlight">(<pre>.*?<code>(.*?)</code></pre>)</div>', re.S)

@@ -197,6 +197,17 @@ def test_set_changes_what_is_named_and_nothing_else(mydocker: Launcher, group: C
 
 
 @pytest.mark.root
+def test_a_file_whose_controller_was_not_handed_on(mydocker: Launcher, group: Cgroup) -> None:
+    name = group.path.rpartition("/")[2]
+    mydocker(2, "create", name)
+    mydocker(2, "set", name, "cpuset.cpus=0")
+    assert mydocker(2, "get", name, "cpuset.cpus").stdout == "0\n"
+    shown = mydocker(2, "get", name).stdout.splitlines()
+    files = [line.partition(":")[0] for line in shown]
+    assert sorted(files) == sorted(set(files)), "each once"
+
+
+@pytest.mark.root
 def test_a_protection_reaches_as_far_as_the_groups_above(group: Cgroup) -> None:
     where = group.hierarchy_of("memory")
     if where is None or where.version == V1:

@@ -103,6 +103,17 @@ def test_what_is_copied_can_be_pasted(browser: Browser, page: str) -> None:
     assert clicked >= 6
 
 
+@pytest.mark.root
+def test_no_han_character_is_slanted(browser: Browser) -> None:
+    browser.open(f"{browser.home}/zh/00-what-is-a-container.html")
+    styles = browser.run(
+        "return [...document.querySelectorAll('article em, article i, article cite')]"
+        ".map(it => getComputedStyle(it).fontStyle)"
+    )
+    assert len(styles) > 5
+    assert set(styles) == {"normal"}
+
+
 def typed(shown: str) -> str:
     """Told in other words than the website's: the lines of a block that have a prompt."""
     kept, going = [], False
