@@ -112,7 +112,8 @@ def networking_from(options: Options, exposed: tuple[str, ...] = ()) -> Networki
 
 
 def _attachments(options: Options, asked: tuple[str, ...]) -> tuple[Attachment, ...]:
-    aliases = tuple(options["aliases"])
+    own = options.get("hostname")  # which answers to its name, too, as Docker has it
+    aliases = tuple(dict.fromkeys((*options["aliases"], *([own] if own else []))))
     first, *more = asked or (Networking().network_mode,)
     mac = options["mac_address"]
     return (  # as in Docker, the addresses are for the first network
