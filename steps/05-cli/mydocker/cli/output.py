@@ -61,5 +61,5 @@ def shorten(text: str, width: int) -> str:
 
 def command_text(arguments: Sequence[str]) -> str:
     """A command in one line, as Docker lists it: arguments with a space in them in ``'``."""
-    first, *rest = arguments
-    return " ".join([first, *(f"'{word}'" if " " in word else word for word in rest)])
+    own, rest = arguments[:1], arguments[1:]  # nothing at all, if what was written down is damaged
+    return " ".join([*own, *(f"'{word}'" if " " in word else word for word in rest)])
