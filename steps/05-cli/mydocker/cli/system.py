@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from mydocker.engine.cleaning.space import Space
 
 
-@click.group(cls=LazyGroup)
+@click.group(
+    cls=LazyGroup,
+    lazy={"events": "mydocker.cli.looking:events", "info": "mydocker.cli.about:info"},
+)
 def system() -> None:
     """The disk and the machine as a whole: how much is used, and what can go."""
 
@@ -126,5 +129,7 @@ def _every(found: "Space") -> None:
 
 
 def _command(arguments: tuple[str, ...]) -> str:
-    text = " ".join(arguments)
-    return f'"{text if len(text) <= 20 else text[:19] + "…"}"'
+    from mydocker.cli.output import command_text, shorten
+    from mydocker.engine.words.functions import quoted
+
+    return quoted(shorten(command_text(arguments), 20))
