@@ -23,18 +23,22 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from mydocker.container.channel import Channel, encoded
-from mydocker.kernel import files, signals
+from mydocker.kernel import files
 from mydocker.kernel.descriptors import close_all_but
 
 GO, TOLD = "go", "told"
 _LINE = select.PIPE_BUF  # bytes that are written whole, or not at all (pipe(7))
 
-
-# What ends a process that has no handler. One that is PID 1 would not even notice: the kernel
-# spares it the signals that it has no handler for (pid_namespaces(7)).
+# What ends a process that has no handler for it. If it is PID 1, the kernel spares it those
+# (pid_namespaces(7)), and nobody could ask it to end as long as it waits.
 _ENDING = (
-    signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2,
-)  # fmt: skip
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
@@ -63,14 +67,15 @@ class Gate:
         """In the process: wait to be told to go. What was told, and the way to answer.
 
         Everything else that was open is closed: the wait may be long, and who made the process has
-        files and pipes that others wait for the end of.
+        files and pipes that others wait for the end of. A signal meanwhile ends the process.
         """
         kept = range(3, 3 + self._preserved)
         close_all_but(*kept, self._go, self._open, self._told)
         for number in _ENDING:
             signal.signal(number, _end)
         line = os.read(self._go, _LINE)
-        signals.as_in_a_new_program()
+        for number in _ENDING:
+            signal.signal(number, signal.SIG_DFL)
         os.close(self._go)
         os.close(self._open)  # from now on only the other side reads
         message, answers = json.loads(line), Lines(self._told)
