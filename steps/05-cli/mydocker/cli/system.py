@@ -47,15 +47,16 @@ def prune(every: bool, volumes: bool, force: bool, written: tuple[str, ...], roo
     pruned = leftovers.prune(Place(root, default_run()))
     for leftover in pruned.released:
         click.echo(f"released: {leftover}")
-    space, store = pruned.space, containers(root)
+    space, store, failures = pruned.space, containers(root), list(pruned.failures)
     if _agreed(unused.candidates(store, wish), written, force):
         cleaned = unused.clean(store, wish)
         for kind, names in cleaned.kinds:
             report(kind, names)
         space += cleaned.space
+        failures += cleaned.failures
     report_space(space)
-    if pruned.failures:
-        raise Failure("; ".join(str(failure) for failure in pruned.failures))
+    if failures:
+        raise Failure("; ".join(str(failure) for failure in failures))
 
 
 def _agreed(candidates: list[str], filters: tuple[str, ...], force: bool) -> bool:
