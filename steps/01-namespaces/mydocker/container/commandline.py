@@ -11,13 +11,15 @@ import signal
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from mydocker.container.running import Ended
 from mydocker.kernel import trace
 from mydocker.kernel.errors import CANNOT_RUN, MORE_OPEN, TOO_MANY_OPEN, Failure, one_line, place
+
+if TYPE_CHECKING:  # most commands run no container
+    from mydocker.container.running import Ended
 
 _WHOLE = 1000  # characters of a command's first sentence: no "..." in a list of commands
 
@@ -132,7 +134,7 @@ def _explain(context: click.Context, value: str) -> None:
 _at_end: list[Callable[[], None]] = []
 
 
-def finish(ended: Ended) -> NoReturn:
+def finish(ended: "Ended") -> NoReturn:
     """Tell what the parts said of the container's end, and end with its exit code."""
     for remark in ended.remarks:
         _complain(remark)
