@@ -115,20 +115,25 @@ def _explain(context: click.Context, value: str) -> None:
     if kind == "narration":
         from mydocker.kernel.narrator import Narrator
 
-        listener: trace.Listener = Narrator(sys.stderr)
+        listener: trace.Listener = Narrator(sys.stderr, coloured=_coloured())
     elif kind == "script":
         from mydocker.kernel.script import Script
 
         listener = script = Script()
-        _at_end.append(lambda: script.write(file))
+        _at_end.append(lambda: script.write(file, sys.stderr))
     elif kind == "json":
         from mydocker.kernel.recorder import Recorder
 
-        listener = Recorder(file)
+        listener = Recorder(file, sys.stderr)
     else:
         hint = "write --explain, --explain=script[:FILE] or --explain=json[:FILE]"
         raise click.UsageError(f"--explain={value}: {hint}")
     context.with_resource(trace.listening(listener))
+
+
+def _coloured() -> bool:
+    """On a terminal, unless the reader wants none (https://no-color.org)."""
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
 
 
 _at_end: list[Callable[[], None]] = []
