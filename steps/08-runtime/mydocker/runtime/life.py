@@ -54,20 +54,15 @@ class Making(running.Container):
         self._store, self._made = store, made
         super().__init__(made.id, assembled.process, assembled.flags, assembled.parts, store.root)
 
-    def _record(self, process: Identity) -> None:
+    def _record(self, process: Identity, owner: Identity | None = None) -> None:
         self._made = replace(self._made, process=process, parts=tuple(saved(self.parts)))
         self._store.write(self._made)
 
-    def _listen(self, ours: Channel) -> None:
+    def _listen(self, ours: Channel) -> bool:
         """As any other; but what is created says so, and then waits for somebody else."""
-        while True:
-            signals.ready(ours.fileno())
-            message, descriptor = ours.receive()
-            if message is None:
-                raise Failure("the container's process ended while it was created")
-            self._hear(message, descriptor)
-            if "created" in message:
-                return
+        if not super()._listen(ours):
+            raise Failure("the container's process ended while it was created")
+        return True
 
     def release(self) -> None:
         self.ending = True
