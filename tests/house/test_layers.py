@@ -283,6 +283,9 @@ MAY_LOOK = {
     # The container's side: from here on the environment is the container's.
     "mydocker.container.child": {"os.environ"},
     "mydocker.overlay2.user": {"os.environ"},
+    "mydocker.runtime.privileges": {"os.environ"},
+    # runc's `update -r -`: the reader's half of it
+    "mydocker.runtime.updating": {"sys.stdin"},
     # Each at one place for all: a request brings it along, and its worker has it before it acts.
     "mydocker.cgroups.part": {"os.environ"},
     "mydocker.engine.warm.process": {"os.environ"},
