@@ -290,6 +290,7 @@ MAY_LOOK = {
     # Each at one place for all: a request brings it along, and its worker has it before it acts.
     "mydocker.cgroups.part": {"os.environ"},
     "mydocker.engine.warm.process": {"os.environ"},
+    "mydocker.engine.monitor.start": {"os.environ"},  # for the small monitor, which replaces it
     # For tests, in whatever program they find us.
     "mydocker.kernel.trace": {"os.environ"},
     # debootstrap is to find the reader's proxies.
