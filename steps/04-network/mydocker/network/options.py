@@ -14,7 +14,6 @@ from mydocker.namespaces.options import apply, sharing_options
 from mydocker.namespaces.specification import HOST, SHARED
 from mydocker.network import addresses
 from mydocker.network.attachment import BRIDGE, Attachment, PortBinding
-from mydocker.network.etc import check_host_name, parse_extra
 from mydocker.network.specification import NONE, Networking
 
 Command = Callable[..., Any]
@@ -77,6 +76,8 @@ def name_option(command: Command) -> Command:
 
     def checked(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
         if value:
+            from mydocker.network.etc import check_host_name
+
             check_host_name("--name", value)
         return value
 
@@ -155,10 +156,13 @@ def _address(option: str, written: str | None) -> str:
 
 def _check(options: Options, mode: str) -> None:
     """Refuse what makes no sense together, before anything is made."""
-    for written in options["add_host"]:
-        parse_extra(written)
-    for alias in options["aliases"]:
-        check_host_name("--network-alias", alias)
+    if options["add_host"] or options["aliases"]:
+        from mydocker.network.etc import check_host_name, parse_extra
+
+        for written in options["add_host"]:
+            parse_extra(written)
+        for alias in options["aliases"]:
+            check_host_name("--network-alias", alias)
     default_only = list(options["networks"] or (BRIDGE,)) == [BRIDGE]
     for option, key in (("--ip", "ip"), ("--ip6", "ip6"), ("--network-alias", "aliases")):
         if options[key] and (mode != BRIDGE or default_only):
