@@ -17,6 +17,10 @@ from html import escape, unescape
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from transcripts import commands
@@ -53,6 +57,31 @@ def build(site: Path) -> None:
             _CHINESE.format(root=ROOT, pages=pages, site=site / "zh", separator=_SEPARATOR)
         )
         _mkdocs(configuration, site / "zh")
+
+
+_MENU = {
+    "en": ("The chapters", "Appendices", "For teachers"),
+    "zh": ("各章", "附录", "教师与译者"),
+}
+
+
+def on_config(config: "MkDocsConfig") -> None:
+    """MkDocs calls this first: the menu has groups, in the order in which the start page
+    names them."""
+    pages = Path(config.docs_dir)
+    start = (pages / "README.md").read_text()
+    named = sorted((page.name for page in pages.glob("*.md")), key=lambda n: (_place(start, n), n))
+    named.remove("README.md")
+    chapters = [name for name in named if name[:2].isdigit()]
+    appendices = [name for name in named if name.startswith("appendix-")]
+    others = [name for name in named if name not in chapters + appendices]
+    groups = zip(_MENU[config.theme["language"]], (chapters, appendices, others), strict=True)
+    config.nav = ["README.md", *({title: group} for title, group in groups)]
+
+
+def _place(text: str, name: str) -> int:
+    found = text.find(f"({name})")
+    return found if found >= 0 else len(text)
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
