@@ -120,6 +120,22 @@ def test_who_chose_v2_sees_v2_everywhere(browser: Browser) -> None:
     assert browser.run(shown) == [True] * tabs
 
 
+# Blocks whose lines all have at most a hundred columns, as the book's code has, and that are cut.
+_CUT = """
+return [...document.querySelectorAll('pre code')].filter(code =>
+    code.offsetHeight > 0 && code.scrollWidth > code.clientWidth + 1 &&
+    Math.max(...code.innerText.split('\\n').map(line => line.length)) <= 100
+).map(code => code.innerText.slice(0, 200))
+"""
+
+
+@pytest.mark.root
+def test_on_a_small_screen_no_drawing_or_listing_is_cut(browser: Browser) -> None:
+    for page in ("00-what-is-a-container", "01-namespaces", "04-network", "05-cli"):
+        browser.open(f"{browser.home}/{page}.html")
+        assert browser.run(_CUT) == [], page
+
+
 @pytest.mark.root
 def test_no_han_character_is_slanted(browser: Browser) -> None:
     browser.open(f"{browser.home}/zh/00-what-is-a-container.html")
