@@ -144,7 +144,7 @@ def cgroups(machine: Machine) -> str:
         drawing.line(middle, 192 + 16 * len(here), 20 + 135 * len(told), 276, dashed=True)
     drawing.box(135 * len(told) - 90, 276, 220, 44, "own", "sleep 1000", "in all of them")
     if others:
-        drawing.text(20, 350, "and in its group of each other hierarchy", small=True)
+        drawing.text(20, 350, "and in one group of each other hierarchy", small=True)
     return drawing.svg()
 
 
@@ -183,8 +183,9 @@ def layers(machine: Machine) -> str:
                 drawing.text(x + 72, y + 33, "·", "middle", small=True)
             elif status == "character special file 0,0":
                 drawing.box(x, y, 145, 56, "gone", "whiteout", "device 0,0")
-            elif layer == "merged":
-                drawing.box(x, y, 145, 56, "own" if top[column] != "none" else "host", "file")
+            elif layer == "merged":  # in the colour of the layer that it comes from
+                changed = "copied" if below[column] != "none" else "own"
+                drawing.box(x, y, 145, 56, changed if top[column] != "none" else "host", "file")
             elif layer == "upper":
                 copied = below[column] != "none"
                 words = ("file", "copied up, changed") if copied else ("file", "new")
@@ -215,6 +216,38 @@ ALL: dict[str, Callable[[Machine], str]] = {
 }
 
 
+# What is said in a picture, in the words of terminology.md; names of the kernel's stay.
+_CHINESE = {
+    "Namespaces of a process and of a container": "一个进程和一个容器的命名空间",
+    "your shell": "你的 shell",
+    "a process": "一个进程",
+    "shared where there is one box": "只有一个方框的是共用的",
+    "A container's control groups": "一个容器的控制组",
+    "a hierarchy": "一棵层级树",
+    "in all of them": "在所有这些组里",
+    "and in one group of each other hierarchy": "在其余每棵层级树里也各属于一个组",
+    "The layers of a container: copy-up, whiteout, new file": "容器的各层",
+    "what it sees": "它看到的",
+    "its own": "它自己的",
+    "image": "镜像",
+    "file": "文件",
+    "copied up, changed": "向上复制并修改",
+    "new": "新建",
+    "hidden": "被遮住",
+    "shows through": "透出来",
+    "whiteout": "白障 whiteout",
+    "device 0,0": "设备 0,0",
+    "this machine": "这台机器",
+}
+
+
+def in_chinese(svg: str) -> str:
+    """The same picture with its words in Chinese."""
+    for english, chinese in _CHINESE.items():
+        svg = svg.replace(f">{html.escape(english)}<", f">{chinese}<")
+    return svg
+
+
 def can_draw(name: str) -> bool:
     """Whether this machine has what the book's picture shows."""
     return name != "cgroups" or not pure_v2()
@@ -227,6 +260,8 @@ def redraw() -> None:
     try:
         for name, draw in ALL.items():
             if can_draw(name):
-                (PICTURES / f"{name}.svg").write_text(draw(machine))
+                drawn = draw(machine)
+                (PICTURES / f"{name}.svg").write_text(drawn)
+                (PICTURES / f"{name}.zh.svg").write_text(in_chinese(drawn))
     finally:
         machine.close()
