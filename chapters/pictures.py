@@ -106,6 +106,36 @@ def namespaces(machine: Machine) -> str:
     return drawing.svg()
 
 
+def pids(machine: Machine) -> str:
+    """The processes of a container, each with its number outside and inside."""
+    *_, found = _typed(
+        machine,
+        "python3 steps/01-namespaces/main.py run --pid --mount sh -c 'sleep 1000 & sleep 2000' &",
+        "until [ $(pgrep -c -x sleep) = 2 ]; do sleep 0.1; done; INIT=$(pgrep -P $!)",
+        "for pid in $! $INIT $(pgrep -P $INIT); do"
+        " echo $(cat /proc/$pid/comm) $(grep NSpid /proc/$pid/status | cut -f 2-); done",
+    )
+    monitor, init, *children = [line.split() for line in found]
+    drawing = Drawing(760, 330, "The numbers of a container's processes, outside and inside")
+    drawing.box(20, 20, 720, 290, "host")
+    drawing.box(240, 60, 480, 230, "own")
+    drawing.text(40, 44, "the host: it sees all of them")
+    drawing.text(260, 84, "the container's PID namespace: it sees its own")
+
+    def process(x: int, y: int, name: str, *numbers: str) -> None:
+        sides = ("outside", "inside")
+        told = [f"{side}: pid {pid}" for side, pid in zip(sides, numbers, strict=False)]
+        drawing.box(x, y, 170, 24 + 16 * len(told), "plain", name, *told)
+
+    process(45, 152, *monitor)
+    process(280, 144, *init)
+    for row, child in enumerate(children):
+        process(530, 100 + 90 * row, *child)
+        drawing.line(450, 172, 530, 128 + 90 * row)
+    drawing.line(215, 172, 280, 172)
+    return drawing.svg()
+
+
 def cgroups(machine: Machine) -> str:
     """A container's group in each hierarchy, with the limits that stand in its files."""
     _, _, memberships, limits = _typed(
@@ -210,6 +240,7 @@ def network(machine: Machine) -> str:
 
 ALL: dict[str, Callable[[Machine], str]] = {
     "namespaces": namespaces,
+    "pids": pids,
     "cgroups": cgroups,
     "layers": layers,
     "network": network,
@@ -219,6 +250,9 @@ ALL: dict[str, Callable[[Machine], str]] = {
 # What is said in a picture, in the words of terminology.md; names of the kernel's stay.
 _CHINESE = {
     "Namespaces of a process and of a container": "一个进程和一个容器的命名空间",
+    "The numbers of a container's processes, outside and inside": "容器里的进程在外面和里面的编号",
+    "the host: it sees all of them": "宿主机看得见全部",
+    "the container's PID namespace: it sees its own": "容器的 PID 命名空间只看得见自己的",
     "your shell": "你的 shell",
     "a process": "一个进程",
     "shared where there is one box": "只有一个方框的是共用的",
@@ -245,6 +279,8 @@ def in_chinese(svg: str) -> str:
     """The same picture with its words in Chinese."""
     for english, chinese in _CHINESE.items():
         svg = svg.replace(f">{html.escape(english)}<", f">{chinese}<")
+    for english, chinese in (("outside", "外面"), ("inside", "里面")):
+        svg = svg.replace(f">{english}: pid ", f">{chinese}: pid ")
     return svg
 
 

@@ -54,6 +54,11 @@ def test_what_they_show() -> None:
     found = words("namespaces")
     assert sum(word.startswith("uts:[") for word in found) == 2
     assert sum(word.startswith("net:[") for word in found) == 1
+    found = words("pids")
+    assert [word for word in found if word.startswith("inside: pid ")] == [
+        f"inside: pid {pid}" for pid in (1, 2, 3)
+    ]
+    assert len([word for word in found if word.startswith("outside: pid ")]) == 4
     assert {"memory.limit_in_bytes = 104857600", "pids.max = 20"} <= set(words("cgroups"))
     assert {"whiteout", "copied up, changed", "shows through", "new"} <= set(words("layers"))
     assert any("8080" in word for word in words("network"))
