@@ -66,22 +66,16 @@ _MENU = {
 
 
 def on_config(config: "MkDocsConfig") -> None:
-    """MkDocs calls this first: the menu has groups, in the order in which the start page
-    names them."""
-    pages = Path(config.docs_dir)
-    start = (pages / "README.md").read_text()
-    named = sorted((page.name for page in pages.glob("*.md")), key=lambda n: (_place(start, n), n))
-    named.remove("README.md")
-    chapters = [name for name in named if name[:2].isdigit()]
-    appendices = [name for name in named if name.startswith("appendix-")]
-    others = [name for name in named if name not in chapters + appendices]
-    groups = zip(_MENU[config.theme["language"]], (chapters, appendices, others), strict=True)
-    config.nav = ["README.md", *({title: group} for title, group in groups)]
-
-
-def _place(text: str, name: str) -> int:
-    found = text.find(f"({name})")
-    return found if found >= 0 else len(text)
+    """MkDocs calls this first: the menu, which mkdocs.yml has in the book's order, gets groups."""
+    pages = [page for page in config.nav or [] if page != "README.md"]
+    appendices = [page for page in pages if page.startswith("appendix-")]
+    first, last = pages.index(appendices[0]), pages.index(appendices[-1])
+    groups = (pages[:first], appendices, pages[last + 1 :])
+    titles = _MENU[config.theme["language"]]
+    config.nav = [
+        "README.md",
+        *({title: group} for title, group in zip(titles, groups, strict=True)),
+    ]
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
