@@ -180,6 +180,21 @@ def test_killed_while_it_waits(halves: Halves) -> None:
     assert not halves.directory.exists()
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_what_waits(halves: Halves, number: int) -> None:
+    """Though it is PID 1; and its command has no handler from us."""
+    halves("create", PLAIN, "sleep", "60")
+    os.kill(int(halves.process().name), number)
+    eventually(lambda: halves.status() == "stopped", what="its end")
+    halves("delete")
+    halves("create", PLAIN, "sh", "-c", "exec sleep 60")
+    halves("start")
+    caught = next(
+        line for line in (halves.process() / "status").read_text().splitlines() if "SigCgt" in line
+    )
+    assert int(caught.split()[1], 16) == 0
+
+
 def test_an_id_that_is_taken(halves: Halves) -> None:
     halves("create", PLAIN, "sleep", "60")
     process = halves.process()

@@ -223,6 +223,7 @@ def test_a_main_stacks_its_own_number_and_imports_no_later_step(main: Path) -> N
 READING_ROOMS = {"cli", "labs", "learn"}
 READERS = {
     "commandline",
+    "flags",
     "commands",
     "drawing",
     "image_commands",

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import click
 
+from mydocker.container.flags import Command, JoinedOption, WrongUse
 from mydocker.container.running import Ended
 from mydocker.kernel import trace
 from mydocker.kernel.errors import CANNOT_RUN, MORE_OPEN, TOO_MANY_OPEN, Failure, one_line, place
@@ -22,8 +23,14 @@ from mydocker.kernel.errors import CANNOT_RUN, MORE_OPEN, TOO_MANY_OPEN, Failure
 _WHOLE = 1000  # characters of a command's first sentence: no "..." in a list of commands
 
 
-class LazyGroup(click.Group):
+# Docker's other names of commands, where a group has no command of that name
+_ALIASES = {"list": "ls", "ps": "ls", "remove": "rm"}
+
+
+class LazyGroup(click.Group, Command):
     """A group whose commands are imported when called: ``{"list": "module:attribute"}``."""
+
+    command_class = Command
 
     def __init__(self, *args: Any, lazy: dict[str, str] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -38,6 +45,26 @@ class LazyGroup(click.Group):
         module, _, attribute = self.lazy[cmd_name].partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        known = self.list_commands(ctx)
+        if name not in known:
+            name = _ALIASES.get(name, name)
+        found = self.get_command(ctx, name)
+        if found is not None or ctx.resilient_parsing:
+            return name if found else None, found, args[1:]
+        raise self.unknown(ctx, args[0], known)
+
+    def unknown(self, ctx: click.Context, name: str, known: list[str]) -> WrongUse:
+        """There is no such command; is there one of nearly that name?"""
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, known, 3)
+        advice = f"Did you mean {' or '.join(near)}?" if near else ""
+        return WrongUse(f"unknown command: {ctx.command_path} {name}", ctx, 1, advice)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         self.write_commands(ctx, formatter, "Commands", self.list_commands(ctx))
@@ -68,23 +95,6 @@ def default_run() -> str:
     return os.environ.get("MYDOCKER_RUN") or "/run/mydocker"
 
 
-class _JoinedOption(click.Option):
-    """An option whose value can only be joined to it: ``--explain sh`` runs sh, and explains it.
-
-    To click an option with an optional value takes the next word for it, here the command.
-    """
-
-    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
-        super().add_to_parser(parser, ctx)
-        match = parser._match_long_opt  # where click has cut --explain=script in two
-
-        def match_joined(opt: str, explicit_value: str | None, state: Any) -> None:
-            alone = opt in self.opts and explicit_value is None
-            match(opt, self.flag_value if alone else explicit_value, state)
-
-        parser._match_long_opt = match_joined
-
-
 def explain_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--explain``: tell every request to the kernel; ``--explain=script``: write them down."""
 
@@ -94,7 +104,7 @@ def explain_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
     option = click.option(
         "--explain",
-        cls=_JoinedOption,
+        cls=JoinedOption,
         is_flag=False,
         flag_value="narration",
         metavar="[script|json[:FILE]]",
@@ -166,6 +176,9 @@ def _exit_code(error: BaseException, name: str) -> int:
         case click.exceptions.NoArgsIsHelpError():
             print(error.format_message())  # as docker does it: help, and no failure
             return 0
+        case WrongUse():
+            _complain(error.told())
+            return error.code
         case click.ClickException():
             return _complain(_usage(error, name))
         case Failure():
@@ -206,11 +219,6 @@ def _unforeseen(error: BaseException) -> int:
 def _usage(error: click.ClickException, name: str) -> str:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else name
-    if isinstance(error, click.NoSuchOption) and error.possibilities and context:
-        # Options that are taken and do nothing, for scripts written for Docker, are no advice.
-        hidden = {opt for p in context.command.params if getattr(p, "hidden", 0) for opt in p.opts}
-        known = [opt for opt in error.possibilities if opt not in hidden]
-        error = click.NoSuchOption(error.option_name, possibilities=known, ctx=error.ctx)
     message = one_line(" ".join(error.format_message().split())).rstrip(".")
     return f"{message}. See '{path} --help'"
 

@@ -19,7 +19,8 @@ import os
 import select
 import signal
 import stat
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 from mydocker.container.channel import Channel, encoded
 from mydocker.kernel import files
@@ -27,6 +28,21 @@ from mydocker.kernel.descriptors import close_all_but
 
 GO, TOLD = "go", "told"
 _LINE = select.PIPE_BUF  # bytes that are written whole, or not at all (pipe(7))
+
+# What ends a process that has no handler for it. If it is PID 1, the kernel spares it those
+# (pid_namespaces(7)), and nobody could ask it to end as long as it waits.
+_ENDING = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    os._exit(128 + number)
 
 
 class Gate:
@@ -49,10 +65,14 @@ class Gate:
         """In the process: wait to be told to go. What was told, and the way to answer.
 
         Everything else that was open is closed: the wait may be long, and who made the process has
-        files and pipes that others wait for the end of.
+        files and pipes that others wait for the end of. A signal meanwhile ends the process.
         """
         close_all_but(self._go, self._open, self._told)
+        for number in _ENDING:
+            signal.signal(number, _end)
         line = os.read(self._go, _LINE)
+        for number in _ENDING:
+            signal.signal(number, signal.SIG_DFL)
         os.close(self._go)
         os.close(self._open)  # from now on only the other side reads
         message, answers = json.loads(line), Lines(self._told)

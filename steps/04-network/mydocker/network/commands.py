@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mydocker.container.commandline import LazyGroup, default_root, default_run, explain_option
+from mydocker.container.flags import command
 from mydocker.container.private import close
 from mydocker.kernel.errors import Failure
 from mydocker.network import addresses, bridges, drawing, membership, networks
@@ -203,7 +204,7 @@ def heal() -> None:
         bridges.heal(store)
 
 
-@click.command("port")
+@command("port")
 @click.argument("container")
 @click.argument("private", required=False, metavar="[PORT[/udp]]")
 def port(container: str, private: str | None) -> None:
@@ -222,7 +223,7 @@ def port(container: str, private: str | None) -> None:
         click.echo(f"{left}{where}:{one.host}")
 
 
-@click.command("ladder")
+@command("ladder")
 @click.argument("number", type=int, required=False)
 @explain_option
 def ladder(number: int | None) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from mydocker.container.flags import Option
 from mydocker.kernel.errors import Failure
 from mydocker.namespaces.options import apply, sharing_options
 from mydocker.namespaces.specification import HOST, SHARED
@@ -28,7 +29,15 @@ _OPTIONS = [
         metavar="bridge|none|host|container:NAME|NETWORK",
         help="Where the container is connected. Several are possible. Default: bridge.",
     ),
-    click.option("--network-alias", "aliases", multiple=True, metavar="NAME", help="Another name."),
+    click.option(
+        "--network-alias",
+        "aliases",
+        cls=Option,
+        also=["--net-alias"],
+        multiple=True,
+        metavar="NAME",
+        help="Another name.",
+    ),
     click.option("--ip", metavar="ADDRESS", help="This address, on a network of your own."),
     click.option("--ip6", metavar="ADDRESS", help="This IPv6 address."),
     click.option("--mac-address", metavar="MAC", help="This hardware address."),
@@ -43,7 +52,14 @@ _OPTIONS = [
     click.option("--expose", multiple=True, metavar="PORT[/udp]", help="A port for -P."),
     click.option("--dns", multiple=True, metavar="ADDRESS", help="Ask this name server."),
     click.option("--dns-search", multiple=True, metavar="DOMAIN", help="Complete names with it."),
-    click.option("--dns-option", multiple=True, metavar="OPTION", help="See resolv.conf(5)."),
+    click.option(
+        "--dns-option",
+        cls=Option,
+        also=["--dns-opt"],
+        multiple=True,
+        metavar="OPTION",
+        help="See resolv.conf(5).",
+    ),
     click.option(
         "--add-host", multiple=True, metavar="NAME:ADDRESS", help="A line for /etc/hosts."
     ),
@@ -96,7 +112,8 @@ def networking_from(options: Options, exposed: tuple[str, ...] = ()) -> Networki
 
 
 def _attachments(options: Options, asked: tuple[str, ...]) -> tuple[Attachment, ...]:
-    aliases = tuple(options["aliases"])
+    own = options.get("hostname")  # which answers to its name, too, as Docker has it
+    aliases = tuple(dict.fromkeys((*options["aliases"], *([own] if own else []))))
     first, *more = asked or (Networking().network_mode,)
     mac = options["mac_address"]
     return (  # as in Docker, the addresses are for the first network

@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from mydocker.engine.warm import messages
 from mydocker.engine.warm.operations import OPERATIONS
-from mydocker.kernel import signals
+from mydocker.kernel import signals, trace
 from mydocker.kernel.errors import Failure
 
 NAME = "mydocker-warm"
@@ -118,6 +118,8 @@ def _done(request: dict[str, object]) -> object:
     assert isinstance(settings, dict) and isinstance(arguments, list) and isinstance(named, dict)
     os.environ.clear()
     os.environ.update({f"MYDOCKER_{name.upper()}": text for name, text in settings.items() if text})
+    if fault := os.environ.get("MYDOCKER_FAULT"):  # for a new Python, importing trace does it
+        trace.arm(fault)
     store = Store(str(request["root"]), str(request["run"]))
     result = operation(store, *arguments, **named)
     for failure in store.unwritten:
