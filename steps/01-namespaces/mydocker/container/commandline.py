@@ -11,14 +11,16 @@ import signal
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from mydocker.container.flags import Command, JoinedOption, WrongUse
-from mydocker.container.running import Ended
 from mydocker.kernel import trace
 from mydocker.kernel.errors import CANNOT_RUN, MORE_OPEN, TOO_MANY_OPEN, Failure, one_line, place
+
+if TYPE_CHECKING:  # most commands run no container
+    from mydocker.container.running import Ended
 
 _WHOLE = 1000  # characters of a command's first sentence: no "..." in a list of commands
 
@@ -123,26 +125,31 @@ def _explain(context: click.Context, value: str) -> None:
     if kind == "narration":
         from mydocker.kernel.narrator import Narrator
 
-        listener: trace.Listener = Narrator(sys.stderr)
+        listener: trace.Listener = Narrator(sys.stderr, coloured=_coloured())
     elif kind == "script":
         from mydocker.kernel.script import Script
 
         listener = script = Script()
-        _at_end.append(lambda: script.write(file))
+        _at_end.append(lambda: script.write(file, sys.stderr))
     elif kind == "json":
         from mydocker.kernel.recorder import Recorder
 
-        listener = Recorder(file)
+        listener = Recorder(file, sys.stderr)
     else:
         hint = "write --explain, --explain=script[:FILE] or --explain=json[:FILE]"
         raise click.UsageError(f"--explain={value}: {hint}")
     context.with_resource(trace.listening(listener))
 
 
+def _coloured() -> bool:
+    """On a terminal, unless the reader wants none (https://no-color.org)."""
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+
+
 _at_end: list[Callable[[], None]] = []
 
 
-def finish(ended: Ended) -> NoReturn:
+def finish(ended: "Ended") -> NoReturn:
     """Tell what the parts said of the container's end, and end with its exit code."""
     for remark in ended.remarks:
         _complain(remark)

@@ -14,7 +14,6 @@ from mydocker.namespaces.options import apply, sharing_options
 from mydocker.namespaces.specification import HOST, SHARED
 from mydocker.network import addresses
 from mydocker.network.attachment import BRIDGE, Attachment, PortBinding
-from mydocker.network.etc import check_host_name, parse_extra
 from mydocker.network.specification import NONE, Networking
 
 Command = Callable[..., Any]
@@ -77,6 +76,8 @@ def name_option(command: Command) -> Command:
 
     def checked(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
         if value:
+            from mydocker.network.etc import check_host_name
+
             check_host_name("--name", value)
         return value
 
@@ -96,6 +97,8 @@ def networking_from(options: Options, exposed: tuple[str, ...] = ()) -> Networki
     if alone and len(asked) > 1:
         raise Failure(f"--net {alone[0]}: cannot be combined with another --net")
     mode = alone[0] if alone else BRIDGE
+    single = [port for port in exposed if "-" not in port]  # as the image has them
+    ranges = [*(port for port in exposed if "-" in port), *options["expose"]]
     publish = _ports(options)
     _check(options, mode)
     return Networking(
@@ -103,7 +106,7 @@ def networking_from(options: Options, exposed: tuple[str, ...] = ()) -> Networki
         () if alone else _attachments(options, asked),
         publish,
         options["publish_all"],
-        tuple(sorted({*exposed, *map(_exposed, options["expose"])})),
+        tuple(sorted({*single, *(port for text in ranges for port in _exposed(text))})),
         tuple(_address("--dns", written) for written in options["dns"]),
         tuple(options["dns_search"]),
         tuple(options["dns_option"]),
@@ -136,11 +139,10 @@ def _ports(options: Options) -> tuple[PortBinding, ...]:
     return tuple(port for written in options["publish"] for port in parse(written))
 
 
-def _exposed(written: str) -> str:
+def _exposed(written: str) -> list[str]:
     from mydocker.network.ports import parse_exposed
 
-    port = parse_exposed(written)
-    return f"{port.container}/{port.protocol}"
+    return parse_exposed(written)
 
 
 def _address(option: str, written: str | None) -> str:
@@ -154,10 +156,13 @@ def _address(option: str, written: str | None) -> str:
 
 def _check(options: Options, mode: str) -> None:
     """Refuse what makes no sense together, before anything is made."""
-    for written in options["add_host"]:
-        parse_extra(written)
-    for alias in options["aliases"]:
-        check_host_name("--network-alias", alias)
+    if options["add_host"] or options["aliases"]:
+        from mydocker.network.etc import check_host_name, parse_extra
+
+        for written in options["add_host"]:
+            parse_extra(written)
+        for alias in options["aliases"]:
+            check_host_name("--network-alias", alias)
     default_only = list(options["networks"] or (BRIDGE,)) == [BRIDGE]
     for option, key in (("--ip", "ip"), ("--ip6", "ip6"), ("--network-alias", "aliases")):
         if options[key] and (mode != BRIDGE or default_only):

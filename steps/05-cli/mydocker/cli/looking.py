@@ -129,7 +129,7 @@ def events(since: str | None, until: str | None, written: tuple[str, ...], form:
         if not log.passes(event, filters):
             continue
         if template:
-            print(shown(template(event), form))
+            print(shown(template(log.Message(event)), form))
         else:
             print(shown(compact(event) if form == "json" else log.line(event)))
         sys.stdout.flush()

@@ -99,9 +99,9 @@ _SECTIONS = {
 
 
 def _version(context: click.Context, option: click.Parameter, value: bool) -> None:
-    from mydocker.engine.looking.machine import version
-
     if value:
+        from mydocker.engine.looking.machine import version
+
         click.echo(f"mydocker version {version()['Client']['Version']}")
         context.exit()
 
