@@ -60,7 +60,7 @@ class TestGroup(JoinGroup):
         return Cgroup(f"{self.made.path}/{_NAME}", Machine((hierarchy,), ()))
 
     def prepare(self) -> None:
-        # Left by a prober that was killed. A group is not used again: in newer kernels (seen: 6.18) one
+        # Left by a prober that was killed. A group is not used again: in newer kernels (6.18), one
         # that was ever killed as a whole, by cgroup.kill, kills whoever is born in it from outside.
         self.clear()
         group = self.own()
