@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from mydocker.engine.errors import Refused
 from mydocker.engine.words.templates import Template
+from mydocker.kernel.errors import Invalid
 
 VALUE = {
     "Name": "box", "Up": True, "Down": False, "Zero": 0, "Three": 3, "None": None, "Empty": "",
@@ -57,5 +57,5 @@ def test_json_can_be_read_again() -> None:
     ["{{.Nothing}}", "{{.Name.First}}", "{{.None.X}}", "{{index .List 3}}", "{{index .List -1}}"],
 )
 def test_what_is_not_there(template: str) -> None:
-    with pytest.raises(Refused, match="executing"):
+    with pytest.raises(Invalid, match="executing"):
         Template(template)(VALUE)

@@ -15,7 +15,7 @@ import tty
 from types import FrameType
 
 from mydocker.kernel import signals, trace
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import by_errno
 
 _TIOCSPTLCK = 0x40045431  # unlock the slave (ioctl_tty(2))
 _TIOCGPTPEER = 0x5441  # open the slave without its path: right whichever devpts it is on
@@ -30,7 +30,7 @@ def open_pair() -> tuple[int, int]:
         slave = fcntl.ioctl(master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY)
     except OSError as error:
         hint = "The container's /dev needs a devpts with its ptmx; without one, leave -t out"
-        raise Failure(f'open("/dev/ptmx"): {error.strerror}', hint) from None
+        raise by_errno(error.errno)(f'open("/dev/ptmx"): {error.strerror}', hint) from None
     return master, slave
 
 

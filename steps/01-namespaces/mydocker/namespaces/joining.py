@@ -11,7 +11,7 @@ from mydocker.container.parts import Part
 from mydocker.container.process import Process
 from mydocker.container.running import Ended, run
 from mydocker.kernel import signals, syscalls
-from mydocker.kernel.errors import Failure, KernelError, hints
+from mydocker.kernel.errors import Conflict, KernelError, NotPermitted, by_errno, hints
 from mydocker.kernel.records import record
 from mydocker.namespaces import users
 from mydocker.namespaces.kinds import KINDS
@@ -69,7 +69,7 @@ def find(pid: int) -> Target:
     except OSError as error:
         os.close(pidfd)
         hint = "Use sudo" if error.errno == errno.EACCES else "It has ended"
-        raise Failure(f"process {pid}: {error.strerror}", hint) from None
+        raise by_errno(error.errno, named=True)(f"process {pid}: {error.strerror}", hint) from None
     return Target(pid, pidfd, root, *ids)
 
 
@@ -146,7 +146,7 @@ def enter(pid: int, process: Process, flags: int | None = None, *, run_directory
     others = different(pid)
     if not others:
         hint = f"See: inspect {pid}"
-        raise Failure(f"process {pid} is in the same namespaces as you: nothing to enter", hint)
+        raise Conflict(f"process {pid} is in the same namespaces as you: nothing to enter", hint)
     chosen = others if flags is None else flags & others
     early = _early(chosen)
     target = find(pid)
@@ -179,5 +179,5 @@ def host_name(pid: int) -> str:
         name = os.fsdecode(file.read())
     signals.reap(child)
     if not name:
-        raise Failure(f"host name of process {pid}: permission denied", _HINTS[errno.EPERM])
+        raise NotPermitted(f"host name of process {pid}: permission denied", _HINTS[errno.EPERM])
     return name

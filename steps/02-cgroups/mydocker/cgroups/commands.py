@@ -18,7 +18,7 @@ from mydocker.cgroups.options import limit_options, limits_from
 from mydocker.cgroups.part import disposable_above, own_parent, parent_path
 from mydocker.container.commandline import LazyGroup, explain_option
 from mydocker.kernel import files
-from mydocker.kernel.errors import Failure, KernelError
+from mydocker.kernel.errors import Conflict, Invalid, KernelError, NotFound, NotPermitted
 from mydocker.kernel.records import replace
 from mydocker.kernel.sizes import parse_size, size_text
 
@@ -71,7 +71,7 @@ def _readable(name: str) -> Cgroup:
     """A group that is there, anybody's."""
     group = Cgroup(_path(name), hierarchy.read())
     if not group.exists:
-        raise Failure(f"no such group: /{group.path}", "The command tree shows the groups")
+        raise NotFound(f"no such group: /{group.path}", "The command tree shows the groups")
     return group
 
 
@@ -79,7 +79,7 @@ def _ours(name: str) -> Cgroup:
     """A group that we may change, there or not."""
     path, parent = _path(name), own_parent()
     if not path.startswith(f"{parent}/"):
-        raise Failure(
+        raise NotPermitted(
             f"/{path} is not below /{parent}, so it is not ours to change",
             "Groups made by others may be looked at; with MYDOCKER_CGROUP_PARENT you choose "
             "another parent of your own",
@@ -156,7 +156,7 @@ def tree_command(name: str, label: str | None, processes: bool) -> None:
         wanted = (found,)
     wanted = tuple(h for h in wanted if os.path.isdir(h.directory(group.path)))
     if not wanted:
-        raise Failure(f"no such group: /{group.path}", "The command tree shows the groups")
+        raise NotFound(f"no such group: /{group.path}", "The command tree shows the groups")
     for one in wanted:
         title = f"{one.label} on {one.mountpoint}"
         console.print(_tree(one, group.path, title, processes))
@@ -206,7 +206,7 @@ def create_command(name: str, **options: Any) -> None:
     """Make a group in every hierarchy, with limits."""
     group, limits = _ours(name), _limits(options)
     if group.exists:
-        raise Failure(f"/{group.path} is there already", "Change it with the command set")
+        raise Conflict(f"/{group.path} is there already", "Change it with the command set")
     plan = settings.plan(limits, group.machine)
     above = disposable_above(os.path.dirname(group.path), group.machine)
     try:
@@ -231,7 +231,7 @@ def set_command(name: str, values: tuple[str, ...], **options: Any) -> None:
     """
     group, limits = _our_living(name), _limits(options)
     if not values and not limits.any and limits.devices is None:
-        raise Failure("nothing to set", "Say a limit, as -m 100M, or FILE=VALUE: pids.max=20")
+        raise Invalid("nothing to set", "Say a limit, as -m 100M, or FILE=VALUE: pids.max=20")
     pairs = [_pair(group, text) for text in values]
     plan = settings.plan(limits, group.machine)
     group.create(frozenset(setting.controller for setting in plan))
@@ -254,10 +254,10 @@ def _apply(group: Cgroup, limits: Limits, plan: list[settings.Setting]) -> None:
 def _pair(group: Cgroup, text: str) -> tuple[str, str]:
     file, equals, value = text.partition("=")
     if not equals or not value or "/" in file or "." not in file:
-        raise Failure(f"'{text}' is not FILE=VALUE", "Write it as pids.max=20 or memory.max=100M")
+        raise Invalid(f"'{text}' is not FILE=VALUE", "Write it as pids.max=20 or memory.max=100M")
     path = group.file(file)
     if not os.path.exists(path):
-        raise Failure(f"group /{group.path} has no file {file}", f"ls {os.path.dirname(path)}")
+        raise NotFound(f"group /{group.path} has no file {file}", f"ls {os.path.dirname(path)}")
     if value[:1].isdigit() and value[-1:].lower() in "kmgt" and value[:-1].isdigit():
         value = str(parse_size(value))
     return path, value
@@ -298,7 +298,7 @@ def attach_command(name: str, pids: tuple[int, ...]) -> None:
     """
     group = _our_living(name)
     if 1 in pids:
-        raise Failure(
+        raise NotPermitted(
             "process 1 stays where it is", "Without it the machine stops; its group can be killed"
         )
     for pid in pids:
@@ -340,7 +340,7 @@ def remove_command(names: tuple[str, ...]) -> None:
         pids = group.processes()
         if pids:
             shown = ", ".join(map(str, pids[:5])) + (", …" if len(pids) > 5 else "")
-            raise Failure(
+            raise Conflict(
                 f"/{group.path} is not empty: {shown}", "End its processes first: the command kill"
             )
         group.remove(Cgroup(own_parent(), group.machine).directories)

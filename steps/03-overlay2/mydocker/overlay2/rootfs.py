@@ -19,7 +19,7 @@ import stat
 from collections.abc import Sequence
 
 from mydocker.kernel import beneath, files, syscalls
-from mydocker.kernel.errors import Failure, KernelError, hints
+from mydocker.kernel.errors import Failure, Invalid, KernelError, hints
 from mydocker.kernel.records import record, replace
 from mydocker.overlay2.held import Held
 from mydocker.overlay2.volumes import BIND, OF_PROC, Volume
@@ -197,7 +197,7 @@ class Root:
                 hint = "The image's links go round in a circle"
                 if not links:
                     hint = "The image has a link there, and must have a directory or nothing"
-                raise Failure(f"{path} in the container: {error.strerror}", hint) from None
+                raise Invalid(f"{path} in the container: {error.strerror}", hint) from None
             raise
 
     def provide(self, path: str, directory: bool = True, *, links: bool = True) -> int:
@@ -209,14 +209,14 @@ class Root:
         above = self.provide(parent or "/", links=links)
         try:
             if syscalls.fstatfs(above) in _KERNELS:  # to make a directory there may make a cgroup
-                raise Failure(f"{path} in the container: is in {_path(above)}, the kernel's", _AWAY)
+                raise Invalid(f"{path} in the container: is in {_path(above)}, the kernel's", _AWAY)
             self._make(above, name, directory)
             fd = beneath.made(above, name, stat.S_IFDIR if directory else stat.S_IFREG)
         except KernelError as error:
             if error.errno != errno.EEXIST:
                 raise
             hint = "The image has a link there that leads to nothing: mount on what it points to"
-            raise Failure(f"{path} in the container: cannot be made", hint) from None
+            raise Invalid(f"{path} in the container: cannot be made", hint) from None
         finally:
             os.close(above)
         return fd
@@ -232,13 +232,13 @@ class Root:
         if os.path.samestat(os.fstat(fd), os.fstat(self.fd)):
             os.close(fd)
             hint = "The image has a link there. Choose another directory"
-            raise Failure(f"{path} in the container: is the root itself", hint)
+            raise Invalid(f"{path} in the container: is the root itself", hint)
         inside = _path(fd).removeprefix(_path(self.fd).rstrip("/"))
         kernels = syscalls.fstatfs(fd) in _KERNELS or f"{inside}/".startswith(("/proc/", "/sys/"))
         asked = inside == path and (path in OF_PROC or f"{path}/".startswith("/sys/"))
         if kernels and not asked:
             os.close(fd)
-            raise Failure(f"{path} in the container: is {inside}, the kernel's", _AWAY)
+            raise Invalid(f"{path} in the container: is {inside}, the kernel's", _AWAY)
         return fd
 
     def _make(self, above: int, name: str, directory: bool) -> None:
@@ -255,7 +255,7 @@ class Root:
         if stat.S_ISDIR(os.fstat(fd).st_mode) != directory:
             os.close(fd)
             is_, wanted = ("a file", "directory") if directory else ("a directory", "file")
-            raise Failure(f"{path} in the container: is {is_}, and a {wanted} is mounted on it")
+            raise Invalid(f"{path} in the container: is {is_}, and a {wanted} is mounted on it")
         return fd
 
     def mount(
@@ -406,7 +406,7 @@ def _check_proc(root: Root) -> None:
     fd = root.find("/proc", links=False)
     try:
         if fd < 0 or syscalls.fstatfs(fd) != syscalls.PROC_SUPER_MAGIC:
-            raise Failure("/proc in the container: is not the kernel's", "Mount nothing over it")
+            raise Invalid("/proc in the container: is not the kernel's", "Mount nothing over it")
     finally:
         if fd >= 0:
             os.close(fd)

@@ -9,6 +9,7 @@ import mydocker.engine.records.keeping  # noqa: F401  (for what commands of all 
 from mydocker.cli.sections import SectionedGroup
 from mydocker.container import commandline
 from mydocker.container.commandline import LazyGroup
+from mydocker.container.exit_codes import DOCKERS, OURS, STARTS
 
 _CGROUP = "attach create freeze get hierarchies kill remove set stats subsystems thaw tree"
 
@@ -38,6 +39,9 @@ namespace = LazyGroup(
     },
 )
 
+# Commands that Docker has end as Docker's do; these otherwise.
+_OTHERS = {"run": OURS, "create": STARTS, "exec": STARTS}
+
 _CHANGING = "start stop kill restart pause unpause wait rm rename update"
 
 container_commands = {
@@ -58,7 +62,11 @@ container_commands = {
 }
 
 container = LazyGroup(
-    "container", help="Everything that is done with containers.", lazy=container_commands
+    "container",
+    help="Everything that is done with containers.",
+    lazy=container_commands,
+    codes=DOCKERS,
+    others=_OTHERS,
 )
 
 _image_commands = {
@@ -72,6 +80,7 @@ _image_commands = {
 image = LazyGroup(
     "image",
     help="Everything that is done with images.",
+    codes=DOCKERS,
     lazy={
         **_image_commands,
         "inspect": "mydocker.overlay2.image_commands:inspect",
@@ -116,6 +125,8 @@ group = SectionedGroup(
         )
     ],
     sections=_SECTIONS,
+    codes=DOCKERS,
+    others={**_OTHERS, **dict.fromkeys(("layers", "trace-file", "notebook", "vm"), OURS)},
     help=_HELP,
     lazy={
         **{

@@ -3,14 +3,13 @@
 import os
 from collections.abc import Iterable
 
-from mydocker.engine.errors import Refused
 from mydocker.engine.looking.views import exposed_ports, mounts
 from mydocker.engine.records.config import Config, Json
 from mydocker.engine.records.health import Health, health_of
 from mydocker.engine.records.state import DEAD, PAUSED, RESTARTING, State
 from mydocker.engine.records.store import Store
 from mydocker.engine.truth import look
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Failure, Invalid, NotFound
 from mydocker.network.store import Endpoint, Network, Published
 from mydocker.network.store import Store as Networks
 from mydocker.overlay2.layers import LayerStore
@@ -331,12 +330,12 @@ def _nowhere() -> Json:
 def inspect_any(store: Store, word: str, kind: str = "", *, size: bool = False) -> Json:
     """A container, image or network called ``word``, sought in this order.
 
-    ``kind`` is one of these words if it must be one. Raises Refused.
+    ``kind`` is one of these words if it must be one. Raises Invalid, or NotFound.
     """
     from mydocker.engine.errors import NoSuchContainer
 
     if kind not in ("", "container", "image", "network"):
-        raise Refused(f"'{kind}' is not a valid value for --type", "container, image or network")
+        raise Invalid(f"'{kind}' is not a valid value for --type", "container, image or network")
 
     if kind in ("", "container"):
         try:
@@ -356,7 +355,7 @@ def inspect_any(store: Store, word: str, kind: str = "", *, size: bool = False) 
             return networks.inspect(names, names.find(word))
         except Failure:
             pass
-    raise Refused(f"No such {kind or 'object'}: {word}")
+    raise NotFound(f"No such {kind or 'object'}: {word}")
 
 
 def _image(store: Store, word: str) -> Json | None:

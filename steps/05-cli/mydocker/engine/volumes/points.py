@@ -8,11 +8,11 @@ bind of the volume's directory; which of a container's mounts are volumes is not
 import os
 from collections.abc import Callable, Iterator
 
-from mydocker.engine.errors import Refused
 from mydocker.engine.records.config import Config, Point
 from mydocker.engine.records.store import Store
 from mydocker.engine.volumes.forms import destination
 from mydocker.engine.volumes.store import VolumeStore
+from mydocker.kernel.errors import Failure, Invalid
 from mydocker.kernel.records import replace
 from mydocker.overlay2.volumes import BIND, Volume, ordered
 
@@ -60,7 +60,7 @@ class _Plan:
     def _from(self, text: str, taken: set[str]) -> None:
         word, _, mode = text.partition(":")
         if mode not in ("", "ro", "rw"):
-            raise Refused(f"invalid mode for volumes-from: {mode}", "It is ro or rw")
+            raise Invalid(f"invalid mode for volumes-from: {mode}", "It is ro or rw")
         other = self.store.config(self.store.find(word))
         places = {point.destination for point in other.points}
         for point in other.points:
@@ -107,8 +107,6 @@ def users(store: Store) -> dict[str, list[str]]:
 
 
 def _all(store: Store) -> Iterator[tuple[str, Point]]:
-    from mydocker.kernel.errors import Failure
-
     for identifier in store.ids():
         try:
             points = store.config(identifier).points

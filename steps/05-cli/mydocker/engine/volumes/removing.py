@@ -2,7 +2,6 @@
 
 from collections.abc import Container
 
-from mydocker.engine.errors import Refused
 from mydocker.engine.records import events
 from mydocker.engine.records.config import Config
 from mydocker.engine.records.store import Store
@@ -10,12 +9,13 @@ from mydocker.engine.trees.disk import disk_use
 from mydocker.engine.volumes.points import users
 from mydocker.engine.volumes.store import NoSuchVolume, VolumeStore
 from mydocker.engine.words import filters
+from mydocker.kernel.errors import Conflict
 
 FILTERS = ("label", "label!", "all")
 
 
 def remove(store: Store, name: str, *, force: bool = False) -> None:
-    """Remove a volume. Raises Refused if a container uses it, NoSuchVolume unless ``force``."""
+    """Remove a volume. Raises Conflict if a container uses it, NoSuchVolume unless ``force``."""
     volumes = VolumeStore(store.root)
     if not volumes.has(name):
         if force:
@@ -24,7 +24,7 @@ def remove(store: Store, name: str, *, force: bool = False) -> None:
     with volumes.lock():
         used = users(store).get(name)
         if used:
-            raise Refused(
+            raise Conflict(
                 f"remove {name}: volume is in use - [{', '.join(used)}]",
                 "Remove the container first",
             )

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mydocker.engine.errors import Refused
+from mydocker.kernel.errors import Invalid
 
 _ACTION = re.compile(r"\{\{(-\s)?(.*?)(\s-)?\}\}", re.DOTALL)
 _TOKEN = re.compile(
@@ -30,7 +30,7 @@ _WIDEST = 10_000  # columns that a value is filled up to
 
 
 class _Wrong(Exception):
-    """What is wrong with a template; becomes a Refused that quotes it."""
+    """What is wrong with a template; becomes an Invalid that quotes it."""
 
 
 Scope = dict[str, Any]
@@ -401,25 +401,25 @@ class _Tokens:
 
 
 class Template:
-    """A template that was read. Raises Refused for one that is wrong."""
+    """A template that was read. Raises Invalid for one that is wrong."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         try:
             self._nodes = self._read(text)
         except _Wrong as wrong:
-            raise Refused(f"template parsing error: template: :1: {wrong}") from None
+            raise Invalid(f"template parsing error: template: :1: {wrong}") from None
         except RecursionError:
-            raise Refused("template parsing error: template: :1: nested too deeply") from None
+            raise Invalid("template parsing error: template: :1: nested too deeply") from None
 
     def __call__(self, value: Any) -> str:
-        """The template filled in. Raises Refused for a field that is not there."""
+        """The template filled in. Raises Invalid for a field that is not there."""
         try:
             return "".join(_fill(self._nodes, value, {"$": value}))
         except _Wrong as wrong:
-            raise Refused(f"template: :1: executing {self.text!r}: {wrong}") from None
+            raise Invalid(f"template: :1: executing {self.text!r}: {wrong}") from None
         except RecursionError:
-            raise Refused("template: :1: executing: nested too deeply") from None
+            raise Invalid("template: :1: executing: nested too deeply") from None
 
     def _read(self, text: str) -> list[_Node]:
         root: list[_Node] = []
