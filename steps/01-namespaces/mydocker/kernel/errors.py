@@ -169,11 +169,12 @@ class hints:
     """Give the errors of a block their meaning: ``with hints({EPERM: "run it with sudo"}): …``.
 
     The wrapper of a system call cannot know why it was called, so the hint is put where the
-    meaning is known. The hint of an inner block stays.
+    meaning is known. The hint of an inner block stays. ``named`` is that of :func:`by_errno`.
     """
 
-    def __init__(self, by_number: dict[int, str]) -> None:
+    def __init__(self, by_number: dict[int, str], *, named: bool = False) -> None:
         self.by_number = by_number
+        self.named = named
 
     def __enter__(self) -> Self:
         return self
@@ -184,5 +185,8 @@ class hints:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if isinstance(error, KernelError) and not error.hint and error.errno is not None:
-            error.hint = self.by_number.get(error.errno, "")
+        if not isinstance(error, KernelError) or error.errno is None:
+            return
+        if self.named:
+            error.kind = by_errno(error.errno, named=True).kind
+        error.hint = error.hint or self.by_number.get(error.errno, "")

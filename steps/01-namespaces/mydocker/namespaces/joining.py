@@ -56,7 +56,8 @@ class Target:
 
 def find(pid: int) -> Target:
     """Hold on to the process ``pid``. Raises Failure if it is not there, or not ours to enter."""
-    with hints({errno.ESRCH: "See: ps -e", errno.EINVAL: "A pid is a number from 1 on"}):
+    told = {errno.ESRCH: "See: ps -e", errno.EINVAL: "A pid is a number from 1 on"}
+    with hints(told, named=True):
         pidfd = syscalls.pidfd_open(pid)
     try:
         root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -78,7 +78,7 @@ class ContentStore:
         """A blob that is a JSON object: a manifest or a configuration."""
         value = whole.read_json(self.blob(digest), DAMAGED)
         if value is None:
-            raise Damaged(self.blob(digest), DAMAGED, os.strerror(errno.ENOENT))
+            raise Damaged(self.blob(digest), DAMAGED, errno.ENOENT)
         return value
 
     def manifest(self, digest: str) -> Manifest:
