@@ -1,18 +1,20 @@
 """The other tools that we are measured beside: each made ready in the benchmark's private place.
 
-Everything runs in a mount and a network namespace of its own, with data below one temporary
-directory, so that neither a dockerd that runs on this machine nor anything of ours is touched.
+Everything runs in a place of its own (``private.py``), with data below one temporary directory and
+control groups below one group, so that neither a dockerd that runs on this machine nor anything of
+ours is touched.
 """
 
 import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
 
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+from private import PATH, ROOT
 
 
 class Peer:
@@ -21,10 +23,13 @@ class Peer:
 
     name = ""
     beside = ""
+    always: tuple[str, ...] = ()  # options of each run
 
     def __init__(self, place: Path) -> None:
         self.place = place
         self.command: list[str] = []
+        self.settings: dict[str, str] = {}  # variables of its environment
+        self.group = f"/{place.name}"
 
     def available(self) -> bool:
         """Is it installed here?"""
@@ -37,7 +42,11 @@ class Peer:
         """The command that runs ``true``; None if the tool has no such thing."""
         mode = [] if network else ["--net", "none"]
         kind = ["-d"] if detach else ["--rm"]
-        return [*self.command, "run", *kind, *mode, "busybox", "true"]
+        return self.begin(*kind, *mode, "busybox", "true")
+
+    def begin(self, *words: str) -> list[str]:
+        """The command that runs a container as ``words`` say."""
+        return [*self.command, "run", *self.always, *words]
 
     def load(self, archive: Path) -> list[str] | None:
         """The command that imports a root file system from a tar archive."""
@@ -45,9 +54,8 @@ class Peer:
 
     def call(self, *arguments: str) -> str:
         """Run one of its commands and give back what it prints."""
-        done = subprocess.run(
-            [*self.command, *arguments], capture_output=True, text=True, check=True
-        )
+        command, variables = [*self.command, *arguments], os.environ | self.settings
+        done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
         return done.stdout
 
 
@@ -57,15 +65,32 @@ class Mydocker(Peer):
     name = "mydocker"
     beside = "supervisor"
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, directory: Path = ROOT) -> None:
         super().__init__(place)
-        self.command = [str(Path(__file__).parents[1] / "mydocker")]
+        self.directory = directory
+        self.command = [str(directory / "mydocker")]
+
+    def main(self, step: int) -> Path:
+        """The program of a step."""
+        (main,) = self.directory.glob(f"steps/{step:02d}-*/main.py")
+        return main
 
     def available(self) -> bool:
         return True
 
     def start(self, rootfs: Path, stack: ExitStack) -> None:
         self.call("run", "--rm", "--net", "none", "busybox", "true")  # makes its own image
+
+
+class Checkout(Mydocker):
+    """A checkout of ours, to be measured beside another: the same Python, the same packages."""
+
+    def __init__(self, place: Path, directory: Path) -> None:
+        super().__init__(place, directory)
+        self.name = directory.name
+        self.command = [sys.executable, "-E", "-s", "-S", str(self.main(5))]
+        data, running = f"{place}/root-{self.name}", f"{place}/run-{self.name}"
+        self.settings = {"MYDOCKER_ROOT": data, "MYDOCKER_RUN": running}
 
 
 class Docker(Peer):
@@ -82,6 +107,7 @@ class Docker(Peer):
         given = [
             word for option, name in options.items() for word in (option, f"{self.place}/{name}")
         ]
+        given += ["--cgroup-parent", self.group]
         daemon = subprocess.Popen(["dockerd", "-H", socket, *given], stdout=log, stderr=log)
         stack.callback(daemon.wait, 30)
         stack.callback(daemon.terminate)
@@ -93,8 +119,6 @@ class Podman(Peer):
     """Podman with its own storage; by runc, as crun refuses the hybrid of cgroup v1 and v2."""
 
     name = "podman"
-    # Its default is to raise these limits, which takes CAP_SYS_RESOURCE
-    limits = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096")
 
     def start(self, rootfs: Path, stack: ExitStack) -> None:
         options = {"--root": "podman", "--runroot": "podman-run", "--tmpdir": "podman-tmp"}
@@ -110,12 +134,10 @@ class Podman(Peer):
             "none",
             *(("--runtime", "runc") if shutil.which("runc", path=PATH) else ()),
         ]
+        # Its default is to raise these limits, which takes CAP_SYS_RESOURCE
+        limits = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096")
+        self.always = ("--cgroup-parent", self.group, *limits)
         _import(self.command, rootfs)
-
-    def run(self, *, network: bool, detach: bool = False) -> list[str] | None:
-        command = super().run(network=network, detach=detach) or []
-        at = len(self.command) + 1
-        return [*command[:at], *self.limits, *command[at:]]
 
 
 class Runc(Peer):
@@ -130,6 +152,7 @@ class Runc(Peer):
         subprocess.run([self.name, "spec"], cwd=bundle, check=True)
         config = json.loads((bundle / "config.json").read_text())
         config["process"] |= {"terminal": False, "args": ["true"], "rlimits": []}
+        config["linux"]["cgroupsPath"] = f"{self.group}/{self.name}"
         (bundle / "config.json").write_text(json.dumps(config))
         self.command = [self.name, "--root", f"{self.place}/{self.name}"]
 
@@ -163,7 +186,8 @@ def _import(command: list[str], rootfs: Path) -> None:
         [*command, "import", "-", "busybox"],
         stdin=tar.stdout,
         check=True,
-        stdout=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
     )
     tar.wait()
 
@@ -179,11 +203,3 @@ def _wait_for(attempt: object, patience: float = 30) -> None:
             if time.monotonic() > end:
                 raise
             time.sleep(0.2)
-
-
-def quiet_environment() -> dict[str, str]:
-    """Our variables without those of Python and of other containers' tools."""
-    kept = {
-        k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "DOCKER", "MYDOCKER"))
-    }
-    return kept | {"PATH": PATH}

@@ -2,9 +2,13 @@
 """Measure mydocker beside docker, podman, runc and crun, where they are installed.
 
     sudo benchmarks/run.py [--rounds N] [--only start|many|import|images] [--json FILE]
+    sudo benchmarks/run.py --against DIR [--only start|many]
 
 Whole processes, from start to end, all tools in turn in each round, so that a slow moment of the
 machine hits all alike; shown are medians in milliseconds. Nothing stays on the machine.
+
+``--against`` measures this checkout and another one, with the same Python and packages, and no
+launcher; ``--fastest`` shows the fastest of all rounds, where the machine has others to serve.
 """
 
 import argparse
@@ -13,67 +17,61 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NoReturn
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "steps"))
-from layers import stack as stack_layers  # noqa: E402
-
-stack_layers(3)
-
-from peers import PEERS, Mydocker, Peer, quiet_environment  # noqa: E402
-
-from mydocker.kernel import loopback, syscalls  # noqa: E402
+from peers import PEERS, Checkout, Mydocker, Peer
+from private import ROOT, in_private_place
 
 Row = dict[str, float | None]
 
-
-def enter_private_place() -> None:
-    """Own mount and network namespaces."""
-    syscalls.unshare(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWNET)
-    syscalls.mount("none", "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
-    loopback.set_up("lo")
-    syscalls.mount("tmpfs", "/run", "tmpfs", 0, "mode=755")  # no socket of a tool that runs here
+one_of: Callable[[list[float]], float] = statistics.median
 
 
-def milliseconds(command: list[str]) -> float:
+def milliseconds(command: list[str], settings: dict[str, str] | None = None) -> float:
     """How long one run of ``command`` takes."""
+    environment = os.environ | (settings or {})
     begin = time.perf_counter()
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    done = subprocess.run(
+        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}: exit code {done.returncode}")
     return (time.perf_counter() - begin) * 1000
 
 
-def measure(commands: dict[str, list[str] | None], rounds: int) -> Row:
-    """The median of each tool, all in turn in each round; the first round is not counted."""
-    times: dict[str, list[float]] = {name: [] for name in commands}
+def measure(commands: Mapping[Peer, list[str] | None], rounds: int) -> Row:
+    """One number of each tool, all in turn in each round; the first round is not counted."""
+    times: dict[str, list[float]] = {peer.name: [] for peer in commands}
     for turn in range(rounds + 1):
-        for name, command in commands.items():
-            if command is not None:
-                taken = milliseconds(command)
-                times[name] += [taken] if turn else []
-    return {name: statistics.median(taken) if taken else None for name, taken in times.items()}
+        for peer, words in commands.items():
+            if words is not None:
+                taken = milliseconds(words, peer.settings)
+                times[peer.name] += [taken] if turn else []
+    return {name: one_of(taken) if taken else None for name, taken in times.items()}
 
 
 def starts(peers: list[Peer], rounds: int) -> dict[str, Row]:
     """``true`` in a container, and what of it is Python's start."""
-    python = [sys.executable, "-ESs"]
-    rows = {"python3 -c pass": measure({"mydocker": [*python, "-c", "pass"]}, rounds)}
+    python, ours = [sys.executable, "-ESs"], [peer for peer in peers if isinstance(peer, Mydocker)]
+    rows = {"python3 -c pass": measure({ours[0]: [*python, "-c", "pass"]}, rounds)}
     for number, words in ((1, ["true"]), (2, ["true"]), (3, ["busybox", "true"])):
-        (main,) = (ROOT / "steps").glob(f"{number:02d}-*/main.py")
-        command = [*python, str(main), "run", *words]
-        rows[f"step {number:02d}: main.py run {' '.join(words)}"] = measure(
-            {"mydocker": command}, rounds
+        title = f"step {number:02d}: main.py run {' '.join(words)}"
+        rows[title] = measure(
+            {peer: [*python, str(peer.main(number)), "run", *words] for peer in ours}, rounds
         )
     for title, network in (("run, no network", False), ("run, on a bridge", True)):
-        commands = {peer.name: peer.run(network=network) for peer in peers}
-        rows[title] = measure(commands, rounds)
+        rows[title] = measure({peer: peer.run(network=network) for peer in peers}, rounds)
+    able = [peer for peer in peers if peer.load(Path()) is not None]
+    for peer in able:
+        idle = peer.begin("-d", "--net", "none", "--name", "box", "busybox", "sleep", "10000")
+        milliseconds(idle, peer.settings)
+    for title, asked in (("exec", ["exec", "box", "true"]), ("ps", ["ps"])):
+        rows[title] = measure({peer: [*peer.command, *asked] for peer in able}, rounds)
+    for peer in able:
+        peer.call("rm", "-f", "box")
     return rows
 
 
@@ -87,14 +85,13 @@ def many(peers: list[Peer], count: int = 200) -> dict[str, Row]:
     for peer in able:
         times = []
         for number in range(count):
-            name = ["--name", f"many{number}"]
-            idle = ["run", "-d", *name, "busybox", "sleep", "1000"]
-            times.append(milliseconds([*peer.command, *idle]))
+            idle = peer.begin("-d", "--name", f"many{number}", "busybox", "sleep", "1000")
+            times.append(milliseconds(idle, peer.settings))
         measured = {
-            f"run -d, the first 20 of {count}": statistics.median(times[:20]),
-            "… the last 20": statistics.median(times[-20:]),
-            f"ps with {count}": statistics.median(
-                milliseconds([*peer.command, "ps"]) for _ in range(5)
+            f"run -d, the first 20 of {count}": one_of(times[:20]),
+            "… the last 20": one_of(times[-20:]),
+            f"ps with {count}": one_of(
+                [milliseconds([*peer.command, "ps"], peer.settings) for _ in range(5)]
             ),
             "… memory beside each (PSS), MiB": own_memory(peer.beside) / count,
         }
@@ -105,15 +102,10 @@ def many(peers: list[Peer], count: int = 200) -> dict[str, Row]:
 
 
 def own_memory(word: str) -> float:
-    """The proportional set size of all processes with ``word`` in their command line, in MiB.
-
-    Those of this network namespace: others of the machine are not of this benchmark.
-    """
-    here, total = os.readlink("/proc/self/ns/net"), 0
-    for directory in Path("/proc").glob("[0-9]*"):
+    """The proportional set size of all processes with ``word`` in their command line, in MiB."""
+    total = 0
+    for directory in Path("/proc").glob("[0-9]*"):  # of this place alone
         try:
-            if os.readlink(directory / "ns/net") != here:
-                continue
             if word in (directory / "cmdline").read_text(errors="replace"):
                 rollup = (directory / "smaps_rollup").read_text()
                 total += int(rollup.partition("\nPss:")[2].split()[0])
@@ -199,7 +191,7 @@ def listings(peers: list[Peer], rounds: int, place: Path) -> dict[str, Row]:
             peer.call("import", "-c", label, f"{place}/small.tar", f"small{number}")
     rows = {}
     for title, words in (("images, 200", ["images"]), ("system df, 200", ["system", "df"])):
-        rows[title] = measure({peer.name: [*peer.command, *words] for peer in peers}, rounds)
+        rows[title] = measure({peer: [*peer.command, *words] for peer in peers}, rounds)
     return rows
 
 
@@ -227,12 +219,15 @@ def show(rows: dict[str, Row], names: list[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("", *names, title="medians, ms", title_justify="left")
+    title = f"{'medians' if one_of is statistics.median else 'the fastest'}, ms"
+    table = Table("", *names, title=title, title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
     for title, row in rows.items():
         shown = [row.get(name) for name in names]
-        table.add_row(title, *("" if value is None else f"{value:.0f}" for value in shown))
+        table.add_row(
+            title, *("" if value is None else f"{value:.{int(value < 100)}f}" for value in shown)
+        )
     Console().print(table)
 
 
@@ -244,35 +239,17 @@ def main() -> None:
         "--peers", default="docker,podman,runc,crun", help="which others to measure"
     )
     parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
+    parser.add_argument("--against", metavar="DIR", help="measure this checkout and that in DIR")
+    parser.add_argument(
+        "--fastest", action="store_true", help="show the fastest of all rounds, not the median"
+    )
     given = parser.parse_args()
+    if given.against and not any(Path(given.against).glob("steps/05-*/main.py")):
+        parser.error(f"{given.against}: no checkout of mydocker")
+    if given.fastest:
+        global one_of
+        one_of = min
     in_private_place(lambda place: run_benches(place, given))
-
-
-def in_private_place(work: Callable[[Path], None]) -> NoReturn:
-    """Do ``work`` in a private place, in a directory of it, remove all of it, and end."""
-    os.environ.clear()
-    os.environ.update(quiet_environment())
-    place = Path(tempfile.mkdtemp(prefix="mydocker-benchmark-", dir="/var/tmp"))
-    groups = top_groups()
-    pid = os.fork()
-    if pid == 0:
-        enter_private_place()
-        os.environ |= {"MYDOCKER_ROOT": f"{place}/root", "MYDOCKER_RUN": f"{place}/run"}
-        work(place)
-        os._exit(0)
-    _, status = os.waitpid(pid, 0)
-    # Here, outside: the mounts that a tool left inside are gone with their namespace.
-    subprocess.run(["rm", "-rf", "--one-file-system", str(place)])
-    for group in top_groups() - groups:  # of a tool that leaves its empty parent group behind
-        if group.name in ("docker", "libpod_parent"):
-            group.rmdir()
-    raise SystemExit(os.waitstatus_to_exitcode(status))
-
-
-def top_groups() -> set[Path]:
-    """The control groups directly below the roots of all hierarchies."""
-    tree = Path("/sys/fs/cgroup")
-    return {path for form in ("*", "*/*") for path in tree.glob(form) if path.is_dir()}
 
 
 def ready_peers(place: Path, names: str, stack: ExitStack) -> list[Peer]:
@@ -287,6 +264,14 @@ def ready_peers(place: Path, names: str, stack: ExitStack) -> list[Peer]:
     return [peer for peer in peers if works(peer)]
 
 
+def checkouts(place: Path, directories: list[Path], stack: ExitStack) -> list[Peer]:
+    """So many checkouts of ours."""
+    peers = [Checkout(place, directory.resolve()) for directory in directories]
+    for peer in peers:
+        peer.start(place, stack)
+    return [*peers]
+
+
 def works(peer: Peer) -> bool:
     """True if it runs a container; else tells why it is left out."""
     done = subprocess.run(peer.run(network=False) or [], capture_output=True, text=True)
@@ -299,7 +284,10 @@ def works(peer: Peer) -> bool:
 def run_benches(place: Path, given: argparse.Namespace) -> None:
     """Start all tools, measure, show."""
     with ExitStack() as stack:
-        peers = ready_peers(place, given.peers, stack)
+        if given.against:
+            peers = checkouts(place, [ROOT, Path(given.against)], stack)
+        else:
+            peers = ready_peers(place, given.peers, stack)
         benches: dict[str, Callable[[], dict[str, Row]]] = {
             "start": lambda: starts(peers, given.rounds),
             "many": lambda: many(peers),

@@ -18,7 +18,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from peers import Peer
-from run import in_private_place, ready_peers
+from private import in_private_place
+from run import ready_peers
 
 _VOLUMES = ["-v", "/usr:/usr:ro", "-v", "/usr/lib:/lib:ro", "-v", "/usr/lib64:/lib64:ro"]
 _ADDRESS = "203.0.113.1"  # of the private place; these are for documentation only (RFC 5737)
@@ -39,7 +40,8 @@ def gigabits(command: list[str]) -> float:
 def serve(peer: Peer, port: int) -> str:
     """A server in a container, published on ``port``; its address on the bridge."""
     publish = ["-p", f"{port}:5201"]
-    peer.call("run", "-d", "--name", "server", *publish, *_VOLUMES, "busybox", "iperf3", "-s")
+    words = peer.begin("-d", "--name", "server", *publish, *_VOLUMES, "busybox", "iperf3", "-s")
+    peer.call(*words[len(peer.command) :])
     address = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
     return peer.call("inspect", "-f", address, "server").strip()
 
@@ -91,7 +93,7 @@ def measure(place: Path, given: argparse.Namespace) -> None:
         for _ in range(given.rounds):
             for number, peer in enumerate(peers):
                 rows = found.setdefault(peer.name, {"bridge": [], "port": []})
-                inside = [*peer.command, "run", "--rm", *_VOLUMES, "busybox", *client]
+                inside = peer.begin("--rm", *_VOLUMES, "busybox", *client)
                 rows["bridge"].append(gigabits([*inside, addresses[peer.name]]))
                 outside = [*there, *client, _ADDRESS, "-p", str(5300 + number)]
                 rows["port"].append(gigabits(outside))

@@ -19,7 +19,7 @@ import sys
 import time
 from pathlib import Path
 
-from run import ROOT, in_private_place
+from private import ROOT, in_private_place
 
 PYTHON = [sys.executable, "-E", "-s", "-S"]
 COMMANDS = {
@@ -121,8 +121,6 @@ def measure(place: Path, given: argparse.Namespace) -> None:
     times: dict[tuple[str, str], list[tuple[float, float]]] = {}
     wanted = {title: what for title, what in COMMANDS.items() if title.startswith(given.only)}
     steps = copies(place)
-    click = Path(sys.modules["click"].__file__ or "")  # the copies have no .venv beside them
-    os.environ["MYDOCKER_VENV"] = str(click.parents[4])
     for turn in range(-2, given.rounds):  # the first ones compile, and write the snapshots
         for title, (folder, words) in wanted.items():
             for name, copy in steps.items():

@@ -169,9 +169,9 @@ printed = shell("mydocker run --rm busybox sh -c 'ls /proc >seen; grep -c ^[1-9]
 guess(my_guess, int(printed.split()[-1]))
 
 # %% [markdown]
-# The shell and `ls`: two, as `grep` starts when `ls` has ended. Outside there are hundreds. It is not
-# that the others were hidden: a `/proc` shows the PID namespace in which it was *mounted*, and the
-# others have no number there by which they could be called.
+# The shell and `ls`: two, as `grep` starts when `ls` has ended. Outside there are hundreds. The
+# others were not hidden: a `/proc` shows the PID namespace in which it was *mounted*, and they have
+# no number there by which they could be called.
 
 # %% tags=["views"]
 # needs root

@@ -14,6 +14,8 @@ from sandbox.containers import Containers
 from sandbox.launcher import eventually
 from sandbox.machine import Sandbox
 
+from mydocker.engine.records import events
+
 pytestmark = pytest.mark.root
 
 SLEEP = ("busybox", "sleep", "1000")
@@ -241,3 +243,26 @@ def test_what_a_container_gives_is_told(docker: Containers, tmp_path: Path) -> N
     assert about["comment"] == "a word"
     assert (about["imageID"], about["imageRef"]) == (image, "made:latest")
     assert [e["Action"] for e in (commit, export)] == ["commit", "export"]
+
+
+def test_half_a_line_on_a_full_disk_takes_no_other_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer was stopped before its write; others did not wait and wrote; the disk is full."""
+    file, before, others = tmp_path / "events.json", b"b" * 3999 + b"\n", b"others\n"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "x", tmp_path], check=True)
+    write = os.write
+
+    def stopped(fd: int, data: bytes) -> int:
+        with file.open("ab") as another:
+            another.write(others)
+        return write(fd, data)
+
+    try:
+        file.write_bytes(before)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", stopped)
+            events._append(str(file), b"a" * 200 + b"\n")
+        assert file.read_bytes() == before + others
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)

@@ -17,6 +17,7 @@ from sandbox.launcher import Launcher, eventually
 from sandbox.machine import Sandbox
 from sandbox.patience import patience
 
+from mydocker.kernel.script import with_variable
 from mydocker.namespaces.kinds import KINDS
 
 pytestmark = pytest.mark.root
@@ -138,6 +139,42 @@ def test_the_script_builds_the_same_container(
     copy.wait(20)
     for fact, value in told.items():
         assert built[fact] == value, fact
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [(2, ["-m", "64M"]), (3, ["-m", "64M", "busybox"]), (5, ["--rm", "busybox"])],
+)
+def test_the_id_is_said_once(
+    mydocker: Launcher, tmp_path: Path, step: int, words: list[str]
+) -> None:
+    script = tmp_path / "script"
+    mydocker(step, "run", *words, "true")  # from now on there is the image, whose ids are not told
+    mydocker(step, "run", f"--explain=script:{script}", *words, "true")
+    text = script.read_text()
+    (said,) = re.findall(r"^.*\b[0-9a-f]{64}\b.*$", text, re.MULTILINE)
+    assert said.startswith("id=") and "/$id/" in text
+
+
+def test_the_shell_puts_the_id_in_where_it_was() -> None:
+    own = "5e" * 32
+    text = f"""\
+printf '%s\\n' {own} a/{own}.new "x {own}" 'y '"'"'{own}' '{own}' \\
+    'it is
+{own}' # the container's, {own}
+# it's a 'comment {own}
+cat <<END
+the cat's {own}
+END
+echo '$id' {own}"""
+    changed = with_variable(text, own)
+    assert own not in changed
+    ran = [
+        subprocess.run(["sh", "-euc", f"id={own}\n{shell}"], capture_output=True, text=True)
+        for shell in (text, changed)
+    ]
+    assert ran[0].stdout == ran[1].stdout
+    assert ran[0].stdout.count(own) == 8, ran[0]
 
 
 def test_the_exit_code_comes_back(mydocker: Launcher, tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ import fcntl
 import gc
 import os
 import signal
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ _PR_GET_DUMPABLE = 3
 def myself() -> dict[str, Any]:
     """All of this process that a call could change and leave so."""
     gc.collect()  # a descriptor may wait in a circle
+    _settle()
     kinds = os.listdir("/proc/self/ns")
     namespaces = {kind: os.readlink(f"/proc/self/ns/{kind}") for kind in kinds}
     threads = os.listdir("/proc/self/task")
@@ -32,6 +35,13 @@ def myself() -> dict[str, Any]:
         "environment": dict(os.environ),
         "listeners": _listeners(),
     }
+
+
+def _settle() -> None:
+    """Wait for threads that were joined: join() may return before the kernel's thread ended."""
+    end = time.monotonic() + 5
+    while len(os.listdir("/proc/self/task")) > threading.active_count() and time.monotonic() < end:
+        time.sleep(0.005)
 
 
 def memory() -> int:

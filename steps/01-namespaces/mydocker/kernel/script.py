@@ -12,10 +12,13 @@ in:
   itself is (its user, its cgroup namespace) begins a new stage: a program such as setpriv(1) that
   makes the request and then starts the shell again;
 * what the host undid afterwards is done when the script ends, however it ends.
+
+The container's id, 64 digits in nearly each line, is said once, in the head; then it is ``$id``.
 """
 
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable
 
 from mydocker.kernel import programs, shell, syscalls
@@ -154,8 +157,14 @@ class Script:
 
     def text(self) -> str:
         """The script."""
+        lists = [self._before, self._attach, self._release, *self._stages]
+        own = _most_said(lists)
+        before, attach, release, *inside = (
+            [with_variable(line, own) for line in lines] if own else lines for lines in lists
+        )
+        named = [f"id={own}  # the container's", "export id"] if own else []
         stages = []
-        for number, lines in enumerate(self._stages, 1):
+        for number, lines in enumerate(inside, 1):
             stages += [f"cat > \"$work/inside-{number}\" <<'INSIDE'"]
             stages += ["set -eu", *(['read -r go < "$work/go"'] if number == 1 else []), *lines]
             stages += ["INSIDE", ""]
@@ -163,9 +172,10 @@ class Script:
         return "\n".join(
             [
                 *_HEAD,
-                *self._cleanup(),
+                *named,
+                *_cleanup(release),
                 "# -------- the host, before the process exists",
-                *self._before,
+                *before,
                 "",
                 "# -------- inside: what the process will do",
                 *stages,
@@ -179,7 +189,7 @@ class Script:
                 "pid=${pid% }",
                 "",
                 "# -------- the host, while the process waits",
-                *self._attach,
+                *attach,
                 'echo go > "$work/go"',
                 "wait $! && status=0 || status=$?",
                 "exit $status",
@@ -191,11 +201,6 @@ class Script:
         # Its ids are mapped only later, by the host: until then the shell keeps its rights this
         # way.
         return ["--keep-caps"] if "--user" in self._unshare else []
-
-    def _cleanup(self) -> list[str]:
-        # Not indented: the END of a batch must begin its line
-        begin, end = ["cleanup() {", "set +e"], ['rm -rf "$work"', "}", "trap cleanup EXIT", ""]
-        return [*begin, *self._release, *end]
 
     def write(self, path: str = "") -> None:
         """Write the script to ``path``, or to standard error if there is none."""
@@ -210,6 +215,39 @@ class Script:
         else:
             sys.stderr.write(self.text())
 
+
+def _cleanup(release: list[str]) -> list[str]:
+    # Not indented: the END of a batch must begin its line
+    begin, end = ["cleanup() {", "set +e"], ['rm -rf "$work"', "}", "trap cleanup EXIT", ""]
+    return [*begin, *release, *end]
+
+
+def _most_said(lists: list[list[str]]) -> str:
+    """The id that is said most often: that of the container. Empty if none is said twice.
+
+    Those of its image, of a neighbour whose network it shares, are said once or twice.
+    """
+    said = Counter(found for lines in lists for line in lines for found in _ID.findall(line))
+    return next((found for found, times in said.most_common(1) if times > 1), "")
+
+
+def with_variable(text: str, own: str) -> str:
+    """The shell text with ``$id`` in place of the id ``own``, which the shell puts in again.
+
+    In single quotes it would not: they are closed for it. A comment, and what a command is given
+    by ``<<END``, may have a single apostrophe, which quotes nothing.
+    """
+
+    def name(found: re.Match[str]) -> str:
+        piece = found.group()
+        return piece.replace(own, "'\"$id\"'" if piece.startswith("'") else "$id")
+
+    return re.sub(rf"{_PIECE}|{own}", name, text)
+
+
+_ID = re.compile(r"\b[0-9a-f]{64}\b")
+# A batch, a comment, or a text in quotes
+_PIECE = r"(?ms:<<END\n.*?^END$)|(?m:(?:^|(?<=\s))#.*$)|'[^']*'|\"[^\"]*\""
 
 # What takes powers from a process for good
 _CONFINING = ("capset", "keyctl", "seccomp", "setrlimit")

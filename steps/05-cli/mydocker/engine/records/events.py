@@ -99,15 +99,25 @@ def _append(file: str, line: bytes) -> None:
             locked = _lock(fd)
             if os.fstat(fd).st_ino != _inode(file):
                 continue  # it was full, and another has begun a new one: our line belongs there
-            size = os.fstat(fd).st_size
-            if size > _FULL and locked:
+            if os.fstat(fd).st_size > _FULL and locked:
                 os.rename(file, f"{file}.1")
                 continue
-            if os.write(fd, line) < len(line) and locked:
-                os.ftruncate(fd, size)  # the disk is full: half a line would spoil the next
+            written = os.write(fd, line)
+            if written < len(line) and locked:
+                _take_back(fd, written)  # the disk is full: half a line would spoil the next
             return
         finally:
             os.close(fd)
+
+
+def _take_back(fd: int, written: int) -> None:
+    """Cut off what was written last, if nobody has appended to it.
+
+    Where it lies is asked now: others may have given the lock up and written since we looked.
+    """
+    end = os.lseek(fd, 0, os.SEEK_CUR)  # with O_APPEND, write(2) leaves it behind its own bytes
+    if os.fstat(fd).st_size == end:
+        os.ftruncate(fd, end - written)
 
 
 def _lock(fd: int) -> bool:
