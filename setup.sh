@@ -12,7 +12,8 @@ esac
 
 # package:command, the command being what shows that the package is there on another system
 packages_run='busybox-static:busybox iproute2:ip nftables:nft'
-packages_test='strace:strace attr:setfattr procps:ps util-linux:unshare zstd:zstd xz-utils:xz'
+packages_book='strace:strace attr:setfattr procps:ps util-linux:unshare'
+packages_test='zstd:zstd xz-utils:xz'
 
 say() { printf 'mydocker: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 125; }
@@ -60,7 +61,7 @@ find_python() {
 }
 
 missing_packages() { # kind: prints the names
-    wanted=$packages_run
+    wanted="$packages_run $packages_book"
     case $1 in test | lab) wanted="$wanted $packages_test" ;; esac
     PATH=$PATH:/usr/sbin:/sbin # an ordinary user's PATH lacks the folders of ip and nft
     for pair in $wanted; do

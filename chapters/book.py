@@ -7,9 +7,9 @@ so that the chapter reads on any Markdown viewer::
     …
     <!-- [[[end]]] -->
 
-``code`` brings a class, function or constant, ``help`` what a program says of itself, ``explain``
-what it asks of the kernel. What a shell prints is another matter: see ``transcripts.py``; the
-website is built by ``website.py``.
+``code`` brings a class, function or constant (what an exercise asks for is folded away), ``help``
+what a program says of itself, ``explain`` what it asks of the kernel. What a shell prints is
+another matter: see ``transcripts.py``; the website is built by ``website.py``.
 
     python3 chapters/book.py                  weave all chapters anew
     python3 chapters/book.py --transcripts [PART OF A HEADING | CHAPTER.md]...
@@ -37,23 +37,24 @@ CHAPTERS = ROOT / "chapters"
 def source(path: str, symbol: str) -> str:
     """The text of one class, function or constant of a module: ``Class.method`` for a method.
 
-    ``lab 3.2`` is the region of that exercise instead. Lines that mark regions are left out. Raises
-    LookupError if the module has no such symbol.
+    With the lines that mark the regions of exercises. Raises LookupError if the module has no such
+    symbol.
     """
     text = (ROOT / path).read_text()
-    if symbol.startswith("lab "):
-        regions = re.findall(rf"^ *# {symbol}:.*\n((?:.*\n)*?) *# end lab$", text, re.M)
-        if not regions:
-            raise LookupError(f"{path} has no {symbol}")
-        return textwrap.dedent("\n".join(regions)).rstrip()
     node: ast.AST = ast.parse(text)
     for name in symbol.split("."):
         node = _find(node, name, f"{path} has no {symbol}")
-    lines = text.splitlines()
     decorators = getattr(node, "decorator_list", [])
     first = min([d.lineno for d in decorators] + [node.lineno])  # type: ignore[attr-defined]
-    found = lines[first - 1 : node.end_lineno]  # type: ignore[attr-defined]
-    return "\n".join(line for line in found if not re.match(r" *# (lab \d\.\d:|end lab$)", line))
+    # the mark behind the last line belongs to it: a comment is no part of what is parsed
+    last = node.end_lineno  # type: ignore[attr-defined]
+    lines = text.splitlines()
+    if last < len(lines) and lines[last].strip() == "# end lab":
+        last += 1
+    return textwrap.dedent("\n".join(lines[first - 1 : last]))
+
+
+REGION = re.compile(r"^( *)# lab (\d+\.\d+): .*\n((?:.*\n)*?) *# end lab$", re.M)
 
 
 def _find(parent: ast.AST, name: str, failure: str) -> ast.AST:
@@ -67,10 +68,25 @@ def _find(parent: ast.AST, name: str, failure: str) -> ast.AST:
 
 
 def code(path: str, symbol: str) -> None:
-    """Print a symbol's source as a Markdown block; called from the chapters."""
+    """Print a symbol's source as a Markdown block; called from the chapters.
+
+    What an exercise asks for is not in it: it stands below, folded, for those who have written
+    theirs.
+    """
     import cog  # type: ignore[import-not-found]
 
-    cog.outl(f"```python\n{textwrap.dedent(source(path, symbol))}\n```")
+    text = source(path, symbol)
+    cog.outl(f"```python\n{REGION.sub(_yours, text)}\n```")
+    for _, exercise, answer in REGION.findall(text):
+        cog.outl(f'\n<details markdown="1">\n<summary>{OURS} {exercise}</summary>\n')
+        cog.outl(f"```python\n{textwrap.dedent(answer).rstrip()}\n```\n\n</details>")
+
+
+OURS = "Ours, for when you have written yours: exercise"
+
+
+def _yours(region: re.Match[str]) -> str:
+    return f"{region[1]}...  # exercise {region[2]}: yours to write"
 
 
 def help(step: int, *words: str) -> None:  # noqa: A001  (it is what the chapters call it)

@@ -148,20 +148,27 @@ def blocks(chapter: Path) -> list[Block]:
 def _block(chapter: Path, lines: list[str], first: int, section: str) -> Block:
     block = Block(chapter, first, section, [], [])
     _read_marks(block, lines[: first - 1])
-    for number in range(first, len(lines)):
-        line = lines[number]
-        if line.startswith("```"):
-            break
-        if line[:2] in ("# ", "$ "):
-            block.commands.append(Command(number + 1, line[0] == "#", line[2:], []))
-        elif line.startswith("> ") and block.commands and not block.commands[-1].output:
-            block.commands[-1].text += "\n" + line[2:]
-            block.commands[-1].line = number + 1
-        elif block.commands:
-            block.commands[-1].output.append(line)
-        else:
-            raise ValueError(f"{block.name}: a transcript begins with a prompt, not {line!r}")
+    last = next(n for n in range(first, len(lines)) if lines[n].startswith("```"))
+    block.commands = commands(lines[first:last], first)
+    if not block.commands and first < last:
+        raise ValueError(f"{block.name}: a transcript begins with a prompt, not {lines[first]!r}")
     return block
+
+
+def commands(lines: list[str], first: int = 0) -> list[Command]:
+    """What is typed in a block, and printed: nothing if the block does not begin with a prompt."""
+    found: list[Command] = []
+    for number, line in enumerate(lines, first):
+        if line[:2] in ("# ", "$ "):
+            found.append(Command(number + 1, line[0] == "#", line[2:], []))
+        elif line.startswith("> ") and found and not found[-1].output:
+            found[-1].text += "\n" + line[2:]
+            found[-1].line = number + 1
+        elif found:
+            found[-1].output.append(line)
+        else:
+            break
+    return found
 
 
 def _read_marks(block: Block, above: list[str]) -> None:

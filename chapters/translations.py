@@ -7,7 +7,8 @@ translate again are listed; line breaks do not count.
 
 Code is never translated: fenced blocks, woven in by cog or not, and comments are *carried* from the
 original to the same place in the translation, so they cannot differ, and in a page that is being
-written an empty block is enough. Words that cog weaves, a list of exercises for example, are prose
+written an empty block is enough. (What cog writes above a folded block is carried as the words of
+:data:`_CARRIED_WORDS`.) Words that cog weaves, a list of exercises for example, are prose
 like all other: a change of their source makes the section stale.
 
 ::
@@ -22,9 +23,10 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from book import OURS
 from terminology import misused
 
 CHAPTERS = Path(__file__).resolve().parent
@@ -34,6 +36,7 @@ _HEADING = re.compile(r"#{1,6} ")
 _FENCE = re.compile(r"\s*(```+|~~~+)")
 _HEAD = "<!-- translation: commit and hash of each English section; see chapters/translations.py"
 _RECORD = re.compile(re.escape(_HEAD) + r"\n(.*?)\n-->\n+", re.DOTALL)
+_CARRIED_WORDS = {OURS: "等你自己写完再看本书的写法。练习"}
 _HERE = "\0"  # in a section's text: here stands a piece that is carried
 
 
@@ -138,6 +141,14 @@ class Translation:
         return sections(self.original.read_text())
 
     @property
+    def carried(self) -> list[Section]:
+        """The original's sections, with their code as it stands in a translation."""
+        return [
+            replace(section, pieces=tuple(_in_chinese(piece) for piece in section.pieces))
+            for section in self.english
+        ]
+
+    @property
     def chinese(self) -> list[Section]:
         return sections(_RECORD.sub("", self.page.read_text()))
 
@@ -154,7 +165,7 @@ class Translation:
     def _pairs(self) -> list[tuple[Section, Section | None]]:
         """Each section of the translation with its original: by place if both pages have the same
         headings, else by the heading that the record has at that place."""
-        english, chinese = self.english, self.chinese
+        english, chinese = self.carried, self.chinese
         if [x.level for x in english] == [x.level for x in chinese]:
             return list(zip(chinese, english, strict=True))
         try:
@@ -190,7 +201,7 @@ class Translation:
         )
 
     def _misplaced(self) -> list[str]:
-        english, chinese = self.english, self.chinese
+        english, chinese = self.carried, self.chinese
         if [x.level for x in english] != [x.level for x in chinese]:
             return ["has other headings than its original"]
         return [
@@ -241,6 +252,12 @@ class Translation:
         title, _, rest = _RECORD.sub("", self.page.read_text()).partition("\n")
         self.page.write_text(f"{title}\n\n{_HEAD}\n{lines}\n-->\n\n{rest.lstrip()}")
         return [entry.heading for entry in record if entry.digest not in before]
+
+
+def _in_chinese(piece: str) -> str:
+    for english, chinese in _CARRIED_WORDS.items():
+        piece = piece.replace(english, chinese)
+    return piece
 
 
 def _prose(page: list[Section]) -> str:

@@ -13,8 +13,12 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from functools import partial
+from html import escape, unescape
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from transcripts import commands
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = ROOT / "chapters"
@@ -24,7 +28,7 @@ site_name: mydocker
 docs_dir: {pages}
 site_dir: {site}
 theme: {{language: zh}}
-hooks: []
+hooks: [{root}/chapters/website.py]
 plugins:
   search: {{lang: [en, zh], separator: '{separator}'}}
   offline: {{}}
@@ -53,6 +57,27 @@ def build(site: Path) -> None:
 def on_page_markdown(markdown: str, **_: object) -> str:
     """MkDocs calls this for each page: the other language is another site, which it cannot see."""
     return _across(markdown, "zh/README.md", "zh/index.html")
+
+
+def on_page_content(html: str, **_: object) -> str:
+    """MkDocs calls this, too: what the copy button of a transcript copies can be pasted, and the
+    line above one that says where it can be run has a style of its own."""
+    return _TRANSCRIPT.sub(_to_paste, _WHERE.sub(r'<p class="where">\1', html))
+
+
+_WHERE = re.compile(r"<p>(<em>(?:(?!</?em>|</p>).)*</em></p>)", re.S)
+
+
+_TRANSCRIPT = re.compile(r'<div class="highlight">(<pre>.*?<code>(.*?)</code></pre>)</div>', re.S)
+
+
+def _to_paste(block: re.Match[str]) -> str:
+    """The block, with what is typed in it as ``data-copy``: that is what the theme copies then."""
+    shown = unescape(re.sub(r"<[^>]+>", "", block[2]))
+    typed = "\n".join(command.text for command in commands(shown.splitlines()))
+    if not typed:
+        return block[0]  # a drawing, or what a program prints
+    return block[0].replace("<div ", f'<div data-copy="{escape(typed)}" ', 1)
 
 
 def _across(markdown: str, page: str, address: str) -> str:

@@ -73,9 +73,9 @@ guess(my_guess, (len(own["run --uts --net"]), len(own["run"])))
 stop()
 
 # %% [markdown]
-# Nobody has to have all of them. A container is a habit, not a thing: "all eight" is what
-# `docker run` does by default (without the user and time namespace, to be exact), and
-# `docker run --net host` is the same with one field left grey.
+# Nobody has to have all of them. A container is a habit, not a thing. `docker run` makes five by
+# default: mnt, uts, ipc, pid and net; on cgroup v2 also a cgroup namespace, and since Docker 29.5 a
+# time namespace. `docker run --net host` is the same with one field left grey.
 #
 # ## One namespace, by hand
 #

@@ -26,10 +26,9 @@ machine = hierarchy.read()
 print("This machine's world is", machine.world)
 table = Table("controller", "what it does", "here in")
 for controller in controllers.CONTROLLERS:
-    version = controllers.version_here(machine, controller)
     where = machine.holding(controller.name) or machine.holding(controller.v2 or "-")
-    there = f"v{version}" if version else "not on this machine"
-    table.add_row(controller.name, controller.does, f"{there} {where.mountpoint if where else ''}")
+    _, here = controllers.presence(machine, controller)
+    table.add_row(controller.name, controller.does, f"{here} {where.mountpoint if where else ''}")
 show(table)
 
 # %% [markdown]

@@ -33,7 +33,8 @@ def png(figure: Figure) -> bytes:
 
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=_DPI)
-    image = Image.open(drawn).convert("RGB").quantize(64, method=Image.Quantize.MAXCOVERAGE)
+    # MEDIANCUT keeps the colours that are drawn; MAXCOVERAGE made LIGHT a pale pink.
+    image = Image.open(drawn).convert("RGB").quantize(64, method=Image.Quantize.MEDIANCUT)
     packed = io.BytesIO()
     image.save(packed, format="png", optimize=True)
     return packed.getvalue()

@@ -139,6 +139,7 @@ def test_what_v2_has_without_a_controller(tmp_path: Path) -> None:
     found = hierarchy.read(machine(tmp_path, V2_CGROUPS, V2_MOUNTS, "cpu\n"))
     for name in ("freezer", "devices", "cpuacct", "perf_event"):
         assert controllers.presence(found, controllers.named(name))[0], name
+        assert "no controller" in str(controllers.missing(found, controllers.named(name), "--in"))
     assert not controllers.presence(found, controllers.named("net_cls"))[0]
 
 

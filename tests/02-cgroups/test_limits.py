@@ -120,9 +120,14 @@ DISK = (("8:0", 1000),)
             [("cpu.cfs_period_us", "100000"), ("cpu.cfs_quota_us", "50000")],
             [("cpu.max", "50000 100000")],
         ),
+        (
+            Limits(cpu_quota=UNLIMITED, cpu_period=5000),
+            [("cpu.cfs_period_us", "5000"), ("cpu.cfs_quota_us", "-1")],
+            [("cpu.max", "max 5000")],
+        ),
         (Limits(cpu_quota=5000), [("cpu.cfs_quota_us", "5000")], [("cpu.max", "5000 100000")]),
         (Limits(cpu_period=5000), [("cpu.cfs_period_us", "5000")], [("cpu.max", "max 5000")]),
-        (Limits(cpu_shares=1024), [("cpu.shares", "1024")], [("cpu.weight", "39")]),
+        (Limits(cpu_shares=1024), [("cpu.shares", "1024")], [("cpu.weight", "100")]),
         (Limits(cpu_shares=2), [("cpu.shares", "2")], [("cpu.weight", "1")]),
         (Limits(cpu_shares=262144), [("cpu.shares", "262144")], [("cpu.weight", "10000")]),
         (

@@ -96,7 +96,7 @@ def test_cpu_shares_and_period(mydocker: Launcher, outside: Outside) -> None:
     started = mydocker.start(2, "run", *limits, "sleep", "60")
     pid = mydocker.inside(started, "sleep")
     assert outside.read(pid, "cpu.shares", "cpu.weight") == (
-        "2048" if outside.is_v1("cpu") else "79"
+        "2048" if outside.is_v1("cpu") else "174"
     )
     if outside.is_v1("cpu"):
         assert outside.read(pid, "cpu.cfs_period_us", "") == "50000"

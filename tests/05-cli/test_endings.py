@@ -34,6 +34,12 @@ def test_who_took_too_much_memory(docker: Containers) -> None:
     assert docker.get("child", shown) == "true 4"
     docker("start", "child")
     assert docker.get("child", shown) == "false 0"
+    told = docker(
+        "events", "--since", "1h", "--until", "0s", "--format", "{{.Action}} {{.Actor.ID}}"
+    )
+    child = docker.get("child", "{{.Id}}")
+    actions = [line.split()[0] for line in told.stdout.splitlines() if line.endswith(child)]
+    assert actions == ["create", "start", "oom", "die", "start"]
     docker.run("--name", "killed", "-m", "20M", *SLEEP)
     docker("kill", "killed")
     assert docker.get("killed", shown) == "false 137"

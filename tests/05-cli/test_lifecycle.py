@@ -199,6 +199,27 @@ def test_update_reaches_one_that_runs(docker: Containers) -> None:
     assert int(outside.read(pid, "memory.limit_in_bytes", "memory.max")) == 60 << 20
 
 
+def test_update_changes_what_is_named_and_nothing_else(docker: Containers) -> None:
+    outside, shown = Outside(), "{{.HostConfig.CpuQuota}} {{.HostConfig.CpuPeriod}}"
+    limits = ("--cpu-quota", "30000", "--cpu-period", "50000", "-m", "50M", "--memory-swap", "50M")
+    docker.run("--name", "one", *limits, *SLEEP)
+    docker("update", "--cpu-period", "60000", "-m", "40M", "one")
+    pid = docker.pid("one")
+    assert docker.get("one", shown) == "30000 60000"
+    if outside.is_v1("cpu"):
+        assert outside.read(pid, "cpu.cfs_quota_us", "") == "30000"
+        assert outside.read(pid, "memory.memsw.limit_in_bytes", "") == str(50 << 20)
+    else:
+        assert outside.read(pid, "", "cpu.max") == "30000 60000"
+        assert outside.read(pid, "", "memory.swap.max") == str(10 << 20)
+    refused = docker("update", "-m", "60M", "one", code=1)
+    assert "update the memoryswap at the same time" in refused.stderr
+    docker("update", "-m", "0", "--cpu-quota", "0", "one")  # both are taken away
+    assert docker.get("one", "{{.HostConfig.Memory}} " + shown) == "0 0 60000"
+    limit = outside.read(pid, "memory.limit_in_bytes", "memory.max")
+    assert limit == "max" or int(limit) > 1 << 60
+
+
 @pytest.mark.parametrize(
     "command",
     ["start", "stop", "kill", "restart", "pause", "unpause", "wait", "rm", "logs", "port", "top",

@@ -28,6 +28,7 @@ from mydocker.kernel.errors import Failure
 from mydocker.overlay2 import archive, rootfs
 from mydocker.overlay2.diff import changes
 from mydocker.overlay2.held import Held
+from mydocker.overlay2.plan import mount_of
 from mydocker.overlay2.tarformat import Reader
 from mydocker.overlay2.volumes import BIND, Volume
 
@@ -416,10 +417,10 @@ def test_a_read_only_volume_is_read_only(host: Path, container: Path, tmp_path: 
 
     def work() -> None:
         root = rootfs.Root(str(container))
-        wish = Volume(BIND, "/d/a/deep", str(data), read_only=True)
+        wish = mount_of(Volume(BIND, "/d/a/deep", str(data), read_only=True))
         before = others()
         for _ in range(20):
-            attempt(lambda: rootfs._mount_volume(root, wish, Held([str(data)])))
+            attempt(lambda: rootfs.carry_out(root, [wish], Held([str(data)])))
             for _, shows, options in mounted(container):
                 assert shows.endswith(str(data)) and "ro" in options
         assert others() == before

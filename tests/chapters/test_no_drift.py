@@ -9,6 +9,9 @@ import pytest
 from sandbox.machine import Sandbox
 
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "chapters"))
+import book  # noqa: E402
+
 CHAPTERS = sorted((ROOT / "chapters").glob("*.md"))
 
 
@@ -34,6 +37,43 @@ def test_drift_is_noticed(tmp_path: Path) -> None:
     assert weave(chapter).returncode == 5
     chapter.write_text(chapter.read_text().replace('"weave"', '"no_such_thing"'))
     assert "has no no_such_thing" in weave(chapter).stderr
+
+
+def printed_answers(page: str) -> list[str]:
+    """The exercises whose own lines stand in a page for all to see, and not in a fold."""
+    unfolded = re.sub(r"<details.*?</details>", "", page, flags=re.S)
+    lines = "\n".join(line.strip() for line in unfolded.splitlines())
+    return [
+        exercise
+        for exercise, answer in ANSWERS
+        if "\n".join(line.strip() for line in answer.splitlines()) in lines
+    ]
+
+
+ANSWERS = [
+    (exercise, answer)
+    for module in sorted(ROOT.glob("steps/*/mydocker/**/*.py"))
+    for _, exercise, answer in book.REGION.findall(module.read_text())
+]
+PAGES = [*CHAPTERS, *sorted((ROOT / "chapters/zh").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT / "chapters")))
+def test_no_answer_is_printed_before_the_reader_wrote_it(page: Path) -> None:
+    assert printed_answers(page.read_text()) == []
+
+
+def test_a_printed_answer_is_noticed(tmp_path: Path) -> None:
+    assert len({exercise for exercise, _ in ANSWERS}) >= 30
+    chapter = tmp_path / "told.md"
+    place = '"steps/01-namespaces/mydocker/namespaces/parts.py", "PrivateMounts"'
+    chapter.write_text(f"<!-- [[[cog code({place}) ]]] -->\n<!-- [[[end]]] -->\n")
+    book.weave([str(chapter)], "-r")
+    woven = chapter.read_text()
+    assert "...  # exercise 1.1: yours to write" in woven
+    assert "syscalls.MS_PRIVATE" in woven  # in the fold
+    assert printed_answers(woven) == []
+    assert printed_answers(re.sub(r"</?details.*>", "", woven)) == ["1.1"]
 
 
 def anchors(page: Path) -> set[str]:

@@ -1,5 +1,6 @@
 """What the chapters show of a shell is what a shell shows: every transcript is typed again."""
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -62,6 +63,33 @@ NOT_RUN = {
 def test_no_shell_block_is_only_told(chapter: Path) -> None:
     """A block of another language with commands in it would not be run by anybody."""
     assert "```sh\n" not in chapter.read_text()
+
+
+BY_NAME = re.compile(
+    r"\$\((?:pgrep (?!-P \$)|pidof|ps\b[^)]* -C)"  # the number of whoever has that name
+    r"|\b(?:pkill|killall|killall5)\b|kill (?:-\S+ )?-1\b"
+    r"|\bnft flush ruleset|\biptables -F|\bumount -a|\$\(\S*docker (?:ps|images|volume ls) -"
+)
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.name)
+def test_no_transcript_hits_a_bystander(chapter: Path) -> None:
+    """In the private machine nobody else is called ``sleep``. On the reader's there may be others,
+    so what is killed or entered is found by its number: ``$!``, its parent's, or inspect's."""
+    commands = [one for block in transcripts.blocks(chapter) for one in block.commands]
+    assert [one.text for one in commands if BY_NAME.search(one.text)] == []
+
+
+def test_a_bystander_that_is_hit_is_noticed() -> None:
+    for text in (
+        "kill -9 $(pgrep -x sleep)",
+        "PID=$(pgrep -x httpd)",
+        "kill $(ps -o ppid= -C sleep)",
+        "nft flush ruleset",
+        "kill -9 -1",
+    ):
+        assert BY_NAME.search(text), text
+    assert not BY_NAME.search("until PID=$(pgrep -P $! -x sleep); do sleep 0.1; done; kill $PID")
 
 
 @pytest.mark.root

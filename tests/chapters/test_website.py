@@ -1,14 +1,20 @@
 """The book builds as a website, in both languages, and loads nothing from another host."""
 
+import re
 import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 
 import pytest
+from chapters.browser import Browser, is_here
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "chapters"))
+import transcripts  # noqa: E402
 import website  # noqa: E402
 
 
@@ -51,6 +57,85 @@ def test_it_needs_no_other_host(site: Path) -> None:
 
 def test_nothing_but_the_book_is_published(site: Path) -> None:
     assert [path for path in site.rglob("*") if path.suffix in (".py", ".sh", ".md")] == []
+
+
+@pytest.fixture
+def browser(site: Path, tmp_path: Path) -> Iterator[Browser]:
+    """A browser that has the site before it."""
+    if not is_here():
+        pytest.skip("no chromium and chromedriver")
+    server = website.listen(site, 0)
+    serving = threading.Thread(target=server.serve_forever, name="site")
+    serving.start()
+    try:
+        with Browser(tmp_path, f"http://127.0.0.1:{server.server_address[1]}") as made:
+            yield made
+    finally:
+        server.shutdown()
+        server.server_close()
+        serving.join()
+
+
+# The page as it is, a field to paste into at its end, and a number on each block of code.
+_PREPARE = """
+document.body.append(document.createElement('textarea'));
+return [...document.querySelectorAll('.highlight')].map((block, number) => {
+    block.id = 'block' + number;
+    return block.querySelector('code').innerText;
+})
+"""
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("page", ["00-what-is-a-container.html", "zh/02-cgroups.html"])
+def test_what_is_copied_can_be_pasted(browser: Browser, page: str) -> None:
+    """A reader clicks each block's button, and pastes: no prompt, and nothing that was printed."""
+    browser.open(f"{browser.home}/{page}")
+    clicked = 0
+    for number, shown in enumerate(browser.run(_PREPARE)):
+        if not shown.startswith(("# ", "$ ")):
+            continue
+        browser.run("document.querySelector('textarea').value = ''")
+        browser.click(f"#block{number} [data-clipboard-target], #block{number} .md-code__button")
+        pasted = browser.paste("textarea")
+        assert pasted == typed(shown), shown
+        clicked += 1
+    assert clicked >= 6
+
+
+@pytest.mark.root
+def test_no_han_character_is_slanted(browser: Browser) -> None:
+    browser.open(f"{browser.home}/zh/00-what-is-a-container.html")
+    styles = browser.run(
+        "return [...document.querySelectorAll('article em, article i, article cite')]"
+        ".map(it => getComputedStyle(it).fontStyle)"
+    )
+    assert len(styles) > 5
+    assert set(styles) == {"normal"}
+
+
+def typed(shown: str) -> str:
+    """Told in other words than the website's: the lines of a block that have a prompt."""
+    kept, going = [], False
+    for line in shown.splitlines():
+        going = line[:2] in ("# ", "$ ") or (going and line.startswith("> "))
+        if going:
+            kept.append(line[2:])
+    return "\n".join(kept)
+
+
+def test_every_transcript_of_every_page_has_its_commands(site: Path) -> None:
+    for chapter in (ROOT / "chapters").glob("*.md"):
+        for place in (site, site / "zh"):
+            page = place / f"{chapter.stem}.html"
+            if chapter.stem == "README":
+                continue
+            copied = re.findall(r'data-copy="([^"]*)"', page.read_text())
+            wanted = [
+                "\n".join(command.text for command in block.commands)
+                for block in transcripts.blocks(chapter)
+            ]
+            assert [unescape(text) for text in copied if unescape(text) in wanted] == wanted
 
 
 def test_another_host_is_noticed(tmp_path: Path) -> None:

@@ -38,6 +38,28 @@ print(json.dumps(told))
 """
 
 
+COLOURS = """
+import io
+from PIL import Image
+from workbench import pictures
+drawn = (pictures.LIGHT, pictures.GREY, *pictures.CYCLE)
+figure, axes = pictures.canvas(2)
+for place, colour in enumerate(drawn):
+    axes.bar(place, 1, color=colour)
+image = Image.open(io.BytesIO(pictures.png(figure))).convert("RGB")
+found = {"#%02x%02x%02x" % colour for _, colour in image.getcolors(image.width * image.height)}
+print(sorted({colour.lower() for colour in drawn} - found))
+"""
+
+
+def test_a_picture_has_the_colours_that_were_drawn() -> None:
+    """With few colours they must still be those: a text says *grey*, and readers look for grey."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "notebooks")}
+    command = [sys.executable, "-c", COLOURS]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 def drive(how: str, *cells: str, env: dict[str, str] | None = None) -> list[str]:
     """What the cells printed in a kernel that was ended in this way."""
     done = subprocess.run(

@@ -34,6 +34,7 @@ from mydocker.kernel import files, syscalls
 from mydocker.kernel.errors import Failure, KernelError, hints
 from mydocker.kernel.records import record
 from mydocker.overlay2 import rootfs
+from mydocker.overlay2.plan import DEVICES, LINKS
 
 PREFIX = "mydocker-lab-"
 # Ids inside count from 0, and are these outside. No user of a machine has so high a number.
@@ -175,11 +176,11 @@ def _interpreter(venv: str) -> Iterator[str]:
 def _devices(directory: str) -> None:
     """The devices that do no harm, and places for what is each namespace's own."""
     os.mkdir(directory)
-    for name, (major, minor) in rootfs.DEVICES.items():
+    for name, (major, minor) in DEVICES.items():
         path, device = f"{directory}/{name}", os.makedev(major, minor)
         files.mknod(path, stat.S_IFCHR | 0o666, device, why="a device that does no harm")
         os.chown(path, FIRST_ID, FIRST_ID)
-    for name, target in rootfs.LINKS.items():
+    for name, target in LINKS.items():
         os.symlink(target, f"{directory}/{name}")
     for name in ("pts", "shm", "mqueue"):
         os.mkdir(f"{directory}/{name}")

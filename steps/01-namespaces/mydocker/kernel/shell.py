@@ -36,9 +36,21 @@ _MOUNT_OPTIONS = {
     constants.MS_NOSUID: "nosuid",
     constants.MS_NODEV: "nodev",
     constants.MS_NOEXEC: "noexec",
+    constants.MS_SYNCHRONOUS: "sync",
+    constants.MS_DIRSYNC: "dirsync",
     constants.MS_NOATIME: "noatime",
+    constants.MS_NODIRATIME: "nodiratime",
     constants.MS_RELATIME: "relatime",
     constants.MS_STRICTATIME: "strictatime",
+}
+_ATTRIBUTES = {
+    constants.MOUNT_ATTR_RDONLY: "ro",
+    constants.MOUNT_ATTR_NOSUID: "nosuid",
+    constants.MOUNT_ATTR_NODEV: "nodev",
+    constants.MOUNT_ATTR_NOEXEC: "noexec",
+    constants.MOUNT_ATTR_NOATIME: "noatime",
+    constants.MOUNT_ATTR_STRICTATIME: "strictatime",
+    constants.MOUNT_ATTR_NODIRATIME: "nodiratime",
 }
 
 word = shlex.quote
@@ -113,10 +125,16 @@ def _move_mount(source: str | int, target: str) -> str:
     return "# no shell command makes this request: move_mount(2)"
 
 
-def _mount_setattr(path: str, _flags: int, attributes: int) -> str:
-    if attributes == constants.MOUNT_ATTR_RDONLY:
+def _mount_setattr(
+    path: str, flags: int, attributes: int, cleared: int = 0, propagation: int = 0
+) -> str:
+    if propagation:
+        recursive = "r" if flags & constants.AT_RECURSIVE else ""
+        return f"mount --make-{recursive}{_PROPAGATION[propagation]} {word(path)}"
+    options = [name for flag, name in _ATTRIBUTES.items() if attributes & flag]
+    if options and not cleared & ~constants.MOUNT_ATTR__ATIME:
         # Of one mount only: mount(8) learned ro=recursive after Debian 12, and busybox's never did
-        return f"mount -o remount,bind,ro {word(path)}"
+        return f"mount -o {','.join(['remount', 'bind', *options])} {word(path)}"
     return "# no shell command makes this request: mount_setattr(2)"
 
 

@@ -392,19 +392,28 @@ def mount(
 
 
 def mount_setattr(
-    path: str | int, flags: int, attr_set: int, *, why: str = "", shown: str = ""
+    path: str | int,
+    flags: int,
+    attr_set: int,
+    attr_clr: int = 0,
+    propagation: int = 0,
+    *,
+    why: str = "",
+    shown: str = "",
 ) -> None:
     """Add MOUNT_ATTR_* to the mount at ``path``, with AT_RECURSIVE to those below it as well.
 
     mount_setattr(2), Linux 5.12. ``path`` may be a descriptor, of open_tree(2) for example.
-    ``shown`` replaces ``path`` in events.
+    ``attr_clr`` are taken away, ``propagation`` is MS_SHARED or one of its like. ``shown`` replaces
+    ``path`` in events.
     """
-    attributes = mount_attr(attr_set=attr_set)
+    attributes = mount_attr(attr_set=attr_set, attr_clr=attr_clr, propagation=propagation)
     place, name = (AT_FDCWD, _bytes(path)) if isinstance(path, str) else (path, b"")
     actual = flags if name else flags | AT_EMPTY_PATH
     raw = (c_int(place), c_char_p(name), c_uint(actual), ctypes.byref(attributes))
     size = c_size_t(ctypes.sizeof(attributes))
-    told = (shown or path, flags, attr_set)
+    changed = (attr_set, attr_clr, propagation) if attr_clr or propagation else (attr_set,)
+    told = (shown or path, flags, *changed)
     _make("mount_setattr", told, why, _syscall, _number(SYS_mount_setattr), *raw, size)
 
 

@@ -16,7 +16,7 @@ _FLAGS: dict[str, dict[int, str | tuple[str, ...]]] = {
     "capset": {0: "CAP_", 1: "CAP_", 2: "CAP_"},  # no names: in hexadecimal, as in /proc
     "mount": {3: "MS_"},
     "umount2": {1: ("MNT_", "UMOUNT_")},
-    "mount_setattr": {1: "AT_", 2: "MOUNT_ATTR_"},
+    "mount_setattr": {1: "AT_", 2: "MOUNT_ATTR_", 3: "MOUNT_ATTR_", 4: "MS_"},
     "open_tree": {1: ("OPEN_TREE_", "AT_")},
 }
 _NUMBERS = {"prctl": {0: "PR_"}, "fsconfig": {1: "FSCONFIG_"}}

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from mydocker.cgroups import controllers
 from mydocker.cgroups.hierarchy import V1, V2, Hierarchy, Machine
-from mydocker.cgroups.settings import Setting
+from mydocker.cgroups.settings import AS_ABOVE, Setting
 from mydocker.kernel import files
 from mydocker.kernel.errors import Failure, KernelError, hints
 from mydocker.kernel.records import record
@@ -74,6 +74,10 @@ class Cgroup:
     def directories(self) -> tuple[str, ...]:
         """Its directory in each hierarchy, whether it is there or not."""
         return tuple(h.directory(self.path) for h in self.machine.usable)
+
+    def above(self) -> "Cgroup":
+        """The group that it is in."""
+        return Cgroup(os.path.dirname(self.path), self.machine)
 
     @property
     def exists(self) -> bool:
@@ -176,12 +180,30 @@ class Cgroup:
         for setting in self._ordered(settings):
             choices = ((setting.file, setting.value), *setting.instead)
             paths = [(self.file(name), value) for name, value in choices]
-            found = next((p for p in paths if os.path.exists(p[0])), None)
+            found = next((p for p in paths if os.path.exists(p[0]) and self._counts(p[0])), None)
             if found is not None:
+                path, value = found
+                if value == AS_ABOVE:
+                    value = self._list_above(setting.controller, setting.file)
                 with hints(_refusals(setting)):
-                    files.write(*found, why=setting.why)
+                    files.write(path, value, why=setting.why)
             elif setting.option:
                 raise _without_file(self, setting)
+
+    def _counts(self, path: str) -> bool:
+        """``io.weight`` is in every group, and counts only with io.cost (cgroup-v2.rst)."""
+        unified = self.machine.unified
+        if os.path.basename(path) != "io.weight" or unified is None:
+            return True
+        try:
+            return "enable=1" in files.read(f"{unified.mountpoint}/io.cost.qos")
+        except KernelError:  # not the root of the tree, or a kernel without
+            return False
+
+    def _list_above(self, controller: str, file: str) -> str:
+        """What gives a cpuset the list of the group above: in v2 none of its own does."""
+        where = self.hierarchy_of(controller)
+        return self.above().read(file).strip() if where and where.version == V1 else "\n"
 
     def _ordered(self, settings: list[Setting]) -> list[Setting]:
         """v1: memory may never exceed memory and swap together, not even between two writes."""
@@ -189,7 +211,7 @@ class Cgroup:
         limit = by_file.get("memory.limit_in_bytes")
         both = by_file.get("memory.memsw.limit_in_bytes")
         now = self.read_or("memory.memsw.limit_in_bytes") if limit and both else ""
-        if limit is None or both is None or not now or int(limit.value) <= int(now):
+        if limit is None or both is None or not now or 0 <= int(limit.value) <= int(now):
             return settings
         return [both, *(setting for setting in settings if setting is not both)]
 

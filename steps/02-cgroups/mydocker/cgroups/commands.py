@@ -11,10 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mydocker.cgroups import controllers, devices, freezer, hierarchy, rules, settings, statistics
+from mydocker.cgroups import (
+    changing,
+    controllers,
+    devices,
+    freezer,
+    hierarchy,
+    protection,
+    rules,
+    settings,
+    statistics,
+)
 from mydocker.cgroups.cgroup import Cgroup, names_below
 from mydocker.cgroups.limits import Limits
-from mydocker.cgroups.options import limit_options, limits_from
+from mydocker.cgroups.options import limit_options, limits_from, told
 from mydocker.cgroups.part import disposable_above, own_parent, parent_path
 from mydocker.container.commandline import LazyGroup, explain_option
 from mydocker.kernel import files
@@ -211,7 +221,11 @@ def create_command(name: str, **options: Any) -> None:
     above = disposable_above(os.path.dirname(group.path), group.machine)
     try:
         group.create(frozenset(setting.controller for setting in plan))
-        _apply(group, limits, plan)
+        group.apply(plan)
+        if limits.devices is not None:
+            devices.restrict(group, limits.devices)
+        if limits.memory_reservation is not None:
+            protection.pass_down(group, own_parent())
     except BaseException:
         group.remove(above)
         raise
@@ -229,13 +243,17 @@ def set_command(name: str, values: tuple[str, ...], **options: Any) -> None:
     By options, or file by file: a size in VALUE may be written as 100M. Example: set demo
     memory.max=100M
     """
-    group, limits = _our_living(name), _limits(options)
-    if not values and not limits.any and limits.devices is None:
+    group, asked = _our_living(name), told(options)
+    if not values and not asked:
         raise Invalid("nothing to set", "Say a limit, as -m 100M, or FILE=VALUE: pids.max=20")
+    if absent := _to_hand_on(group, values):
+        group.create(absent)
     pairs = [_pair(group, text) for text in values]
-    plan = settings.plan(limits, group.machine)
-    group.create(frozenset(setting.controller for setting in plan))
-    _apply(group, limits, plan)
+    allowed = asked.pop("devices", None)
+    before = changing.held(group)
+    changing.change(group, before, before.changed(asked), own_parent())
+    if allowed:
+        devices.restrict(group, allowed)
     for path, value in pairs:
         files.write(path, value, why="a limit, set by hand")
 
@@ -245,10 +263,11 @@ def _limits(options: dict[str, Any]) -> Limits:
     return limits if limits.devices else replace(limits, devices=None)
 
 
-def _apply(group: Cgroup, limits: Limits, plan: list[settings.Setting]) -> None:
-    group.apply(plan)
-    if limits.devices is not None:
-        devices.restrict(group, limits.devices)
+def _to_hand_on(group: Cgroup, values: tuple[str, ...]) -> frozenset[str]:
+    """v2: the controllers of the files in ``values`` that the groups above shall hand on first."""
+    names = {text.partition("=")[0].partition(".")[0] for text in values}
+    unified = group.machine.unified
+    return frozenset(names & set(unified.controllers if unified else ()))
 
 
 def _pair(group: Cgroup, text: str) -> tuple[str, str]:
@@ -275,7 +294,7 @@ def get_command(name: str, wanted: tuple[str, ...]) -> None:
     if len(wanted) == 1:
         click.echo(group.read(wanted[0]))
         return
-    for file in wanted or _known_files(group):
+    for file in wanted or dict.fromkeys(_known_files(group)):
         text = group.read(file) if wanted else group.read_or(file, "\0")
         if text != "\0":
             click.echo(f"{file}: {' | '.join(text.split(chr(10)))}")
@@ -344,6 +363,7 @@ def remove_command(names: tuple[str, ...]) -> None:
                 f"/{group.path} is not empty: {shown}", "End its processes first: the command kill"
             )
         group.remove(Cgroup(own_parent(), group.machine).directories)
+        protection.pass_down(group, own_parent())
 
 
 # ---------------------------------------------------------------- statistics

@@ -186,8 +186,10 @@ def presence(machine: Machine, controller: Controller) -> tuple[bool, str]:
 
 def how_to_enable(machine: Machine, controller: Controller) -> str:
     """What the reader can do about a controller that is not there, in one line."""
-    _, reason = presence(machine, controller)
+    here, reason = presence(machine, controller)
     name = controller.name
+    if here:
+        return f"In cgroup v2 that is no controller: {controller.built_in} does its work there"
     if reason == "switched off at boot":
         return f"On the kernel's command line: cgroup_disable={name} away, or cgroup_enable={name}"
     if reason == "not mounted":

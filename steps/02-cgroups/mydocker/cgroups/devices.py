@@ -41,14 +41,14 @@ _LIST = {errno.EPERM: "The group above does not allow this device, so none below
 def restrict(group: Cgroup, extra: tuple[str, ...]) -> None:
     """Allow the processes of ``group`` Docker's devices and ``extra``; before anyone is in it.
 
-    Root of a user namespace may set no such rules, and needs none: it can make no device, and what
-    it may open the group decides that we are in already. Raises Failure if the machine can do it in
-    neither world.
+    Who is not the machine's root, or root of a user namespace only, may set no such rules, and
+    needs none: it can make no device, and what it may open the group decides that we are in
+    already. Raises Failure if the machine can do it in neither world.
     """
     if ALL in extra:
         return
     rules = tuple(dict.fromkeys((*DOCKERS_RULES, *extra)))
-    if not users.of_the_machine():
+    if not users.of_the_machine() or (os.geteuid() != 0 and not extra):
         return
     if group.machine.holding("devices") is not None:
         _list(group, rules)

@@ -9,10 +9,12 @@ import math
 import os
 import re
 import stat
+from collections.abc import Mapping
+from typing import Any
 
 from mydocker.kernel.errors import Invalid
 from mydocker.kernel.numbers import decimal
-from mydocker.kernel.records import fields, record
+from mydocker.kernel.records import fields, record, replace
 from mydocker.kernel.sizes import parse_size, short, size_text
 
 UNLIMITED = -1
@@ -54,6 +56,25 @@ class Limits:
     def any(self) -> bool:
         """Is there any limit at all?"""
         return any(getattr(self, name) not in (None, (), False) for name in fields(self))
+
+    def changed(self, told: Mapping[str, Any]) -> "Limits":
+        """These limits, but for those in ``told``; None there takes one away.
+
+        The sum of memory and swap that came with a limit of memory stays when only that limit is
+        changed. Raises Failure if the whole makes no sense.
+        """
+        memory, swap = told.get("memory", self.memory), self.memory_swap
+        if memory is not None and "memory_swap" not in told:
+            swap = swap if swap is not None or self.memory is None else 2 * self.memory
+            if swap is not None and UNLIMITED != swap < memory:
+                raise Invalid(
+                    "Memory limit should be smaller than already set memoryswap limit, update the "
+                    "memoryswap at the same time",
+                    f"Memory and swap together may be {size_text(swap)}: say --memory-swap too",
+                )
+        elif memory is None:
+            swap = None
+        return replace(self, **{"memory_swap": swap, **told}).check()
 
     def check(self) -> "Limits":
         """Itself, if the limits fit each other and the machine; else Failure."""

@@ -132,7 +132,7 @@ _OPTIONS = [
         multiple=True,
         help="Writes per second.",
     ),
-    _option(
+    _option(  # the last: see changeable_options
         "--device-cgroup-rule",
         "devices",
         parse=(forms.device_rule),
@@ -149,12 +149,29 @@ def limit_options(command: Command) -> Command:
     return apply(command, _OPTIONS)
 
 
+def changeable_options(command: Command) -> Command:
+    """The limits that can be changed in a container that is there: for ``update``, as Docker's."""
+    return apply(command, _OPTIONS[:-1])
+
+
 def cgroups_options(command: Command) -> Command:
     """The limits, and where the container's group shall be: for ``run``."""
     where = click.option(
         "--cgroup-parent", metavar="PATH", default="", help="The group below which its own is made."
     )
     return limit_options(where(command))
+
+
+def told(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The limits that were named on the command line, for a group that has others already.
+
+    One that was named as 0, or empty, is None: it shall be taken away.
+    """
+    from click.core import ParameterSource
+
+    source = click.get_current_context().get_parameter_source
+    named = [name for name in _NAMES if source(name) is ParameterSource.COMMANDLINE]
+    return {name: options[name] for name in named}
 
 
 def limits_from(options: Mapping[str, Any]) -> Limits:

@@ -82,6 +82,7 @@ class CgroupPart(Part):
         group.apply(plan)
         if self.limits.devices is not None:
             devices.restrict(group, tuple(self.limits.devices))
+        self._protect(group)
 
     def birthplace(self) -> str:
         """The group in the unified hierarchy."""
@@ -103,7 +104,14 @@ class CgroupPart(Part):
         group = self.group()
         freezer.kill(group)
         group.remove(self.disposable)
+        self._protect(group)
         self._made()
+
+    def _protect(self, group: Cgroup) -> None:
+        if self.limits.memory_reservation is not None:
+            from mydocker.cgroups import protection  # few ask for it
+
+            protection.pass_down(group, own_parent())
 
     def _made(self) -> None:
         if self.path in _making:

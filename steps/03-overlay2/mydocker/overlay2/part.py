@@ -11,7 +11,8 @@ from mydocker.overlay2 import rootfs
 from mydocker.overlay2.held import Held
 from mydocker.overlay2.layers import LayerStore
 from mydocker.overlay2.mounting import OverlayMount, mount_overlay
-from mydocker.overlay2.volumes import BIND, Volume, provide_sources
+from mydocker.overlay2.plan import TTY_GROUP, Plan, without_group
+from mydocker.overlay2.volumes import Volume, provide_sources
 
 
 @record
@@ -78,9 +79,21 @@ def unmount(path: str) -> None:
             raise
 
 
+@record
+class VolumesPart(Part):
+    """On the host: what the volumes show is there."""
+
+    stage = "root"
+
+    volumes: tuple[Volume, ...]
+
+    def prepare(self) -> None:
+        provide_sources(self.volumes)
+
+
 @mutable_record
 class RootPart(Part):
-    """Inside: everything that belongs into a container's root is mounted, and it becomes ``/``.
+    """Inside: what the plan says is mounted in a container's root, and it becomes ``/``.
 
     ``directory`` is the new root as the host sees it: ``merged`` of a layer, or any directory.
     """
@@ -88,24 +101,25 @@ class RootPart(Part):
     stage = "root"
 
     directory: str
-    volumes: tuple[Volume, ...] = ()
-    read_only: bool = False
-    contents: rootfs.Contents = rootfs.USUAL
-
-    def prepare(self) -> None:
-        provide_sources(self.volumes)
+    plan: Plan
 
     def reach(self) -> None:
-        above = os.path.dirname(self.directory)
-        sources = [volume.source for volume in self.volumes if volume.kind == BIND]
-        self.held = Held([above, self.directory, *sources])
+        self.held = Held([os.path.dirname(self.directory), self.directory, *self.plan.sources])
 
     def enter(self) -> None:
-        root = rootfs.mount_all(
-            self.directory, self.held, self.volumes, self.read_only, self.contents
-        )
+        plan = self.plan if _is_mapped(TTY_GROUP) else without_group(self.plan, TTY_GROUP)
+        root = rootfs.mount_all(self.directory, plan, self.held)
         self.held.close()
         try:
             rootfs.pivot(root.name)
         finally:
             os.close(root.fd)
+
+
+def _is_mapped(gid: int) -> bool:
+    """True if the group ``gid`` exists in this user namespace (user_namespaces(7))."""
+    for line in files.read("/proc/self/gid_map").splitlines():
+        inside, _, length = map(int, line.split())
+        if inside <= gid < inside + length:
+            return True
+    return False

@@ -1,138 +1,29 @@
-"""What a container finds in its root directory besides its image, and how that becomes ``/``.
-
-First as data: the filesystems of the kernel and the devices that every program expects, and what
-is kept from it: places where root could change the whole machine are read-only or hidden (the
-lists are Docker's). Then the acts, in the order of their call.
+"""What a plan says (``plan``) is mounted in a container's root, and it becomes ``/``.
 
 Every target is looked up once, by openat2(2) with RESOLVE_IN_ROOT, and mounted on by descriptor:
 the image decides what ``/proc`` or ``/data`` is, and if it says "a link to ../../../etc", then a
 path would lead to the host's ``/etc``. What is bound is a descriptor too, and made read-only by the
-new mount's own (see ``kernel.beneath``).
+new mount's own (see ``kernel.beneath``). That holds for every plan, whoever made it.
 
 Man pages: mount(2), pivot_root(2), mount_namespaces(7), openat2(2), open_tree(2), move_mount(2),
-mount_setattr(2), null(4), pts(4).
+mount_setattr(2).
 """
 
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from mydocker.kernel import beneath, files, syscalls
 from mydocker.kernel.errors import Failure, Invalid, KernelError, hints
-from mydocker.kernel.records import record, replace
 from mydocker.overlay2.held import Held
-from mydocker.overlay2.volumes import BIND, OF_PROC, Volume
+from mydocker.overlay2.mount_options import Options
+from mydocker.overlay2.plan import Device, Entry, Mount, Nodes, Plan
+from mydocker.overlay2.volumes import OF_PROC
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _TREE = syscalls.MS_BIND | syscalls.MS_REC
-_SAFE = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
-
-
-@record
-class Filesystem:
-    """One filesystem to mount at ``target`` in the container.
-
-    ``host`` is the host's own directory of the kind, bound read-only where the kernel refuses a new
-    one: a user namespace may mount only what belongs to its own other namespaces.
-    """
-
-    target: str
-    type: str
-    source: str
-    flags: int
-    data: str
-    why: str
-    host: str = ""
-
-
-PROC = Filesystem("/proc", "proc", "proc", _SAFE, "", "the processes of its PID namespace", "/proc")
-DEV = Filesystem(
-    "/dev", "tmpfs", "tmpfs", syscalls.MS_NOSUID | syscalls.MS_STRICTATIME, "mode=755,size=65536k",
-    "a /dev of its own, with no disk in it",
-)  # fmt: skip
-PTS = Filesystem(
-    "/dev/pts", "devpts", "devpts", syscalls.MS_NOSUID | syscalls.MS_NOEXEC,
-    "newinstance,ptmxmode=0666,mode=0620,gid=5", "terminals of its own, apart from the host's",
-)  # fmt: skip
-SHM = Filesystem(
-    "/dev/shm", "tmpfs", "shm", _SAFE, "mode=1777,size=65536k", "memory for shm_open(3)"
-)
-MQUEUE = Filesystem(
-    "/dev/mqueue", "mqueue", "mqueue", _SAFE, "", "queues of its IPC namespace", "/dev/mqueue"
-)
-SYS = Filesystem(
-    "/sys", "sysfs", "sysfs", _SAFE | syscalls.MS_RDONLY, "",
-    "the machine's devices, of the network only its own", "/sys",
-)  # fmt: skip
-CGROUP2 = Filesystem(
-    "/sys/fs/cgroup", "cgroup2", "cgroup", _SAFE | syscalls.MS_RDONLY, "",
-    "its own limits, to read", "/sys/fs/cgroup",
-)  # fmt: skip
-
-# <linux/major.h> and Documentation/admin-guide/devices.txt
-DEVICES = {
-    "null": (1, 3),
-    "zero": (1, 5),
-    "full": (1, 7),
-    "random": (1, 8),
-    "urandom": (1, 9),
-    "tty": (5, 0),
-}
-LINKS = {
-    "fd": "/proc/self/fd",
-    "stdin": "/proc/self/fd/0",
-    "stdout": "/proc/self/fd/1",
-    "stderr": "/proc/self/fd/2",
-    "ptmx": "pts/ptmx",
-}
-
-
-@record
-class Device:
-    """A device of the host, ``source``, at ``target`` in the container.
-
-    ``mode`` is the kind and the permissions, as in ``st_mode``; ``number`` as in ``st_rdev``.
-    """
-
-    target: str
-    source: str
-    mode: int
-    number: int
-    uid: int = 0
-    gid: int = 0
-
-
-@record
-class Contents:
-    """What differs from container to container: ``--shm-size``, ``--device``, ``--privileged``.
-
-    ``shm_size`` in bytes, 0 for the default; ``open``: nothing is hidden or read-only.
-    """
-
-    shm_size: int = 0
-    devices: tuple[Device, ...] = ()
-    open: bool = False
-
-
-USUAL = Contents()
-# Files and directories that say or do too much about the machine: hidden.
-MASKED = (
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/sys/devices/virtual/powercap",
-    "/sys/firmware",
-)
-# Switches of the whole kernel: root in the container is root to them, so they are read-only.
-READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 # What tells of the whole machine: nothing is mounted there because a link of the image leads there
 _KERNELS = (
@@ -141,8 +32,11 @@ _KERNELS = (
     syscalls.CGROUP_SUPER_MAGIC,
     syscalls.CGROUP2_SUPER_MAGIC,
 )
+_OF_MACHINE = ("proc", "sysfs", "cgroup", "cgroup2")
+_PROC = ("/proc", "proc")
 _NULL = os.makedev(1, 3)
 
+_READ_ONLY = Options(True, True, recursive_attributes=syscalls.MOUNT_ATTR_RDONLY)
 _NOT_ROOTS = {
     errno.EACCES: "The image's files belong to root, and --uid-map or --gid-map makes the "
     "container's root somebody else. Map 0 to 0, or use --userns private"
@@ -151,25 +45,6 @@ _OLD = {
     errno.ENOSYS: "This kernel is too old: a root directory needs Linux 5.12",
     errno.EPERM: "Mounting needs root: use sudo",
 }
-
-
-def filesystems(
-    unified: bool, tty_group: bool, contents: Contents = USUAL
-) -> tuple[Filesystem, ...]:
-    """The kernel's filesystems of a container, in order.
-
-    ``unified``: the machine has cgroup v2 alone. Of v1's many hierarchies none is shown: to mount
-    one here and let it go again would end the hierarchy for the whole machine if it has no groups.
-    ``tty_group``: group 5, which owns terminals, exists in this user namespace.
-    """
-    pts = PTS if tty_group else replace(PTS, data=PTS.data.removesuffix(",gid=5"))
-    size = f"mode=1777,size={contents.shm_size}"
-    shm = replace(SHM, data=size) if contents.shm_size else SHM
-    of_machine: list[Filesystem] = [SYS, CGROUP2] if unified else [SYS]
-    if contents.open:
-        writable = ~syscalls.MS_RDONLY
-        of_machine = [replace(plan, flags=plan.flags & writable) for plan in of_machine]
-    return (PROC, DEV, pts, shm, MQUEUE, *of_machine)
 
 
 class Root:
@@ -221,21 +96,24 @@ class Root:
             os.close(above)
         return fd
 
-    def place(self, path: str, directory: bool = True) -> int:
-        """As ``provide``, for what somebody asked for: not the root itself, and no place that tells
-        of the machine, whatever links of the image lead there. Raises Failure.
+    def place(self, path: str, directory: bool = True, kind: str = "") -> int:
+        """As ``provide``, for what a plan says: not the root itself, and no place that tells of the
+        machine, whatever links of the image lead there. Raises Failure.
 
         What *was found* is judged, not what was written. We read in ``/proc`` ourselves, and what
-        is hidden in it must stay so (CVE-2019-16884, CVE-2019-19921).
+        is hidden in it must stay so (CVE-2019-16884, CVE-2019-19921). ``kind`` is the type of what
+        is mounted there: behind a link, /proc could come to lie in a volume that others write to
+        (CVE-2023-27561).
         """
-        fd = self.provide(path, directory)
+        fd = self.provide(path, directory, links=kind not in _OF_MACHINE)
         if os.path.samestat(os.fstat(fd), os.fstat(self.fd)):
             os.close(fd)
             hint = "The image has a link there. Choose another directory"
             raise Invalid(f"{path} in the container: is the root itself", hint)
         inside = _path(fd).removeprefix(_path(self.fd).rstrip("/"))
         kernels = syscalls.fstatfs(fd) in _KERNELS or f"{inside}/".startswith(("/proc/", "/sys/"))
-        asked = inside == path and (path in OF_PROC or f"{path}/".startswith("/sys/"))
+        its_own = path in OF_PROC or f"{path}/".startswith("/sys/") or (path, kind) == _PROC
+        asked = inside == path and its_own
         if kernels and not asked:
             os.close(fd)
             raise Invalid(f"{path} in the container: is {inside}, the kernel's", _AWAY)
@@ -282,26 +160,33 @@ class Root:
             os.close(source)
             os.close(fd)
 
-    def bind_read_only(self, fd: int, source: int, shown: str, *, why: str, forbid: str) -> None:
-        """As ``bind``, and nothing can be written there; ``forbid`` says why.
+    def bind_changed(
+        self, fd: int, source: int, shown: str, asked: Options, *, why: str, change: str
+    ) -> None:
+        """As ``bind``, and the new mount has the attributes that are asked; ``change`` says why.
 
         By the descriptor of the new mount itself: a path to it, or a descriptor from before, which
         is what lies under it, would have to be looked up, and that could find another mount.
         """
         target = _path(fd)
         try:
-            flags = syscalls.OPEN_TREE_CLONE | syscalls.AT_RECURSIVE
+            below = syscalls.AT_RECURSIVE if asked.recursive else 0
+            flags = syscalls.OPEN_TREE_CLONE | below
             tree = syscalls.open_tree(source, flags, why=why, shown=shown)
             try:
                 to = {"shown": target}
                 syscalls.move_mount(tree, fd, why="to where it belongs", source_shown=shown, **to)
-                attribute, recursive = syscalls.MOUNT_ATTR_RDONLY, syscalls.AT_RECURSIVE
-                syscalls.mount_setattr(tree, recursive, attribute, why=forbid, **to)
+                for how, *changed in asked.changes:
+                    syscalls.mount_setattr(tree, how, *changed, why=change, shown=target)
             finally:
                 os.close(tree)
         finally:
             os.close(source)
             os.close(fd)
+
+    def bind_read_only(self, fd: int, source: int, shown: str, *, why: str, forbid: str) -> None:
+        """As ``bind``, and nothing can be written there; ``forbid`` says why."""
+        self.bind_changed(fd, source, shown, _READ_ONLY, why=why, change=forbid)
 
 
 _AWAY = "Nothing is mounted there or made there, it tells of the machine: choose another directory"
@@ -312,18 +197,12 @@ def _path(fd: int) -> str:
     return os.readlink(f"/proc/self/fd/{fd}")
 
 
-def mount_all(
-    directory: str,
-    held: Held,
-    volumes: Sequence[Volume] = (),
-    read_only: bool = False,
-    contents: Contents = USUAL,
-) -> Root:
-    """Mount everything that a container needs below ``directory``, its future root; that root.
+def mount_all(directory: str, plan: Plan, held: Held) -> Root:
+    """Carry out ``plan`` below ``directory``, a container's future root; that root.
 
     Runs inside the container's mount namespace, whose propagation is private already: otherwise all
     this would appear on the host too. ``held`` has ``directory``, the one above it, and the sources
-    of the volumes. Raises Failure or KernelError.
+    of the plan. Raises Failure or KernelError.
     """
     umask = os.umask(0)  # devices are 666 by their nature
     with hints(_OLD):
@@ -338,21 +217,14 @@ def mount_all(
         fd = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=held.descriptor(above))
         root = Root(directory, fd)
         try:
-            unified = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
-            for filesystem in filesystems(unified, _is_mapped(5), contents):
-                _mount_filesystem(root, filesystem)
-                if filesystem is DEV:
-                    _fill_dev(root)
-            for device in contents.devices:
-                _add_device(root, device)
-            for volume in volumes:
-                _mount_volume(root, volume, held)
-            _check_proc(root)
-            for path in () if contents.open else READ_ONLY:
+            carry_out(root, plan.entries, held)
+            if any(mount.destination == "/proc" for mount in plan.mounts):
+                _check_proc(root)
+            for path in plan.readonly_paths:
                 _make_read_only(root, path)
-            for path in () if contents.open else MASKED:
+            for path in plan.masked_paths:
                 _mask(root, path)
-            if read_only:
+            if plan.readonly:
                 attribute = syscalls.MOUNT_ATTR_RDONLY
                 why = "--read-only: the image too"
                 syscalls.mount_setattr(
@@ -366,31 +238,51 @@ def mount_all(
     return root
 
 
-def _is_mapped(gid: int) -> bool:
-    """True if the group ``gid`` exists in this user namespace (user_namespaces(7))."""
-    for line in files.read("/proc/self/gid_map").splitlines():
-        inside, _, length = map(int, line.split())
-        if inside <= gid < inside + length:
-            return True
-    return False
+def carry_out(root: Root, entries: Iterable[Entry], held: Held) -> None:
+    """Make each of the entries of a plan in ``root``; ``held`` has the sources of its binds."""
+    for entry in entries:
+        _ACTS[type(entry)](root, entry, held)
 
 
-def _mount_filesystem(root: Root, plan: Filesystem) -> None:
-    # Behind a link, /proc could come to lie in a volume that others write to (CVE-2023-27561).
-    links = not plan.target.startswith(("/proc", "/sys"))
-    fd = root.provide(plan.target, links=links)
+def _mount(root: Root, mount: Mount, held: Held) -> None:
+    asked = mount.asked
+    if asked.bind:
+        _bind(root, mount, asked, held)
+        return
+    if asked.propagation & ~(syscalls.MS_PRIVATE | syscalls.MS_REC):
+        hint = "Its mounts are private; only of a bind can they be shared, slave or unbindable"
+        raise Invalid(f"{mount.destination}: a new {mount.type} has no propagation", hint)
+    fd = root.place(mount.destination, kind=mount.type)
     try:
-        root.mount(fd, plan.source, plan.type, plan.flags, plan.data, why=plan.why)
+        with hints(_VALUES if mount.type == "tmpfs" else {}):
+            root.mount(fd, mount.source, mount.type, asked.flags, asked.data, why=mount.why)
     except KernelError as error:
-        if error.errno not in (errno.EPERM, errno.EACCES, errno.EBUSY) or not plan.host:
+        if error.errno not in (errno.EPERM, errno.EACCES, errno.EBUSY) or not mount.host:
             raise
-        fd, source = root.provide(plan.target, links=links), _of_host(plan.host)
-        why = f"a user namespace gets no {plan.type} of its own here: the host's"
-        if plan.flags & syscalls.MS_RDONLY:
+        fd, source = root.place(mount.destination, kind=mount.type), _of_host(mount.host)
+        why = f"a user namespace gets no {mount.type} of its own here: the host's"
+        if asked.flags & syscalls.MS_RDONLY:
             forbid = "and that only to look at"
-            root.bind_read_only(fd, source, plan.host, why=why, forbid=forbid)
+            root.bind_read_only(fd, source, mount.host, why=why, forbid=forbid)
         else:
-            root.bind(fd, source, plan.host, why=why)
+            root.bind(fd, source, mount.host, why=why)
+
+
+_VALUES = {errno.EINVAL: "One of its values is not possible. Write size=64m, mode=700"}
+
+
+def _bind(root: Root, mount: Mount, asked: Options, held: Held) -> None:
+    source = os.dup(held.descriptor(mount.source))
+    try:
+        target = root.place(mount.destination, stat.S_ISDIR(os.fstat(source).st_mode))
+    except BaseException:
+        os.close(source)
+        raise
+    if asked.plain:
+        root.bind(target, source, mount.source, why=mount.why, recursive=asked.recursive)
+    else:
+        change = "the volume is for reading only" if asked.read_only else "as its options say"
+        root.bind_changed(target, source, mount.source, asked, why=mount.why, change=change)
 
 
 def _of_host(path: str) -> int:
@@ -412,28 +304,28 @@ def _check_proc(root: Root) -> None:
             os.close(fd)
 
 
-def _fill_dev(root: Root) -> None:
-    """The six devices that do no harm, and the usual links, in the new and empty /dev."""
-    fd = root.find("/dev")
+def _fill(root: Root, nodes: Nodes, held: Held) -> None:
+    fd = root.find(nodes.directory)
     path, shown = f"/proc/self/fd/{fd}", _path(fd)
     try:
-        for name, (major, minor) in DEVICES.items():
-            _make_device(root, f"{path}/{name}", f"{shown}/{name}", os.makedev(major, minor))
-        for name, target in LINKS.items():
+        for name, (major, minor) in nodes.devices.items():
+            _make_device(root, nodes.directory, name, fd, os.makedev(major, minor))
+        for name, target in nodes.links.items():
             files.symlink(target, f"{path}/{name}", why="a usual name", shown=f"{shown}/{name}")
     finally:
         os.close(fd)
 
 
-def _make_device(root: Root, path: str, shown: str, device: int) -> None:
-    mode = stat.S_IFCHR | 0o666
+def _make_device(root: Root, directory: str, name: str, fd: int, device: int) -> None:
+    mode, shown = stat.S_IFCHR | 0o666, f"{_path(fd)}/{name}"
     try:
-        files.mknod(path, mode, device, why="a device that does no harm", shown=shown)
+        why = "a device that does no harm"
+        files.mknod(beneath.path(fd, name), mode, device, why=why, shown=shown)
     except KernelError as error:
         if error.errno != errno.EPERM:
             raise
-        name = path.rpartition("/")[2]
-        _bind_device(root, f"/dev/{name}", root.provide(f"/dev/{name}", directory=False))
+        target = root.provide(f"{directory}/{name}", directory=False)
+        _bind_device(root, f"/dev/{name}", target)
 
 
 def _bind_device(root: Root, source: str, fd: int) -> None:
@@ -441,7 +333,7 @@ def _bind_device(root: Root, source: str, fd: int) -> None:
     root.bind(fd, _of_host(source), source, why=why, recursive=False)
 
 
-def _add_device(root: Root, device: Device) -> None:
+def _add_device(root: Root, device: Device, held: Held) -> None:
     """A device that was asked for. As in Docker, what is there under its name already stays."""
     if (there := root.find(device.target)) >= 0:
         os.close(there)
@@ -462,25 +354,11 @@ def _add_device(root: Root, device: Device) -> None:
         os.close(fd)
 
 
-def _mount_volume(root: Root, volume: Volume, held: Held) -> None:
-    if volume.kind == BIND:
-        source = os.dup(held.descriptor(volume.source))
-        try:
-            target = root.place(volume.target, stat.S_ISDIR(os.fstat(source).st_mode))
-        except BaseException:
-            os.close(source)
-            raise
-        why = "a volume: the host's own directory"
-        if volume.read_only:
-            forbid = "the volume is for reading only"
-            root.bind_read_only(target, source, volume.source, why=why, forbid=forbid)
-        else:
-            root.bind(target, source, volume.source, why=why)
-    else:
-        target = root.place(volume.target)
-        why = "a tmpfs: in memory, gone with the container"
-        with hints({errno.EINVAL: "One of its values is not possible. Write size=64m, mode=700"}):
-            root.mount(target, "tmpfs", "tmpfs", volume.flags, volume.data, why=why)
+_ACTS: dict[type, Callable[[Root, Any, Held], None]] = {
+    Mount: _mount,
+    Nodes: _fill,
+    Device: _add_device,
+}
 
 
 def _make_read_only(root: Root, path: str) -> None:

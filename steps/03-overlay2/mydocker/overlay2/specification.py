@@ -1,5 +1,6 @@
 """What is asked of a container's root directory, as data; and the parts that make it so."""
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -8,7 +9,7 @@ from mydocker.kernel.records import record
 from mydocker.overlay2.volumes import Volume
 
 if TYPE_CHECKING:  # who only reads what was asked needs no parts
-    from mydocker.overlay2.rootfs import Contents
+    from mydocker.overlay2.plan import Contents
 
 
 @record
@@ -42,15 +43,18 @@ def root_parts(
     layer stays when it ends. ``contents``: what there is in it besides the image.
     """
     from mydocker.overlay2.layers import LayerStore
-    from mydocker.overlay2.part import LayersPart, RootPart
-    from mydocker.overlay2.rootfs import USUAL
+    from mydocker.overlay2.part import LayersPart, RootPart, VolumesPart
+    from mydocker.overlay2.plan import USUAL, default_plan
     from mydocker.overlay2.user import UserPart
     from mydocker.overlay2.workdir import WorkingDirectoryPart
 
     merged = LayerStore(root).layer(identifier).merged
+    unified = os.path.exists("/sys/fs/cgroup/cgroup.controllers")  # v2 alone
+    plan = default_plan(asked.volumes, asked.read_only, contents or USUAL, unified=unified)
     return [
         LayersPart(root, identifier, list(parents), keep, asked.size),
-        RootPart(merged, asked.volumes, asked.read_only, contents or USUAL),
+        VolumesPart(asked.volumes),
+        RootPart(merged, plan),
         WorkingDirectoryPart(asked.directory),
         UserPart(asked.user, asked.groups),
     ]

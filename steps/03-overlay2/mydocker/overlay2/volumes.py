@@ -10,21 +10,13 @@ from collections.abc import Iterable, Sequence
 from mydocker.kernel import files, syscalls
 from mydocker.kernel.errors import Invalid
 from mydocker.kernel.records import record
+from mydocker.overlay2.mount_options import FLAGS
 
 BIND = "bind"
 TMPFS = "tmpfs"
 
-# Options of a tmpfs that are flags of mount(2): name, flag, and whether it is set or taken away
-_FLAGS = {
-    "ro": (syscalls.MS_RDONLY, True),
-    "rw": (syscalls.MS_RDONLY, False),
-    "nosuid": (syscalls.MS_NOSUID, True),
-    "suid": (syscalls.MS_NOSUID, False),
-    "nodev": (syscalls.MS_NODEV, True),
-    "dev": (syscalls.MS_NODEV, False),
-    "noexec": (syscalls.MS_NOEXEC, True),
-    "exec": (syscalls.MS_NOEXEC, False),
-}
+# What of mount(8)'s words can be said of a tmpfs
+_WORDS = ("ro", "rw", "nosuid", "suid", "nodev", "dev", "noexec", "exec")
 _TMPFS_DATA = ("size", "mode", "uid", "gid", "nr_inodes", "nr_blocks")
 _SAFE = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
 
@@ -119,13 +111,13 @@ def _tmpfs(target: str, options: Iterable[str], where: str) -> Volume:
     flags, data = _SAFE, {"mode": "1777"}
     for option in options:
         key, equals, value = option.partition("=")
-        if key in _FLAGS and not equals:
-            flag, wanted = _FLAGS[key]
+        if key in _WORDS and not equals:
+            flag, wanted = FLAGS[key]
             flags = flags | flag if wanted else flags & ~flag
         elif key in _TMPFS_DATA and value:
             data[key] = value
         elif option:
-            known = f"{', '.join(_FLAGS)}, {'=, '.join(_TMPFS_DATA)}="
+            known = f"{', '.join(_WORDS)}, {'=, '.join(_TMPFS_DATA)}="
             raise Invalid(f"{where}: {option} is no option of a tmpfs", f"Known are {known}")
     text = ",".join(f"{key}={value}" for key, value in data.items())
     return Volume(TMPFS, target, flags=flags, data=text)

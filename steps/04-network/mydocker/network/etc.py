@@ -15,7 +15,8 @@ from mydocker.kernel.records import field, mutable_record
 from mydocker.network import addresses, host
 from mydocker.network.store import Endpoint, Network, Store, entries
 from mydocker.overlay2.held import Held
-from mydocker.overlay2.rootfs import Root
+from mydocker.overlay2.plan import Mount
+from mydocker.overlay2.rootfs import Root, carry_out
 
 NAMES = ("hosts", "hostname", "resolv.conf")
 GATEWAY_WORD = "host-gateway"  # --add-host NAME:host-gateway, as Docker has it
@@ -93,6 +94,12 @@ def check_host_name(option: str, name: str) -> None:
         raise Invalid(f"{option} {name!r}: not a name for DNS", "Letters, digits, - and _ will do")
 
 
+def _mount(name: str, source: str) -> Mount:
+    """One of the files as an entry of a plan."""
+    why = f"/etc/{name} of this container, not of the image"
+    return Mount(f"/etc/{name}", "bind", source, ("bind",), why)
+
+
 @mutable_record
 class EtcPart(Part):
     """The three files, in ``directory``, over those of ``rootfs``, the container's future root.
@@ -143,11 +150,8 @@ class EtcPart(Part):
             return
         root = Root(self.rootfs, self.held.descriptor(self.rootfs))
         try:
-            for name, source in self._sources().items():
-                target = root.provide(f"/etc/{name}", directory=False)
-                why = f"/etc/{name} of this container, not of the image"
-                held = os.dup(self.held.descriptor(source))
-                root.bind(target, held, source, why=why, recursive=False)
+            mounts = [_mount(name, source) for name, source in self._sources().items()]
+            carry_out(root, mounts, self.held)
         finally:
             self.held.close()
 

@@ -172,10 +172,10 @@ def rename(container: str, name: str) -> None:
 
 
 def _update() -> click.Command:
-    from mydocker.cgroups.options import limit_options
+    from mydocker.cgroups.options import changeable_options, told
 
     @click.command()
-    @limit_options
+    @changeable_options
     @click.option("--restart", "policy", metavar="POLICY", help="A new restart policy.")
     @explain_option
     @_SEVERAL
@@ -185,8 +185,8 @@ def _update() -> click.Command:
         from mydocker.engine.life.creation import parse_restart
 
         restart = parse_restart(policy) if policy else None
-        store = containers()
-        return for_each(names, lambda name: lifecycle.update(store, name, limits, restart))
+        store, asked = containers(), told(limits)
+        return for_each(names, lambda name: lifecycle.update(store, name, asked, restart))
 
     return update
 

@@ -21,7 +21,7 @@ from mydocker.kernel import syscalls
 from mydocker.kernel.errors import Invalid
 from mydocker.kernel.records import replace
 from mydocker.namespaces.specification import Namespaces
-from mydocker.overlay2.rootfs import Contents
+from mydocker.overlay2.plan import Contents
 from mydocker.overlay2.user import UserPart
 from mydocker.security import capabilities, guard, seccomp, sysctls
 from mydocker.security.specification import UNCONFINED, Security

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from mydocker.kernel.errors import Invalid
-from mydocker.overlay2.rootfs import Device
+from mydocker.overlay2.plan import Device
 from mydocker.security.specification import DeviceMapping
 
 _FORMS = "Write --device HOST[:CONTAINER[:rwm]], as /dev/fuse or /dev/sdb:/dev/xvdc:r"

@@ -18,7 +18,8 @@ from mydocker.engine.doctor.check import (
 from mydocker.kernel import files, loopback, syscalls
 from mydocker.kernel.errors import Failure, KernelError, hints
 from mydocker.namespaces.kinds import KINDS, Kind
-from mydocker.overlay2.rootfs import PTS, pivot
+from mydocker.overlay2.plan import PTS
+from mydocker.overlay2.rootfs import pivot
 
 _OLDEST = (5, 10)  # Debian 11; clone3 is of 5.3, volatile overlays of 5.10
 _NOBODY = 65534
@@ -174,7 +175,8 @@ _PIVOT = "The root is the initramfs, or a chroot: boot from a disk, or enter by 
 
 
 def _terminal(place: str) -> str:
-    syscalls.mount(PTS.source, place, PTS.type, PTS.flags, PTS.data, why=PTS.why)
+    asked = PTS.asked
+    syscalls.mount(PTS.source, place, PTS.type, asked.flags, asked.data, why=PTS.why)
     try:
         os.close(os.open(f"{place}/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
     except OSError as error:

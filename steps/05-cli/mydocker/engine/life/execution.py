@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from mydocker.cgroups import hierarchy
 from mydocker.cgroups.part import CgroupPart
 from mydocker.container.parts import Part
 from mydocker.container.process import Process
@@ -101,7 +102,8 @@ def prepared(
     try:
         if not state.process.alive():  # the descriptors are of another process with its pid
             raise NotRunning(config.id)
-        parts = _joining(target, flags, group_part(store, config.id))
+        group = _with_room(group_part(store, config.id), state.process.pid)
+        parts = _joining(target, flags, group)
         security, rootfs = config.security, config.rootfs
         if asked.privileged:
             security = with_all_capabilities(security)
@@ -112,6 +114,22 @@ def prepared(
         )
     finally:
         target.close()
+
+
+def _with_room(group: CgroupPart | None, first: int) -> CgroupPart | None:
+    """The container's group; if it takes no process, the one in which its ``first`` process is.
+
+    What manages groups of its own, as systemd or Docker in a container, hands controllers on to
+    them, and then v2 lets nobody into the group itself (cgroups(7), no internal processes).
+    """
+    if group is None:
+        return None
+    machine = group.group().machine
+    if machine.unified is None or len(machine.usable) > 1:
+        return group
+    if not group.group().read_or("cgroup.subtree_control"):
+        return group
+    return replace(group, path=hierarchy.groups_of(first)["unified"].strip("/"))
 
 
 def _joining(target: joining.Target, flags: int, group: CgroupPart | None) -> list[Part]:

@@ -345,33 +345,31 @@ def _rename_endpoints(store: Store, identifier: str, name: str) -> None:
 def update(
     store: Store, word: str, limits: Mapping[str, Any], restart_policy: Restart | None = None
 ) -> str:
-    """Change the limits named in ``limits``, at once if it runs, and the restart policy."""
+    """Change the limits named in ``limits``, at once if it runs, and the restart policy.
+
+    None as the value of one takes it away.
+    """
     identifier = store.find(word)
-    told = {name: value for name, value in limits.items() if value not in (None, (), False)}
     with changing(store, identifier) as (_, state):
         config = store.config(identifier)
         if restart_policy is not None and config.auto_remove and restart_policy.policy != "no":
             raise Conflict("Restart policy cannot be updated because AutoRemove is enabled for the "
                            "container")  # fmt: skip
-        whole = replace(config.limits, **told)
-        if told:
-            _apply(store, identifier, whole, told, state)
+        whole = config.limits.changed(limits) if limits else config.limits
+        if limits and state.up:
+            _apply(store, identifier, config.limits, whole)
         config = replace(config, limits=whole, restart=restart_policy or config.restart)
         store.write_config(config)
     events.tell(store, config, "update")
     return identifier
 
 
-def _apply(
-    store: Store, identifier: str, whole: Limits, told: Mapping[str, Any], state: State
-) -> None:
-    from mydocker.cgroups import settings
+def _apply(store: Store, identifier: str, before: Limits, now: Limits) -> None:
+    from mydocker.cgroups import changing
+    from mydocker.cgroups.part import own_parent
     from mydocker.engine.groups import group_of
 
-    whole.check()  # all together they must make sense
-    if state.up:
-        group = group_of(store, identifier)
-        group.apply(settings.plan(Limits(**told).check(), group.machine))
+    changing.change(group_of(store, identifier), before, now, own_parent())
 
 
 def attachable(store: Store, word: str) -> str:

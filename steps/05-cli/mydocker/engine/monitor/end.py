@@ -105,7 +105,7 @@ def _again(store: Store, supervisor: Supervisor, ended: Ended) -> bool:
         )
         if not (config.auto_remove and not again):
             store.note_state(config, state)
-        events.tell_end(store, config, ended.exit_code)
+        events.tell_end(store, config, ended.exit_code, state.oom_killed)
     if wait is None or not again:
         return False
     facts["wait"] = wait

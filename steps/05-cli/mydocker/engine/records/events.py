@@ -56,8 +56,10 @@ def tell_start(store: "Store", config: Config) -> None:
     tell(store, config, "start")
 
 
-def tell_end(store: "Store", config: Config, code: int) -> None:
+def tell_end(store: "Store", config: Config, code: int, oom_killed: bool = False) -> None:
     """It ended, and left its volumes: once for each :func:`tell_start`."""
+    if oom_killed:
+        tell(store, config, "oom")
     tell(store, config, "die", exitCode=str(code))
     for point in config.points:
         about = {"container": config.id, "driver": "local"}
