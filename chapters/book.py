@@ -7,9 +7,10 @@ so that the chapter reads on any Markdown viewer::
     …
     <!-- [[[end]]] -->
 
-``code`` brings a class, function or constant (what an exercise asks for is folded away), ``help``
-what a program says of itself, ``explain`` what it asks of the kernel. What a shell prints is
-another matter: see ``transcripts.py``; the website is built by ``website.py``.
+``code`` brings a class, function or constant (what an exercise asks for is folded away), ``stage``
+what a stage adds to ``box.py``, ``help`` what a program says of itself, ``explain`` what it asks of
+the kernel. What a shell prints is another matter: see ``transcripts.py``; the website is built by
+``website.py``.
 
     python3 chapters/book.py                  weave all chapters anew
     python3 chapters/book.py --transcripts [PART OF A HEADING | CHAPTER.md]...
@@ -87,6 +88,16 @@ OURS = "Ours, for when you have written yours: exercise"
 
 def _yours(region: re.Match[str]) -> str:
     return f"{region[1]}...  # exercise {region[2]}: yours to write"
+
+
+def stage(number: int, first: int, last: int = 0) -> None:
+    """Print the pieces ``first`` to ``last`` of what a stage adds to the program in forty lines."""
+    import cog
+    import forty
+
+    chosen = forty.pieces(number)[first - 1 : last or first]
+    between = "\n\n" if number == 1 else "\n"
+    cog.outl(f"```python\n{between.join(chosen)}\n```")
 
 
 def help(step: int, *words: str) -> None:  # noqa: A001  (it is what the chapters call it)

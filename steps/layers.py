@@ -28,10 +28,11 @@ except ModuleNotFoundError:  # that file may be deleted
 STEPS = os.path.dirname(__file__)
 
 
-def stack(last: int, *above: str) -> None:
+def stack(last: int, *above: str, packages_needed: bool = True) -> None:
     """Put the steps 1..`last`, and the packages that they need, on the import path.
 
-    ``above``: further layers, folders beside `steps`, that stand on top of these.
+    ``above``: further layers, folders beside `steps`, that stand on top of these. A program that
+    needs no package, as it reads its command line itself, imports none.
     """
     numbered = [name for name in sorted(os.listdir(STEPS)) if name[:2].isdigit()]
     layers = [os.path.join(STEPS, name) for name in numbered if int(name[:2]) <= last]
@@ -43,5 +44,6 @@ def stack(last: int, *above: str) -> None:
     # may be other versions than the ones that were tested.
     after = next((i for i, entry in enumerate(path) if entry.endswith("-packages")), len(path))
     sys.path[:] = [*path[:after], *layers, packages.directory(), *path[after:]]
-    packages.check()
-    quicken(STEPS, last)
+    if packages_needed:
+        packages.check()
+        quicken(STEPS, last)

@@ -43,6 +43,7 @@ ORDER = [
     "engine.cleaning",
     "engine.doctor",
     "engine.warm",
+    "runtime",
     "cli",
     "labs",
     "learn",

@@ -7,7 +7,7 @@ in ``os._exit``, never by returning: otherwise there would be two of the program
 import errno
 import os
 import signal
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from mydocker.container import init, terminal
 from mydocker.container.channel import Channel, encoded, error_message, event_message
@@ -23,20 +23,29 @@ from mydocker.kernel.errors import (
     KernelError,
 )
 
+if TYPE_CHECKING:
+    from mydocker.container.gate import Gate
+
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def become(process: Process, parts: list[Part], channel: Channel) -> NoReturn:
-    """Enter all parts and become the command. An error goes to the host's side as a message."""
+def become(
+    process: Process, parts: list[Part], channel: Channel, gate: "Gate | None" = None
+) -> NoReturn:
+    """Enter all parts and become the command. An error goes to the host's side as a message.
+
+    With a ``gate``, in two halves: between them it waits there, and whoever lets it through hears
+    the rest.
+    """
     try:
-        _become(process, parts, channel)
+        _become(process, parts, channel, gate)
     except BaseException as error:
         channel.send(error_message(error))
     finally:
         os._exit(CANNOT_RUN)
 
 
-def _become(process: Process, parts: list[Part], channel: Channel) -> None:
+def _become(process: Process, parts: list[Part], channel: Channel, gate: "Gate | None") -> None:
     signals.as_in_a_new_program()
     message, _ = channel.receive()  # the host attaches our parts meanwhile
     if message is None:
@@ -56,13 +65,31 @@ def _become(process: Process, parts: list[Part], channel: Channel) -> None:
         _open_terminal(channel)
     if process.directory:
         _start_in(process.directory)
-    _die_with_parent(channel)
-    # Whatever the reader's shell or our caller had open is not the container's business: a
-    # directory among it would be a way out of the container.
-    syscalls.close_range(3, 0xFFFFFFFF, syscalls.CLOSE_RANGE_CLOEXEC)
+    if gate is not None:
+        channel = _wait(gate, channel)  # until another process says go
+    else:
+        _die_with_parent(channel)
+        # Whatever the reader's shell or our caller had open is not the container's business: a
+        # directory among it would be a way out of the container.
+        syscalls.close_range(3, 0xFFFFFFFF, syscalls.CLOSE_RANGE_CLOEXEC)
     if process.init:
         init.supervise(lambda: execute(process, channel))
     execute(process, channel)
+
+
+def _wait(gate: "Gate", channel: Channel) -> Channel:
+    """Say that all is done but the last step, and wait for somebody to ask for that; a channel to
+    them. Who made us may end from now on."""
+    channel.send({"created": True})
+    message, _ = channel.receive()
+    if message is None:  # it died before it had written down that we wait: nobody would find us
+        os._exit(CANNOT_RUN)
+    channel.close()
+    told, answers = gate.wait()
+    listener = _reporter(answers) if told.get("observed") else None
+    trace.become_container(told.get("go", 0), listener, lambda: _ask_to_kill(answers))
+    trace.arm_again(told.get("fault", ""))
+    return answers
 
 
 def _reporter(channel: Channel) -> trace.Listener:

@@ -63,12 +63,12 @@ def release(run: str, identifier: str) -> list[Failure]:
     return []
 
 
-def end(record: state.State) -> None:
+def end(record: state.State, why: str = "its owner is dead: nobody looks after it") -> None:
     """Kill the first process of a dead owner's container, and with it all others.
 
     The kernel kills it as well, with its owner; but its mounts are held until it is gone.
     """
-    if not record.process.signal(signal.SIGKILL, why="its owner is dead: nobody looks after it"):
+    if not record.process.signal(signal.SIGKILL, why=why):
         return
     until = time.monotonic() + _PATIENCE
     while record.process.alive() and time.monotonic() < until:

@@ -11,7 +11,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mydocker.container import channel, child, chroot, state, terminal
 from mydocker.container.parts import Part, saved
@@ -20,6 +20,9 @@ from mydocker.container.processes import Identity, identify, myself
 from mydocker.kernel import signals, syscalls, trace
 from mydocker.kernel.errors import Failure, hints
 from mydocker.kernel.records import record
+
+if TYPE_CHECKING:  # few containers are made in two halves
+    from mydocker.container.gate import Gate
 
 # Signals that, sent to us, are meant for the command
 FORWARDED = (
@@ -85,6 +88,7 @@ class Container:
         self.going = False  # the container's side was told to go
         self.started = False  # and we heard that it is the command
         self.ending = False
+        self.gate: Gate | None = None  # where its process waits, if it is made in two halves
         self._saved = saved(parts)
 
     def start(self) -> None:
@@ -93,7 +97,7 @@ class Container:
         Raises Failure, from whichever side it came. Call it from a program with one thread.
         """
         try:
-            self._record(Identity(0, 0))
+            self._begin()
             for part in self.parts:
                 part.prepare()
             self._clone()
@@ -101,6 +105,10 @@ class Container:
             self.kill()
             self.release()
             raise
+
+    def _begin(self) -> None:
+        """Before anything is made: write down what will be."""
+        self._record(Identity(0, 0))
 
     def _clone(self) -> None:
         ours, theirs = channel.pair()
@@ -116,14 +124,13 @@ class Container:
                 )
             if self.pid == 0:
                 ours.close()
-                child.become(self.process, self.parts, theirs)
+                child.become(self.process, self.parts, theirs, self.gate)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         try:
             self._record(identify(self.pid))
-            for part in self.parts:
-                part.attach(self.pid)
+            self._attach()
             self.going = True
             ours.send({"go": trace.count(), "observed": trace.observed()})
             self._listen(ours)
@@ -131,28 +138,36 @@ class Container:
             ours.close()
         self.started = True
 
-    def _listen(self, ours: channel.Channel) -> None:
-        """Hear what the container's side says until it is the command: then the channel closes."""
+    def _attach(self) -> None:
+        for part in self.parts:
+            part.attach(self.pid)
+
+    def _listen(self, ours: channel.Channel) -> bool:
+        """Hear what the container's side says until it is the command: then the channel closes.
+
+        True: it is not, and says that it waits.
+        """
         while True:
             signals.ready(ours.fileno())
             message, descriptor = ours.receive()
             if message is None:
-                return
+                return False
+            if "created" in message:
+                return True
             self._hear(message, descriptor)
 
     def _hear(self, message: dict[str, Any], descriptor: int | None) -> None:
-        if "error" in message:
-            raise chroot.explained(channel.error_of(message))
-        if "kill" in message:
-            os.kill(os.getpid(), signal.SIGKILL)
-        if "event" in message:
-            trace.relay(channel.event_of(message))
+        hear(message)
         if descriptor is not None:
             self.master = descriptor
 
-    def _record(self, process: Identity) -> None:
-        if self._saved:
-            state.write(self.run, state.State(self.id, myself(), process, self._saved))
+    def _recorded(self) -> bool:
+        """Whether anybody has to know of it later."""
+        return bool(self._saved)
+
+    def _record(self, process: Identity, owner: Identity | None = None) -> None:
+        if self._recorded():
+            state.write(self.run, state.State(self.id, owner or myself(), process, self._saved))
 
     def wait(self) -> Ended:
         """Wait for the end of the command; relays its terminal meanwhile if it has one."""
@@ -200,8 +215,18 @@ class Container:
         self.master = self.pidfd = -1
         if release_all(self.parts) and (failures := release_all(self.parts)):
             raise failures[0]
-        if self._saved:
+        if self._recorded():
             state.remove(self.run, self.id)
+
+
+def hear(message: dict[str, Any]) -> None:
+    """What the container's side says: raise its error, tell its event, let an injected kill hit."""
+    if "error" in message:
+        raise chroot.explained(channel.error_of(message))
+    if "kill" in message:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if "event" in message:
+        trace.relay(channel.event_of(message))
 
 
 def _hints(namespaces: int) -> dict[int, str]:
@@ -292,7 +317,7 @@ def release_all(parts: list[Part]) -> list[Failure]:
 
 
 @contextmanager
-def _signals(container: Container) -> Iterator[Callable[[], None]]:
+def signals_for(container: Container) -> Iterator[Callable[[], None]]:
     """Signals for us are signals for the command; before it runs, they end the start.
 
     In between it may run already, and we have not heard of it: then they wait, and a second one
@@ -340,7 +365,7 @@ def run(
     Raises Failure if it could not be started; then and otherwise nothing of it is left.
     """
     container = Container(identifier or new_identifier(), process, namespaces, parts, run_directory)
-    with _signals(container) as deliver_early_ones:
+    with signals_for(container) as deliver_early_ones:
         container.start()
         deliver_early_ones()
         try:

@@ -166,7 +166,7 @@ def _prctl(option: int, value: int | list[str]) -> str:
     if isinstance(value, list):
         dropped = ",".join(f"-{name.lower().removeprefix('cap_')}" for name in value)
         return f"setpriv --bounding-set {dropped} COMMAND" if value else "# nothing to take away"
-    if option == constants.PR_SET_PDEATHSIG:
+    if option == constants.PR_SET_PDEATHSIG and value:
         return f"unshare --kill-child={signal.Signals(value).name} COMMAND"
     if option == constants.PR_SET_NO_NEW_PRIVS:
         return "setpriv --no-new-privs COMMAND"

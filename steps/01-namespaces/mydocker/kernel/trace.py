@@ -106,6 +106,19 @@ def arm(specification: str) -> None:
         _fault, _fault_at = kind, at
 
 
+def armed() -> str:
+    """The fault that is armed, as :func:`arm` takes it; "" if there is none."""
+    return f"{_fault}:{_fault_at}" if _fault_at else ""
+
+
+def arm_again(specification: str) -> None:
+    """In place of the fault that was armed, arm another one, or with "" none."""
+    global _fault_at
+    _fault_at = 0
+    if specification:
+        arm(specification)
+
+
 def hush() -> None:
     """Tell no more events from this process: it is a fresh copy, and its parent tells them."""
     _listeners.clear()

@@ -118,6 +118,24 @@ class CgroupPart(Part):
             os.close(_making.pop(self.path))
 
 
+@record
+class JoinGroup(Part):
+    """The container's control group, in which the new process is born or which it joins."""
+
+    stage = "limits"
+
+    made: CgroupPart
+
+    def birthplace(self) -> str:
+        return self.made.birthplace()
+
+    def attach(self, pid: int) -> None:
+        self.made.attach(pid)
+
+    def enter(self) -> None:
+        self.made.enter()
+
+
 def cgroup_part(identifier: str, limits: Limits, parent: str = "") -> CgroupPart:
     """The part for the container ``identifier``: ``<parent>/<identifier>``, ours by default.
 

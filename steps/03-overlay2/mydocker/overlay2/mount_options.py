@@ -44,7 +44,7 @@ _ATTRIBUTES = {
     syscalls.MS_RELATIME: syscalls.MOUNT_ATTR_RELATIME,
     syscalls.MS_STRICTATIME: syscalls.MOUNT_ATTR_STRICTATIME,
 }
-_PROPAGATION = {
+PROPAGATION = {
     "private": syscalls.MS_PRIVATE,
     "slave": syscalls.MS_SLAVE,
     "shared": syscalls.MS_SHARED,
@@ -110,10 +110,10 @@ def options_of(words: Iterable[str]) -> Options:
         elif word in FLAGS:
             flag, wanted = FLAGS[word]
             flags = flags | flag if wanted else flags & ~flag
-        elif word in _PROPAGATION:
-            propagation = _PROPAGATION[word]
-        elif word[:1] == "r" and word[1:] in _PROPAGATION:
-            propagation = _PROPAGATION[word[1:]] | syscalls.MS_REC
+        elif word in PROPAGATION:
+            propagation = PROPAGATION[word]
+        elif word[:1] == "r" and word[1:] in PROPAGATION:
+            propagation = PROPAGATION[word[1:]] | syscalls.MS_REC
         elif word[:1] == "r" and _attribute(word[1:]):
             flag, wanted = FLAGS[word[1:]]
             recursive_flags = recursive_flags | flag if wanted else recursive_flags & ~flag

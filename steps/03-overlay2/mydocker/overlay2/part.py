@@ -111,9 +111,14 @@ class RootPart(Part):
         root = rootfs.mount_all(self.directory, plan, self.held)
         self.held.close()
         try:
+            self.mounted()
             rootfs.pivot(root.name)
         finally:
             os.close(root.fd)
+
+    def mounted(self) -> None:
+        """Everything is mounted, and the host's root is still ``/``; for a kind of root that has
+        to do something then."""
 
 
 def _is_mapped(gid: int) -> bool:

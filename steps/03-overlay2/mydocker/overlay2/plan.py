@@ -60,7 +60,14 @@ class Device:
     gid: int = 0
 
 
-Entry = Mount | Nodes | Device
+@record
+class Directory:
+    """A directory that shall be there, made if it is not."""
+
+    path: str
+
+
+Entry = Mount | Nodes | Device | Directory
 
 
 @record

@@ -19,7 +19,7 @@ from mydocker.kernel import beneath, files, syscalls
 from mydocker.kernel.errors import Failure, Invalid, KernelError, hints
 from mydocker.overlay2.held import Held
 from mydocker.overlay2.mount_options import Options
-from mydocker.overlay2.plan import Device, Entry, Mount, Nodes, Plan
+from mydocker.overlay2.plan import Device, Directory, Entry, Mount, Nodes, Plan
 from mydocker.overlay2.volumes import OF_PROC
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
@@ -354,10 +354,15 @@ def _add_device(root: Root, device: Device, held: Held) -> None:
         os.close(fd)
 
 
+def _provide(root: Root, directory: Directory, held: Held) -> None:
+    os.close(root.provide(directory.path))
+
+
 _ACTS: dict[type, Callable[[Root, Any, Held], None]] = {
     Mount: _mount,
     Nodes: _fill,
     Device: _add_device,
+    Directory: _provide,
 }
 
 

@@ -70,6 +70,11 @@ def _may_set_groups() -> bool:
     return files.read("/proc/self/setgroups") == "allow"
 
 
+def home_of(uid: int) -> str:
+    """The home directory of a user, as the ``/etc/passwd`` that we see knows it; else ``/``."""
+    return look_up(str(uid), _lines("/etc/passwd"), []).home
+
+
 def look_up(user: str, passwd: list[list[str]], group: list[list[str]]) -> Identity:
     """The numbers behind ``user[:group]``, with the split lines of the two files.
 

@@ -25,7 +25,7 @@ ALLOW = 0x7FFF0000
 _DATA = 0xFFFF
 _EPERM = 1
 
-_ACTIONS = {
+ACTIONS = {
     "SCMP_ACT_KILL": KILL_THREAD,
     "SCMP_ACT_KILL_THREAD": KILL_THREAD,
     "SCMP_ACT_KILL_PROCESS": KILL_PROCESS,
@@ -36,7 +36,7 @@ _ACTIONS = {
     "SCMP_ACT_ALLOW": ALLOW,
 }
 _WITH_DATA = (ERRNO, TRACE)
-_OPERATORS = ("EQ", "NE", "LT", "LE", "GT", "GE", "MASKED_EQ")
+OPERATORS = ("EQ", "NE", "LT", "LE", "GT", "GE", "MASKED_EQ")
 # What Go, and so Docker, calls the machines
 _GO_NAMES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -96,6 +96,11 @@ def parse(text: str, surroundings: Surroundings) -> Profile:
         told = json.loads(text)
     except ValueError as error:
         raise _wrong(f"not JSON: {error}") from None
+    return told_profile(told, surroundings)
+
+
+def told_profile(told: Any, surroundings: Surroundings) -> Profile:
+    """As :func:`parse`, of what JSON holds already."""
     if not isinstance(told, dict) or not isinstance(told.get("syscalls") or [], list):
         raise _wrong("not a profile", "It is an object with defaultAction and a list syscalls")
     if "listenerPath" in told:
@@ -118,9 +123,9 @@ def _action(told: dict[str, Any], key: str, errno_key: str) -> int:
     name = told.get(key)
     if name == "SCMP_ACT_NOTIFY":
         raise _wrong("SCMP_ACT_NOTIFY is not supported", "There would be nobody to ask")
-    if name not in _ACTIONS:
-        raise _wrong(f"{key} {name!r}: unknown action", f"Known: {', '.join(_ACTIONS)}")
-    action = _ACTIONS[name]
+    if name not in ACTIONS:
+        raise _wrong(f"{key} {name!r}: unknown action", f"Known: {', '.join(ACTIONS)}")
+    action = ACTIONS[name]
     number = told.get(errno_key)
     return action | ((_EPERM if number is None else _integer(number, errno_key)) & _DATA
                      if action in _WITH_DATA else 0)  # fmt: skip
@@ -172,7 +177,7 @@ def _condition(told: Any) -> Condition:
     if not isinstance(told, dict):
         raise _wrong(f"args {told!r}: not an object")
     operator = str(told.get("op")).removeprefix("SCMP_CMP_")
-    if operator not in _OPERATORS:
+    if operator not in OPERATORS:
         raise _wrong(f"op {told.get('op')!r}: unknown", "Known: SCMP_CMP_EQ, NE, LT, LE, GT, GE, "
                      "MASKED_EQ")  # fmt: skip
     index = _integer(told.get("index"), "index")

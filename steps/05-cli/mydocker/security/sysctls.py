@@ -19,6 +19,7 @@ _IPC = frozenset(
     for name in ("msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni",
                  "shm_rmid_forced")
 )  # fmt: skip
+_OF_UTS = ("kernel.domainname", "kernel.hostname")
 _QUEUES = "fs.mqueue."
 _NETWORK = "net."
 
@@ -58,6 +59,16 @@ def _is_of_namespace(name: str) -> bool:
     """False too for a name with ``..`` in its path, written as ``//``: it would lead elsewhere."""
     known = name in _IPC or name.startswith((_QUEUES, _NETWORK))
     return known and os.path.normpath(path(name)) == path(name)
+
+
+def namespace_of(name: str) -> str:
+    """The kind of namespace (its name in ``namespaces.kinds``) that has the switch for itself; ""
+    for one of the whole machine."""
+    if name in _OF_UTS:
+        return "uts"
+    if not _is_of_namespace(name):
+        return ""
+    return "net" if name.startswith(_NETWORK) else "ipc"
 
 
 def of_network(settings: Iterable[str]) -> tuple[str, ...]:

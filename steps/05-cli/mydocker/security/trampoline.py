@@ -94,7 +94,7 @@ _AARCH64 = (
 _MACHINES = {"x86_64": (62, _X86_64), "aarch64": (183, _AARCH64)}  # EM_X86_64, EM_AARCH64
 
 _ADDRESS = 0x400000
-_CHANNEL = 3
+CHANNEL = 3
 # The refusals that say something of their own; the last answer, for errno 0, is for all others.
 _ANSWERED = (
     errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR, errno.E2BIG, errno.ETXTBSY,
@@ -103,9 +103,11 @@ _ANSWERED = (
 _OTHERWISE = errno.EIO
 
 
-def program(machine: str, answer: Answer) -> bytes:
+def program(machine: str, answer: Answer, channel: int = CHANNEL) -> bytes:
     """The tiny program as an ELF file (elf(5)), with the ``answer`` to each errno in it."""
     kind, code = _MACHINES[machine]
+    if channel != CHANNEL:
+        code = code.replace(*_with_channel(machine, channel))
     told = [(number, answer(number)) for number in _ANSWERED] + [(0, answer(_OTHERWISE))]
     answers = b"".join(struct.pack("=II", number, len(text)) + text for number, text in told)
     body = bytes.fromhex(code) + answers
@@ -118,6 +120,16 @@ def program(machine: str, answer: Answer) -> bytes:
     load = struct.pack("=IIQQQQQQ", 1, 5, 0, _ADDRESS, _ADDRESS, size, size, 0x1000)
     stack = struct.pack("=IIQQQQQQ", 0x6474E551, 6, 0, 0, 0, 0, 0, 16)  # not executable
     return header + load + stack + body
+
+
+def _with_channel(machine: str, channel: int) -> tuple[str, str]:
+    """The instruction that names the channel, in both of its places, and the same with another."""
+    if machine == "x86_64":
+        return "bf03000000", f"bf{channel.to_bytes(4, 'little').hex()}"  # mov edi, N
+    if not 0 <= channel < 1 << 16:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+    word = 0xD2800000 | channel << 5  # mov x0, #N
+    return "600080d2", word.to_bytes(4, "little").hex()
 
 
 @record
@@ -136,8 +148,11 @@ def become(
     environment: dict[str, str],
     channel: Channel,
     answer: Answer,
+    descriptor: int = CHANNEL,
 ) -> None:
     """Become the command, by way of the tiny program. Returns if that cannot be executed here.
+
+    ``descriptor`` is the number that the channel gets: those below it are the command's.
 
     As where memory may not be executed (vm.memfd_noexec), or a seccomp profile does not allow it.
     Raises Failure for a command that is a file of this very process, as ``/proc/self/exe``.
@@ -146,14 +161,14 @@ def become(
         hint = "Name the command by its own path"
         raise Invalid(f'exec: "{path}": leads through a link of /proc', hint, NOT_EXECUTABLE)
     try:
-        fd = _in_memory(answer)
+        fd = _in_memory(answer, descriptor)
         if fd < 0:
             return
-        os.dup2(channel.fileno(), _CHANNEL, inheritable=True)
+        os.dup2(channel.fileno(), descriptor, inheritable=True)
         syscalls.execve(path, arguments, environment, through=fd, why="become the command")
     except OSError:  # whichever of its calls the profile refuses
         with suppress(OSError):
-            os.set_inheritable(_CHANNEL, False)  # the command may not have it
+            os.set_inheritable(descriptor, False)  # the command may not have it
 
 
 def _leads_to_open_file(path: str) -> bool:
@@ -166,13 +181,13 @@ def _leads_to_open_file(path: str) -> bool:
     return False
 
 
-def _in_memory(answer: Answer) -> int:
+def _in_memory(answer: Answer, channel: int) -> int:
     """A descriptor of the tiny program; -1 on a machine that we have none for. Raises OSError."""
     machine = os.uname().machine
     if machine not in _MACHINES:
         return -1
     fd = os.memfd_create("command", os.MFD_CLOEXEC)
-    if fd == _CHANNEL:
+    if fd == channel:
         fd = os.dup(fd)
-    os.write(fd, program(machine, answer))
+    os.write(fd, program(machine, answer, channel))
     return fd

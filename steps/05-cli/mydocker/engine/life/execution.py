@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from mydocker.cgroups import hierarchy
-from mydocker.cgroups.part import CgroupPart
+from mydocker.cgroups.part import CgroupPart, JoinGroup
 from mydocker.container.parts import Part
 from mydocker.container.process import Process
 from mydocker.container.running import Container, Ended, new_identifier, run
@@ -23,6 +23,7 @@ from mydocker.engine.records.state import PAUSED, RESTARTING
 from mydocker.engine.records.store import Store
 from mydocker.engine.truth import look
 from mydocker.kernel import signals, syscalls, trace
+from mydocker.kernel.descriptors import close_all_but
 from mydocker.kernel.errors import Conflict
 from mydocker.kernel.records import record, replace
 from mydocker.namespaces import joining
@@ -42,24 +43,6 @@ class ExecConfig:
     input: bool = False
     terminal: bool = False
     privileged: bool = False
-
-
-@record
-class JoinGroup(Part):
-    """The container's control group, in which the new process is born or which it joins."""
-
-    stage = "limits"
-
-    made: CgroupPart
-
-    def birthplace(self) -> str:
-        return self.made.birthplace()
-
-    def attach(self, pid: int) -> None:
-        self.made.attach(pid)
-
-    def enter(self) -> None:
-        self.made.enter()
 
 
 def execute(store: Store, word: str, asked: ExecConfig) -> Ended:
@@ -183,7 +166,7 @@ def execute_attached(store: Store, word: str, asked: ExecConfig) -> _socket.sock
 def _wait_for(container: Container, theirs: _socket.socket) -> int:
     """Be the monitor of a command: carry its terminal's bytes, if it has one; its exit code."""
     from mydocker.container.channel import error_message, event_message
-    from mydocker.engine.monitor.launch import close_all_but, say
+    from mydocker.engine.monitor.launch import say
     from mydocker.engine.monitor.start import let_go_of_streams
     from mydocker.engine.monitor.supervisor import READS, TYPES, Client, Supervisor
 

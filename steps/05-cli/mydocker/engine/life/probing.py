@@ -17,10 +17,11 @@ from contextlib import contextmanager, suppress
 from mydocker.cgroups import freezer
 from mydocker.cgroups.cgroup import Cgroup
 from mydocker.cgroups.hierarchy import V2, Hierarchy, Machine
+from mydocker.cgroups.part import JoinGroup
 from mydocker.container.parts import Part
 from mydocker.container.process import Process
 from mydocker.container.running import Container, new_identifier
-from mydocker.engine.life.execution import ExecConfig, JoinGroup, prepared, tell_start
+from mydocker.engine.life.execution import ExecConfig, prepared, tell_start
 from mydocker.engine.records import events
 from mydocker.engine.records import health as records
 from mydocker.engine.records.config import Config

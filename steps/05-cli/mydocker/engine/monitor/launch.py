@@ -32,10 +32,10 @@ from mydocker.engine.monitor.supervisor import READS, SLIM_AFTER, TYPES, Client,
 from mydocker.engine.records.config import Config
 from mydocker.engine.records.store import Store
 from mydocker.kernel import signals, syscalls, trace
+from mydocker.kernel.descriptors import close_all_but
 from mydocker.kernel.errors import Failure
 
 _MESSAGE = 1 << 17
-_OPEN_FILES = 1 << 20  # no process has more (fs.nr_open)
 
 
 def launch(
@@ -147,19 +147,6 @@ def _detach(*kept: int) -> None:
     signals.as_in_a_new_python()
     close_all_but(*kept)
     os.chdir("/")
-
-
-def close_all_but(*kept: int) -> None:
-    """Close every descriptor but the standard ones and ``kept``, of which -1 is none.
-
-    A pipe that we kept open would let `mydocker run -d … | cat` wait for our end.
-    """
-    first = 3
-    for fd in sorted(kept):
-        if fd > first:
-            syscalls.close_range(first, fd - 1, 0)
-        first = max(first, fd + 1)
-    syscalls.close_range(first, _OPEN_FILES, 0)
 
 
 def _listen(store: Store, identifier: str) -> _socket.socket:
