@@ -16,6 +16,8 @@ from pathlib import Path
 
 from private import PATH, ROOT
 
+from mydocker.kernel import loopback, syscalls
+
 
 class Peer:
     """A tool, by the words of its ``run``. ``command`` is what comes before them, ``beside`` a word
@@ -52,8 +54,12 @@ class Peer:
         """The command that imports a root file system from a tar archive."""
         return [*self.command, "import", str(archive), "big"]
 
+    def enter(self) -> None:
+        """Go where its commands are to be run, before the clock starts."""
+
     def call(self, *arguments: str) -> str:
         """Run one of its commands and give back what it prints."""
+        self.enter()
         command, variables = [*self.command, *arguments], os.environ | self.settings
         done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
         return done.stdout
@@ -83,7 +89,10 @@ class Mydocker(Peer):
 
 
 class Checkout(Mydocker):
-    """A checkout of ours, to be measured beside another: the same Python, the same packages."""
+    """A checkout of ours, to be measured beside another: the same Python, the same packages.
+
+    Each has a network namespace of its own, as their bridges and rules have the same names.
+    """
 
     def __init__(self, place: Path, directory: Path) -> None:
         super().__init__(place, directory)
@@ -91,6 +100,12 @@ class Checkout(Mydocker):
         self.command = [sys.executable, "-E", "-s", "-S", str(self.main(5))]
         data, running = f"{place}/root-{self.name}", f"{place}/run-{self.name}"
         self.settings = {"MYDOCKER_ROOT": data, "MYDOCKER_RUN": running}
+        syscalls.unshare(syscalls.CLONE_NEWNET)
+        loopback.set_up("lo")
+        self._network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+    def enter(self) -> None:
+        syscalls.setns(self._network, syscalls.CLONE_NEWNET)
 
 
 class Docker(Peer):

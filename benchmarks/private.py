@@ -146,3 +146,18 @@ def _remove(groups: Iterable[Path]) -> list[str]:
             except OSError as error:
                 left.append(f"{directory}: {error.strerror}")
     return left
+
+
+def took(command: list[str], settings: dict[str, str]) -> tuple[float, float]:
+    """``(processor, passed)`` of one command, in milliseconds (wait4(2)).
+
+    Its own processor time: what it leaves beside a container is not waited for.
+    """
+    actions = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1)]
+    begin = time.perf_counter()
+    pid = os.posix_spawnp(command[0], command, os.environ | settings, file_actions=actions)
+    _, status, usage = os.wait4(pid, 0)
+    passed = time.perf_counter() - begin
+    if status:
+        raise SystemExit(f"{' '.join(command)}: exit code {os.waitstatus_to_exitcode(status)}")
+    return (usage.ru_utime + usage.ru_stime) * 1000, passed * 1000

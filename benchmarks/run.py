@@ -8,7 +8,8 @@ Whole processes, from start to end, all tools in turn in each round, so that a s
 machine hits all alike; shown are medians in milliseconds. Nothing stays on the machine.
 
 ``--against`` measures this checkout and another one, with the same Python and packages, and no
-launcher; ``--fastest`` shows the fastest of all rounds, where the machine has others to serve.
+launcher. Where the machine has others to serve, ``--fastest`` shows the fastest of all rounds, and
+``--processor`` the processor time of the command.
 """
 
 import argparse
@@ -17,29 +18,23 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 from peers import PEERS, Checkout, Mydocker, Peer
-from private import ROOT, in_private_place
+from private import ROOT, in_private_place, took
 
 Row = dict[str, float | None]
 
 one_of: Callable[[list[float]], float] = statistics.median
+passed = True  # the time that passed, and not that of the processor
 
 
-def milliseconds(command: list[str], settings: dict[str, str] | None = None) -> float:
-    """How long one run of ``command`` takes."""
-    environment = os.environ | (settings or {})
-    begin = time.perf_counter()
-    done = subprocess.run(
-        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    )
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)}: exit code {done.returncode}")
-    return (time.perf_counter() - begin) * 1000
+def milliseconds(peer: Peer, command: list[str]) -> float:
+    """How long one run of ``command`` takes, of that tool."""
+    peer.enter()
+    return took(command, peer.settings)[passed]
 
 
 def measure(commands: Mapping[Peer, list[str] | None], rounds: int) -> Row:
@@ -48,7 +43,7 @@ def measure(commands: Mapping[Peer, list[str] | None], rounds: int) -> Row:
     for turn in range(rounds + 1):
         for peer, words in commands.items():
             if words is not None:
-                taken = milliseconds(words, peer.settings)
+                taken = milliseconds(peer, words)
                 times[peer.name] += [taken] if turn else []
     return {name: one_of(taken) if taken else None for name, taken in times.items()}
 
@@ -67,7 +62,7 @@ def starts(peers: list[Peer], rounds: int) -> dict[str, Row]:
     able = [peer for peer in peers if peer.load(Path()) is not None]
     for peer in able:
         idle = peer.begin("-d", "--net", "none", "--name", "box", "busybox", "sleep", "10000")
-        milliseconds(idle, peer.settings)
+        milliseconds(peer, idle)
     for title, asked in (("exec", ["exec", "box", "true"]), ("ps", ["ps"])):
         rows[title] = measure({peer: [*peer.command, *asked] for peer in able}, rounds)
     for peer in able:
@@ -86,12 +81,12 @@ def many(peers: list[Peer], count: int = 200) -> dict[str, Row]:
         times = []
         for number in range(count):
             idle = peer.begin("-d", "--name", f"many{number}", "busybox", "sleep", "1000")
-            times.append(milliseconds(idle, peer.settings))
+            times.append(milliseconds(peer, idle))
         measured = {
             f"run -d, the first 20 of {count}": one_of(times[:20]),
             "… the last 20": one_of(times[-20:]),
             f"ps with {count}": one_of(
-                [milliseconds([*peer.command, "ps"], peer.settings) for _ in range(5)]
+                [milliseconds(peer, [*peer.command, "ps"]) for _ in range(5)]
             ),
             "… memory beside each (PSS), MiB": own_memory(peer.beside) / count,
         }
@@ -131,7 +126,7 @@ def imports(peers: list[Peer], rounds: int, place: Path) -> dict[str, Row]:
                 if removed:
                     peer.call("rmi", "-f", "big")
                 os.sync()  # what the one before left to be written is not the next one's time
-                times[peer.name].append(milliseconds(peer.load(archive) or []))
+                times[peer.name].append(milliseconds(peer, peer.load(archive) or []))
         rows[title] = {name: statistics.median(taken) for name, taken in times.items()}
     rows["… peak memory, MiB"] = {Mydocker.name: peak_memory(able[0].load(archive) or [])}
     return rows
@@ -175,7 +170,7 @@ def images(peers: list[Peer], rounds: int, place: Path) -> dict[str, Row]:
                     word.format(place, peer.name) if "/" in word else word.format(output)
                     for word in words
                 ]
-                taken = milliseconds([*peer.command, *given])
+                taken = milliseconds(peer, [*peer.command, *given])
                 times[peer.name] += [taken] if turn else []
         rows[title] = {name: statistics.median(taken) for name, taken in times.items()}
     return rows | listings(able, few, place)
@@ -219,7 +214,8 @@ def show(rows: dict[str, Row], names: list[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    title = f"{'medians' if one_of is statistics.median else 'the fastest'}, ms"
+    title = "medians" if one_of is statistics.median else "the fastest"
+    title += ", ms" if passed else ", ms of processor"
     table = Table("", *names, title=title, title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
@@ -243,12 +239,16 @@ def main() -> None:
     parser.add_argument(
         "--fastest", action="store_true", help="show the fastest of all rounds, not the median"
     )
+    parser.add_argument(
+        "--processor", action="store_true", help="show the processor time of the command itself"
+    )
     given = parser.parse_args()
     if given.against and not any(Path(given.against).glob("steps/05-*/main.py")):
         parser.error(f"{given.against}: no checkout of mydocker")
     if given.fastest:
-        global one_of
-        one_of = min
+        globals().update(one_of=min)
+    if given.processor:
+        globals().update(passed=False)
     in_private_place(lambda place: run_benches(place, given))
 
 

@@ -12,14 +12,12 @@ stays on the machine.
 
 import argparse
 import json
-import os
 import shutil
 import statistics
 import sys
-import time
 from pathlib import Path
 
-from private import ROOT, in_private_place
+from private import ROOT, in_private_place, took
 
 PYTHON = [sys.executable, "-E", "-s", "-S"]
 COMMANDS = {
@@ -104,18 +102,6 @@ def copies(place: Path) -> dict[str, Path]:
     return found
 
 
-def took(command: list[str]) -> tuple[float, float]:
-    """``(processor, passed)`` of one command, in milliseconds (wait4(2))."""
-    actions = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1)]
-    begin = time.perf_counter()
-    pid = os.posix_spawn(command[0], command, dict(os.environ), file_actions=actions)
-    _, status, usage = os.wait4(pid, 0)
-    passed = time.perf_counter() - begin
-    if status:
-        raise SystemExit(f"{' '.join(command)}: exit code {os.waitstatus_to_exitcode(status)}")
-    return (usage.ru_utime + usage.ru_stime) * 1000, passed * 1000
-
-
 def measure(place: Path, given: argparse.Namespace) -> None:
     """All variants in turn, so many times, and a table."""
     times: dict[tuple[str, str], list[tuple[float, float]]] = {}
@@ -124,7 +110,7 @@ def measure(place: Path, given: argparse.Namespace) -> None:
     for turn in range(-2, given.rounds):  # the first ones compile, and write the snapshots
         for title, (folder, words) in wanted.items():
             for name, copy in steps.items():
-                taken = took([*PYTHON, str(copy / folder / "main.py"), *words])
+                taken = took([*PYTHON, str(copy / folder / "main.py"), *words], {})
                 if turn >= 0:
                     times.setdefault((title, name), []).append(taken)
     rows = {

@@ -102,9 +102,14 @@ def gather_chinese(pages: Path) -> None:
 
 
 def _mkdocs(configuration: Path, site: Path) -> None:
-    command = ["mkdocs", "build", "--strict", "--quiet", "-f", str(configuration), "-d", str(site)]
+    # Not --quiet: what is not printed is not counted, and --strict lets every page pass.
+    command = ["mkdocs", "build", "--strict", "-f", str(configuration), "-d", str(site)]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
-    subprocess.run([sys.executable, "-m", *command], check=True, env=environment)
+    command = [sys.executable, "-m", *command]
+    done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        sys.stderr.write(done.stderr)
+        done.check_returncode()
 
 
 def foreign(site: Path) -> Iterator[str]:

@@ -9,7 +9,7 @@ after the other, each without the others:
 3. the modules of a command are read from one file, see ``use_snapshot``.
 
 How much each of them saves is told, and measured, in ``chapters/appendix-fast-start.md``. This runs
-at every start: nothing is imported here that a run could do without.
+at every start, before there is a snapshot: nothing is imported here but what is built in.
 """
 
 import _datetime  # type: ignore[import-not-found]
@@ -19,10 +19,13 @@ import marshal
 import os
 import sys
 from _frozen_importlib import ModuleSpec
-from collections.abc import Callable
-from importlib import import_module
-from types import ModuleType
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # as typing has it, which is one of the modules to come fast
+    from types import ModuleType
+    from typing import Any
+else:
+    ModuleType = type(sys)
 
 _BEFORE = {*sys.modules}  # what is there before any finder of ours
 
@@ -59,15 +62,16 @@ def import_click() -> None:
 
 
 class _StandIn(ModuleType):
-    def __init__(self, name: str, names: dict[str, Any]) -> None:
+    def __init__(self, name: str, names: "dict[str, Any]") -> None:
         super().__init__(name)
         self.__dict__.update(names)
 
-    def __getattr__(self, name: str) -> Any:  # which Python calls for what is not there
+    def __getattr__(self, name: str) -> "Any":  # which Python calls for what is not there
         if name.startswith("__"):  # is it a package? and the like
             raise AttributeError(name)
         self.step_down()
-        return getattr(import_module(self.__name__), name)
+        __import__(self.__name__)
+        return getattr(sys.modules[self.__name__], name)
 
     def step_down(self) -> None:
         """From now on, who imports this module gets the real one; click has us, and asks us."""
@@ -81,7 +85,8 @@ def _cleandoc(text: str) -> str:
     """``inspect.cleandoc``: our options' help texts have one line, where there is little to do."""
     if "\n" not in text and "\t" not in text:
         return text.strip()
-    cleandoc: Callable[[str], str] = import_module("inspect").cleandoc
+    from inspect import cleandoc
+
     return cleandoc(text)
 
 
@@ -93,7 +98,7 @@ def _plural(one: str, more: str, number: int) -> str:
     return one if number == 1 else more
 
 
-_NEEDED: dict[str, dict[str, Any]] = {
+_NEEDED: "dict[str, dict[str, Any]]" = {
     "datetime": {"datetime": _datetime.datetime},  # the whole class; the rest of the file is not
     "gettext": {"gettext": _as_it_is, "ngettext": _plural},  # click comes without translations
     "inspect": {"cleandoc": _cleandoc},
@@ -149,7 +154,7 @@ def use_snapshot(directory: str, step: int) -> None:
     sys.meta_path.insert(0, finder)
 
 
-def _here() -> list[Any]:
+def _here() -> "list[Any]":
     return [sys.version, sys.path, *_version(__file__)]  # the last: the file's form may change
 
 
@@ -162,7 +167,7 @@ class _Finder:
     """Finder and loader in one (PEP 451), in front of Python's own."""
 
     @staticmethod
-    def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
+    def find_spec(name: str, path: "Any" = None, target: "Any" = None) -> "Any":
         entry = _entries.get(name)
         if entry is None:
             return None
@@ -173,7 +178,7 @@ class _Finder:
         return spec
 
     @staticmethod
-    def create_module(spec: Any) -> None:
+    def create_module(spec: "Any") -> None:
         return None  # the usual
 
     @staticmethod

@@ -29,7 +29,9 @@ def directory() -> str:
 
 def check() -> None:
     """End with a line that says what to do if a package is missing; else they may be imported."""
-    missing = [name for name in NEEDED if not _importable(name)]
+    # Where they are if the set-up put them there: that is asked first, as to search takes longer.
+    absent = [name for name in NEEDED if not os.path.isdir(os.path.join(directory(), name))]
+    missing = [name for name in absent if not _importable(name)]
     if missing:
         sys.stderr.write(f"mydocker: {_what_to_do(missing)}\n")
         sys.exit(125)

@@ -84,7 +84,8 @@ def test_killed_from_outside(mydocker: Launcher, options: list[str]) -> None:
 def test_what_click_refuses(mydocker: Launcher, arguments: list[str]) -> None:
     done = mydocker(1, *arguments, code=None)
     if arguments:
-        assert done.returncode == 125
+        # As Docker's: 125 for an option, 1 for what is no command or has too few words
+        assert done.returncode == (125 if "--nosuch" in arguments else 1)
         assert done.stderr.startswith("mydocker: ")
         assert len(done.stderr.splitlines()) == 1
     else:
@@ -97,7 +98,7 @@ def test_what_was_typed_cannot_write_lines_of_its_own(
 ) -> None:
     typed = "no\nmydocker: \x1b[31mall is well"
     done = mydocker(1, *(word.format(typed) for word in arguments), code=None)
-    assert done.returncode in (125, 127)
+    assert done.returncode in (1, 125, 127)
     assert len(done.stderr.splitlines()) == 1
     assert "\x1b" not in done.stderr
 

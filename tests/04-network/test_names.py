@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -257,7 +258,7 @@ def test_one_server_for_all_and_none_for_nobody(wires: Wires, blue: str, network
     wires.end(*one)
     assert len(processes("mydocker-dns")) == 1
     wires.end(*two)
-    assert processes("mydocker-dns") == []
+    assert processes("mydocker-dns") == processes("mydocker-names") == []
 
 
 def test_the_server_ends_though_nobody_tells_it(wires: Wires, blue: str) -> None:
@@ -265,14 +266,44 @@ def test_the_server_ends_though_nobody_tells_it(wires: Wires, blue: str) -> None
     assert processes("mydocker-dns")
     started.kill()  # the kernel kills the container with it, and no release happens
     started.wait()
-    eventually(lambda: not processes("mydocker-dns"), what="the end of the server")
+    for name in ("mydocker-dns", "mydocker-names"):
+        eventually(lambda name=name: not processes(name), what="the end of the server")  # type: ignore[misc]
 
 
 def test_a_server_that_was_killed_is_started_again(wires: Wires, blue: str) -> None:
+    """Though nobody types a command, and as often as it is killed."""
     _, web = wires.container("--net", "blue", "--name", "web")
-    os.kill(processes("mydocker-dns")[0], 9)
-    _, asking = wires.container("--net", "blue")
-    assert wires.resolve(asking, blue, "web") == [wires.address(web)]
+    for _ in range(2):
+        (killed,) = processes("mydocker-dns")
+        os.kill(killed, signal.SIGKILL)
+        eventually(lambda: wires.resolve(web, blue, "web") == [wires.address(web)])
+        assert killed not in processes("mydocker-dns")
+        eventually(lambda: len(processes("mydocker-names")) == 1, what="one keeper")
+
+
+def test_of_a_server_without_a_keeper_the_next_command_sees_to_it(wires: Wires, blue: str) -> None:
+    one = wires.container("--net", "blue")
+    for name in ("mydocker-names", "mydocker-dns"):
+        os.kill(processes(name)[0], signal.SIGKILL)
+    eventually(lambda: not processes("mydocker-dns"))
+    two = wires.container("--net", "blue", "--name", "web")
+    assert wires.resolve(one[1], blue, "web") == [wires.address(two[1])]
+    os.kill(processes("mydocker-names")[0], signal.SIGKILL)
+    wires.end(*one)
+    wires.end(*two)
+    assert processes("mydocker-dns") == []
+
+
+def test_nobody_is_kept_for_nobody(wires: Wires, blue: str) -> None:
+    """One that was killed when the last container had just ended stays dead."""
+    started, _ = wires.container("--net", "blue")
+    (server,), (keeper,) = processes("mydocker-dns"), processes("mydocker-names")
+    os.kill(server, signal.SIGSTOP)  # it does not see the end
+    started.kill()
+    started.wait()
+    os.kill(server, signal.SIGKILL)
+    eventually(lambda: keeper not in processes("mydocker-names"), what="the keeper's end")
+    assert processes("mydocker-dns") == processes("mydocker-names") == []
 
 
 def test_a_server_that_ended_unasked_leaves_no_socket(
@@ -282,7 +313,8 @@ def test_a_server_that_ended_unasked_leaves_no_socket(
     web = wires.container("--net", "blue", "--name", "web")
     socket_file = sandbox.run / "network" / "dns"
     assert socket_file.exists()
-    os.kill(processes("mydocker-dns")[0], 9)
+    for name in ("mydocker-names", "mydocker-dns"):
+        os.kill(processes(name)[0], signal.SIGKILL)
     eventually(lambda: not processes("mydocker-dns"))
     wires.end(*web)
     assert not socket_file.exists()

@@ -36,6 +36,13 @@ def test_a_new_name(docker: Containers) -> None:
     (event,) = told(docker, begin, "event=rename")
     attributes = event["Actor"]["Attributes"]
     assert (attributes["name"], attributes["oldName"]) == ("two", "/one")
+    form = "{{.Status}} {{.ID}} {{.From}} {{.TimeNano}} {{.Actor.Attributes.oldName}} {{.Action}}"
+    window = ("--since", begin, "--until", "0s", "--filter", "event=rename")
+    assert docker("events", *window, "--format", form).stdout == (
+        f"rename {event['id']} busybox {event['timeNano']} /one rename\n"
+    )
+    wrong = docker("events", *window, "--format", "{{.Scopes}}", code=None)
+    assert wrong.returncode and wrong.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("way", [[], ["-t"], ["-d"]], ids=["attached", "terminal", "detached"])
@@ -228,6 +235,12 @@ def test_what_events_prints(docker: Containers) -> None:
     assert docker("events", *window, *form, "--filter", "volume=data").stdout == (
         "volume data create local\n"
     )
+    form = (
+        "--format",
+        "{{.Scope}} [{{.Status}}] [{{.ID}}] [{{.From}}] {{eq .Time .time}} {{json .}}",
+    )
+    told_of = docker("events", *window, *form, "--filter", "volume=data").stdout
+    assert re.match(r'local \[\] \[\] \[\] true {"Type":"volume",.*"timeNano":\d+}\n', told_of)
     assert docker("events", *window, "--filter", "scope=swarm").stdout == ""
     assert len(docker("events", *window, "--filter", "scope=local").stdout.splitlines()) == 2
 

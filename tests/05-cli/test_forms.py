@@ -74,8 +74,8 @@ def test_numbers_as_somebody_writes_them() -> None:
 
 
 TEMPLATES = {
-    "{{json .}}": '{"a":"\\u003cb\\u003e \\u0026 é","n":[1,null,true]}',
-    "{{json .a}} {{json .n}}": '"\\u003cb\\u003e \\u0026 é" [1,null,true]',
+    "{{json .}}": '{"a":"<b> & é","n":[1,null,true]}',
+    "{{json .a}} {{json .n}}": '"<b> & é" [1,null,true]',
     '{{truncate .a 3}}|{{truncate "ab" 3}}|{{"abc" | len}}|{{truncate "abc" 0}}': "<b>|ab|3|",
     '{{eq 1 2 1}} {{eq 1 2 3}} {{eq "x" "y" "x"}} {{eq 1 1}}': "true false true true",
     "{{if eq (len .n) 1 2 3}}yes{{else}}no{{end}}": "yes",

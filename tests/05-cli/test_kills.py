@@ -9,15 +9,18 @@ All K take minutes: each time the suite runs, it takes some, beginning anywhere,
 after each. ``MYDOCKER_TEST_EVERY=1`` takes all of them, with every command.
 """
 
+import json
 import os
 import random
 import re
 import time
+from collections.abc import Callable
 
 import psutil
 import pytest
 from sandbox import contract
 from sandbox.containers import Containers
+from sandbox.embedding import embedding
 from sandbox.launcher import eventually
 from sandbox.machine import Sandbox
 
@@ -39,11 +42,75 @@ COMMANDS = {
     "rm": ["rm", "down"],
     "rm -f": ["rm", "-f", "up"],
 }
+# The same of a program with threads: an operation of the warm process, and what is named.
+WARM: dict[str, tuple[list[object], dict[str, object]]] = {
+    "start": (["start", "down"], {}),
+    "stop": (["stop", "up"], {"timeout": 0}),
+    "kill": (["kill", "up"], {}),
+    "restart": (["restart", "up"], {"timeout": 0}),
+    "pause": (["pause", "up"], {}),
+    "exec": (["exec", "up", {"arguments": ["true"]}], {}),
+    "commit": (["commit", "up", "of-up"], {}),
+    "rename": (["rename", "up", "renamed"], {}),
+    "network connect": (["network_connect", "up", {"network": "walk"}], {}),
+    "rm": (["rm", "down"], {}),
+    "rm -f": (["rm", "up"], {"force": True}),
+}
 FOLLOWING = ("prune", "start", "restart", "exec", "commit", "rename", "rm")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_killed_at_a_request(docker: Containers, sandbox: Sandbox, name: str) -> None:
+    def strike(k: int, where: str) -> None:
+        done = docker(*COMMANDS[name], code=None, env={"MYDOCKER_FAULT": f"kill:{k}"})
+        assert "internal error" not in done.stderr, f"{where}: {done.stderr}"
+
+    walk(docker, sandbox, name, strike)
+
+
+@pytest.mark.parametrize("name", WARM)
+def test_a_worker_of_the_warm_process_killed_at_a_request(
+    docker: Containers, sandbox: Sandbox, name: str
+) -> None:
+    """It is told so, and the next call of the same program is done by the same warm process."""
+    arguments, named = WARM[name]
+
+    def strike(k: int, where: str) -> None:
+        words = json.dumps([arguments, named])
+        done = embedding(sandbox, CALL, sandbox.cgroup_parent, f"kill:{k}", words)
+        assert done.returncode == 0 and not done.stderr, f"{where}: {done.stderr}"
+        assert "internal error" not in done.stdout and "Error" not in done.stdout, done.stdout
+        if k == 1 and name in ("exec", "commit", "rename", "rm"):  # which do all of it themselves
+            assert "the worker that did it was killed" in done.stdout, where
+
+    walk(docker, sandbox, name, strike)
+    prepare(docker)
+    strike(1, f"{name} killed at 1")
+    end(docker, sandbox, name)
+
+
+CALL = """
+from mydocker.engine.warm.client import Warm
+
+cgroup_parent, fault, words = sys.argv[3:]
+arguments, named = json.loads(words)
+with Warm(store.root, store.run, cgroup_parent=cgroup_parent) as warm:
+    warm.call("pid")
+    first = warm.pid
+    warm.settings["fault"] = fault
+    try:
+        warm.call(*arguments, **named)
+    except Failure as failure:
+        print(failure)
+    del warm.settings["fault"]
+    assert warm.call("pid") != first == warm.pid
+"""
+
+
+def walk(
+    docker: Containers, sandbox: Sandbox, name: str, strike: Callable[[int, str], None]
+) -> None:
+    """Some of a command's requests, or all: ``strike`` kills at the K-th, and then life goes on."""
     prepare(docker)
     words = COMMANDS[name]
     told = docker(*(words[:1] if words[0] != "network" else words[:2]), "--explain",
@@ -54,8 +121,7 @@ def test_killed_at_a_request(docker: Containers, sandbox: Sandbox, name: str) ->
         for following in FOLLOWING if EVERY == 1 else random.sample(FOLLOWING, 1):
             where = f"{name} killed at {k}, then {following}"
             prepare(docker)
-            done = docker(*words, code=None, env={"MYDOCKER_FAULT": f"kill:{k}"})
-            assert "internal error" not in done.stderr, f"{where}: {done.stderr}"
+            strike(k, where)
             eventually(at_rest, what=f"the end of what was killed: {where}")
             go_on(docker, following, where)
             end(docker, sandbox, where)
@@ -171,14 +237,14 @@ def strike(docker: Containers, chance: random.Random) -> str:
 
 def at_rest() -> bool:
     """True once nobody is on the way any more: each process is a container's, a small monitor, or
-    the DNS server of a network that has containers.
+    the DNS server of a network that has containers, with its keeper.
 
     Orphans are ours to wait for, as a subreaper: the kernel does not let a PID namespace end while
     one of its processes has not been waited for.
     """
     ours = [line for line in contract.photograph()["processes"] if "main.py" in line]
     names = [psutil.Process(int(line.split()[0])).name() for line in ours]
-    return all(name == "mydocker-dns" for name in names)
+    return all(name in ("mydocker-dns", "mydocker-names") for name in names)
 
 
 def prepare(docker: Containers) -> None:

@@ -88,7 +88,7 @@ def test_its_own_stop_signal_and_timeout(docker: Containers) -> None:
     docker.run("--name", "one", "--stop-signal", "USR1", "busybox", "sh", "-c", trap)
     eventually(lambda: docker("logs", "one").stdout == "ready\n")
     docker("stop", "one")
-    assert docker.get("one", "{{.State.ExitCode}} {{.Config.StopSignal}}") == "5 SIGUSR1"
+    assert docker.get("one", "{{.State.ExitCode}} {{.Config.StopSignal}}") == "5 USR1"
     docker.run("--name", "two", "--stop-timeout", "0", *SLEEP)
     docker("stop", "two")
     assert docker.get("two", "{{.State.ExitCode}}") == "137"

@@ -10,7 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 from sandbox.containers import Containers
+from sandbox.groups import called
 from sandbox.launcher import Launcher, eventually
+from sandbox.machine import Sandbox
 
 pytestmark = pytest.mark.root
 SLEEP = ("busybox", "sleep", "1000")
@@ -164,3 +166,23 @@ def test_opposite_commands_at_once_leave_a_true_state(docker: Containers) -> Non
     assert (status in ("running", "paused")) == psutil.pid_exists(int(pid) or 1 << 30)
     docker("rm", "-f", "one")
     assert docker("ps", "-aq").stdout == ""
+
+
+@pytest.mark.parametrize("record", ["sound", "damaged"])
+def test_small_it_knows_where_the_groups_are(
+    docker: Containers, sandbox: Sandbox, record: str
+) -> None:
+    """``MYDOCKER_CGROUP_PARENT`` as the command had it: in the next start, and to find what is left
+    of a container whose record cannot be read."""
+    identifier = docker.run("--name", "one", "--restart", "always", *SLEEP)
+    first = docker.pid("one")
+    monitor(docker, "one")
+    if record == "damaged":
+        (sandbox.run / identifier / "state.json").write_bytes(b"")
+        docker("stop", "-t", "0", "one")
+        assert called(f"{sandbox.cgroup_parent}/{identifier}") == []
+    else:
+        os.kill(first, signal.SIGKILL)
+        docker.until("one", "{{.RestartCount}} {{.State.Status}}", "1 running")
+        groups = Path(f"/proc/{docker.pid('one')}/cgroup").read_text()
+        assert f"/{sandbox.cgroup_parent}/{identifier}" in groups

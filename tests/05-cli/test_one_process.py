@@ -101,3 +101,33 @@ removal.remove(store, "first", force=True)
 """,
     )
     assert (done.stdout, done.stderr) == ("[0, 7] {}\n", "")
+
+
+def test_commands_from_threads_that_begin_and_end(docker: Containers, sandbox: Sandbox) -> None:
+    """A child of clone3(2) takes its parent's threads for its own: libc's setgroups(3) waited in it
+    for one that was just beginning, for ever."""
+    done = embedding(
+        sandbox,
+        """
+started("first", "busybox", "sleep", "1000")
+codes, over = [], threading.Event()
+def begin_and_end():
+    while not over.is_set():
+        thread = threading.Thread(target=lambda: None)
+        thread.start()
+        thread.join()
+def some():
+    for number in range(5):
+        codes.append(execute("first", "sh", "-c", f"exit {number}"))
+restless = threading.Thread(target=begin_and_end)
+restless.start()
+threads = [threading.Thread(target=some) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+over.set()
+restless.join()
+print(sorted(codes) == sorted([*range(5)] * 4))
+removal.remove(store, "first", force=True)
+""",
+    )
+    assert (done.stdout, done.stderr) == ("True\n", "")

@@ -22,7 +22,10 @@ CALLS = "?open,openat,fsync,?fdatasync,rename"
 
 
 def replaced(docker: Containers, tmp_path: Path, *command: str) -> dict[str, bool]:
-    """The files that ``command`` put in the place of others: was each on the disk before that?"""
+    """The files that ``command`` put in the place of others: was each on the disk before that?
+
+    But for what Python itself compiles, in a place where it has not run before.
+    """
     trace = tmp_path / command[0]
     own = docker.launcher.argv(5, *command)
     words = ["strace", "-ff", "-y", "-s", "9999", "-o", str(trace), "-e", f"trace={CALLS}", *own]
@@ -35,6 +38,8 @@ def replaced(docker: Containers, tmp_path: Path, *command: str) -> dict[str, boo
         for call in process.calls:
             if call.name in ("fsync", "fdatasync") and call.result == "0":
                 synced.add(call.paths[0])
+            elif call.name == "rename" and "/__pycache__/" in call.arguments[1]:
+                continue
             elif call.name == "rename" and call.arguments[0].startswith(f"{call.arguments[1]}."):
                 found[call.arguments[1]] = call.arguments[0] in synced
     return found

@@ -26,7 +26,7 @@ def test_the_table(docker: Containers) -> None:
     cells = re.split(r"\s{2,}", row)
     assert cells[:3] == [identifier[:12], "busybox", '"sleep 1000"']
     assert cells[4].startswith("Up ")
-    assert cells[5:] == ["0.0.0.0:8099->80/tcp, 53/udp", "web"]
+    assert cells[5:] == ["53/udp, 0.0.0.0:8099->80/tcp", "web"]  # Docker's order
 
 
 def test_without_containers_the_titles(docker: Containers) -> None:
@@ -90,7 +90,7 @@ def test_formats(docker: Containers) -> None:
     table = docker("ps", "--format", r"table {{.Names}}\t{{.Image}}").stdout
     assert table == "NAMES     IMAGE\none       busybox\n"
     done = docker("ps", "--format", "{{.Nonsense}}", code=1)
-    assert re.fullmatch("mydocker: template: .*Nonsense.*\n", done.stderr)
+    assert re.fullmatch("mydocker: template parsing error: template: .*Nonsense.*\n", done.stderr)
 
 
 def test_sizes(docker: Containers) -> None:

@@ -112,7 +112,7 @@ def test_entrypoint_init_labels_hostname(docker: Containers, tmp_path: Path) -> 
     labels = ["-l", "both=line", "--label", "bare", "--label-file", f"{tmp_path}/labels"]
     other = ["--init", "--entrypoint", "sleep", "-h", "box"]
     docker.run("--name", "one", *labels, *other, "busybox", "1000")
-    assert docker.get("one", "{{json .Config.Labels}}") == '{"file":"1","both":"line","bare":""}'
+    assert docker.get("one", "{{json .Config.Labels}}") == '{"bare":"","both":"line","file":"1"}'
     assert docker.get("one", "{{.Path}} {{.Args}} {{.Config.Hostname}}") == "sleep [1000] box"
     assert "sleep 1000" in docker("exec", "one", "ps").stdout
     assert docker("exec", "one", "hostname").stdout == "box\n"

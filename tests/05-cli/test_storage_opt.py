@@ -130,7 +130,7 @@ def test_without_project_quotas_it_is_an_error(docker: Containers, sandbox: Sand
 
 @pytest.mark.parametrize(
     ("written", "expected"),
-    [("size=lots", "'lots' is not a size"), ("size", "unknown option"), ("inodes=5", "unknown")],
+    [("size=lots", "invalid size: 'lots'"), ("size", "unknown option"), ("inodes=5", "unknown")],
 )
 def test_what_is_no_storage_option(docker: Containers, written: str, expected: str) -> None:
     done = docker("run", "--storage-opt", written, "busybox", "true", code=125)

@@ -320,3 +320,82 @@ def test_rmi_refuses_what_containers_use(docker: Containers) -> None:
     docker("start", stopped)  # its layers are still there
     docker("rm", "-f", stopped)
     docker("system", "prune", "-f")
+
+
+def test_a_container_that_cannot_be_read_keeps_the_volumes_of_all(
+    docker: Containers, sandbox: Sandbox
+) -> None:
+    """It may use any of them. What can be read is removed as before."""
+    words = ("-v", "/anonymous", "-v", "notes:/n", "busybox", "sleep", "1000")
+    identifier = docker.run("--name", "one", *words)
+    docker("exec", "one", "sh", "-c", "echo kept | tee /n/f /anonymous/f")
+    here = volumes(docker)
+    docker("create", "--name", "two", *QUIET, "-v", "/mine", "busybox")
+    docker.run("--name", "three", "--volumes-from", "one", "-v", "/own", "busybox", "true")
+    docker("wait", "three")
+    config = sandbox.root / "containers" / identifier / "config.json"
+    sound = config.read_bytes()
+    config.write_bytes(b'{"half":')
+    for command in (("volume", "prune", "-f"), ("volume", "prune", "-af"),
+                  ("system", "prune", "-f", "--volumes"), ("volume", "rm", "notes"),
+                  ("volume", "rm", "-f", "notes")):  # fmt: skip
+        done = docker(*command, code=None)
+        assert done.returncode in (1, 125) and done.stderr.count("\n") == 1, (command, done)
+        assert "config.json" in done.stderr and f"rm -f {identifier[:12]}" in done.stderr
+        assert set(here) <= set(volumes(docker)), command
+    assert docker("ps", "-aq", "--no-trunc").stdout.split() == [identifier]  # the rest went
+    docker("create", "--name", "four", *QUIET, "-v", "/mine", "busybox")
+    docker("rm", "-v", "four")
+    assert set(here) <= set(volumes(docker))
+    config.write_bytes(sound)
+    assert docker("exec", "one", "cat", "/n/f", "/anonymous/f").stdout == "kept\nkept\n"
+    docker("volume", "prune", "-af")
+    assert volumes(docker) == here
+    config.write_bytes(b"")
+    docker("rm", "-f", "one")
+    docker("system", "prune", "-f", "--volumes")
+    assert volumes(docker) == ["notes"]
+
+
+def test_what_cannot_be_read_passes_no_filter(docker: Containers, sandbox: Sandbox) -> None:
+    """Else ``label!=keep`` would take what says to keep it."""
+    docker("volume", "create", "--label", "keep", "notes")
+    docker("network", "create", "--label", "keep", "kept")
+    docker("create", "--name", "one", "--label", "keep", *QUIET, "busybox")
+    files = [*sandbox.root.glob("volumes/notes/volume.json"),
+             *sandbox.root.glob("network/*/network.json"),
+             *sandbox.root.glob("containers/*/config.json")]  # fmt: skip
+    for file in files:
+        file.write_bytes(b"")
+    for chosen in ("label!=keep", "label!=other", "until=1ns"):
+        docker("container", "prune", "-f", "--filter", chosen)
+        docker("network", "prune", "-f", "--filter", chosen)
+        docker("system", "prune", "-f", "--filter", chosen)
+    docker("rm", "one")
+    docker("volume", "prune", "-af", "--filter", "label!=keep")
+    assert volumes(docker) == ["notes"]
+    assert "kept" in docker("network", "ls").stdout
+    docker("network", "rm", "kept")
+
+
+def test_an_image_stays_under_a_container_that_cannot_be_read(
+    docker: Containers, sandbox: Sandbox
+) -> None:
+    docker("run", "--name", "source", *QUIET, "busybox", "touch", "/more")
+    for name in ("under", "idle"):
+        docker("commit", "source", name)
+        docker("exec" if name == "idle" else "start", "source", code=None)
+    docker("rm", "source")
+    docker("run", "--name", "other", *QUIET, "busybox", "touch", "/other")
+    docker("commit", "other", "idle")
+    docker("rm", "other")
+    identifier = docker.run("--name", "one", "under", "sleep", "1000")
+    config = sandbox.root / "containers" / identifier / "config.json"
+    config.write_bytes(b"{}")
+    docker("image", "prune", "-af")
+    names = docker("images", "--format", "{{.Repository}}").stdout.split()
+    assert "under" in names and "idle" not in names
+    done = docker("rmi", "under", code=None)
+    assert done.returncode != 0 and identifier[:12] in done.stderr
+    docker("rm", "-f", "one")
+    docker("rmi", "under")

@@ -5,7 +5,9 @@
 
 import os
 import secrets
+import shutil
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from sandbox.containers import Containers
@@ -303,3 +305,51 @@ other.close()
         "b'o/root\\n'",
     ], done.stderr
     assert done.stderr == ""
+
+
+def test_other_code_on_the_disk_is_what_serves_from_then_on(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """A copy of the steps, into which an operation is written while the warm process is there."""
+    steps = tmp_path / "steps"
+    shutil.copytree(sandbox.steps, steps, ignore=shutil.ignore_patterns("__pycache__"))
+    operations = steps / "05-cli/mydocker/engine/warm/operations.py"
+    done = embedding(
+        sandbox,
+        WARM
+        + """
+def ask():
+    try:
+        return warm.call("sum", 40, 2)
+    except Failure as failure:
+        return str(failure)
+
+sys.path[:] = [entry.replace(*sys.argv[3:5]) for entry in sys.path]
+print(ask(), ask())
+first, operations = warm.pid, sys.argv[5]
+
+def write(text, how):
+    with open(operations) as file:
+        was = os.stat(operations), file.read()
+    with open(f"{operations}.new" if how == "replaced" else operations, "w") as file:
+        file.write(was[1] + text)
+    if how == "replaced":
+        os.utime(file.name, ns=(was[0].st_atime_ns, was[0].st_mtime_ns))
+        os.rename(file.name, operations)
+
+write("OPERATIONS['sum'] = lambda store, one, other: one + other\\n", "written")
+in_threads(4, lambda number: print(ask()))
+second = warm.pid
+write("OPERATIONS['sum'] = lambda store, one, other: one * other\\n", "replaced")
+print(ask(), ask(), len({first, second, warm.pid}), children() == [str(warm.pid)])
+last = warm.pid
+open(operations.replace("operations.py", "another.py"), "w").close()
+print(ask(), warm.pid == last)
+warm.close()
+""",
+        *map(str, (sandbox.steps, steps, operations)),
+    )
+    no = "the warm process knows no operation sum"
+    assert done.stdout.splitlines() == [f"{no} {no}", *["42"] * 4, "80 80 3 True", "80 True"], (
+        done.stderr
+    )

@@ -39,6 +39,15 @@ def test_every_page_is_there_in_both_languages(site: Path) -> None:
             assert translated.read_text().splitlines()[0].split(" — ")[-1].strip("# ") in page
 
 
+def test_a_flaw_of_a_page_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/index.md").write_text("[nowhere](gone.md)")
+    (tmp_path / "mkdocs.yml").write_text("site_name: flawed")
+    with pytest.raises(subprocess.CalledProcessError):
+        website._mkdocs(tmp_path / "mkdocs.yml", tmp_path / "site")
+    assert "gone.md" in capsys.readouterr().err
+
+
 def test_the_languages_lead_to_each_other(site: Path) -> None:
     for page in ("index.html", "03-overlay2.html"):
         assert 'href="zh/index.html"' in (site / page).read_text()

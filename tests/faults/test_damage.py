@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from sandbox.containers import Containers
+from sandbox.groups import called
 from sandbox.launcher import eventually
 from sandbox.machine import Sandbox
 from sandbox.patience import patience
@@ -48,8 +49,8 @@ def left(sandbox: Sandbox, identifier: str) -> list[str]:
     """What there is of a container on the machine, but for its own directories."""
     with open("/proc/self/mountinfo") as file:
         found = [line for line in file if identifier in line]
-    groups = Path("/sys/fs/cgroup").glob(f"**/{sandbox.cgroup_parent}/{identifier}")
     run = sandbox.run.glob(f"**/*{identifier}*")
+    groups = called(f"{sandbox.cgroup_parent}/{identifier}")
     return [*found, *map(str, groups), *map(str, run)]
 
 

@@ -223,6 +223,7 @@ def test_a_main_stacks_its_own_number_and_imports_no_later_step(main: Path) -> N
 READING_ROOMS = {"cli", "labs", "learn"}
 READERS = {
     "commandline",
+    "flags",
     "commands",
     "drawing",
     "image_commands",
@@ -271,6 +272,58 @@ def test_no_reader_is_imported_from_below_and_nothing_there_prints() -> None:
                 case ast.Call(func=ast.Name(id="print" | "input" as name)):
                     wrong.append(f"{path}:{node.lineno}: calls {name}")
     assert not wrong, "\n".join(wrong)
+
+
+# What is of whoever began us. Readers look at it, and hand on what it says.
+SURROUNDINGS = re.compile(r"(?:os\.environb?|sys\.(?:argv|stdin|stdout|stderr))\b")
+MAY_LOOK = {
+    # Programs of their own: these arguments are for them.
+    "mydocker.engine.life.probing": {"sys.argv"},
+    "mydocker.engine.monitor.slim": {"sys.argv"},
+    "mydocker.network.small_dns": {"sys.argv"},
+    # The container's side: from here on the environment is the container's.
+    "mydocker.container.child": {"os.environ"},
+    "mydocker.overlay2.user": {"os.environ"},
+    "mydocker.runtime.privileges": {"os.environ"},
+    # runc's `update -r -`: the reader's half of it
+    "mydocker.runtime.updating": {"sys.stdin"},
+    # Each at one place for all: a request brings it along, and its worker has it before it acts.
+    "mydocker.cgroups.part": {"os.environ"},
+    "mydocker.engine.warm.process": {"os.environ"},
+    "mydocker.engine.monitor.start": {"os.environ"},  # for the small monitor, which replaces it
+    # For tests, in whatever program they find us.
+    "mydocker.kernel.trace": {"os.environ"},
+    # debootstrap is to find the reader's proxies.
+    "mydocker.overlay2.base": {"os.environ"},
+}
+
+
+def surroundings(text: str) -> set[str]:
+    """What of them the code looks at, by ``os.environ`` or a name that is imported from there."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        match node:
+            case ast.Attribute(value=ast.Name(id="os" | "sys" as module), attr=name):
+                found.add(f"{module}.{name}")
+            case ast.ImportFrom(module="os" | "sys" as module, names=names):
+                found |= {f"{module}.{name.name}" for name in names}
+    getters = {"os.getenv", "os.getenvb", "os.environb"}
+    found = {"os.environ" if one in getters else one for one in found}
+    return {one for one in found if SURROUNDINGS.fullmatch(one)}
+
+
+def test_below_the_readers_nobody_looks_at_the_surroundings() -> None:
+    """A long-lived program serves many, each with an environment and streams of its own."""
+    assert surroundings("import os, sys\nos.getenv('A')\nfrom sys import argv") == {
+        "os.environ",
+        "sys.argv",
+    }
+    found = {
+        module: looked
+        for module, path in MODULES.items()
+        if not reads(module) and (looked := surroundings(path.read_text()))
+    }
+    assert found == MAY_LOOK
 
 
 HELLO = """import sys

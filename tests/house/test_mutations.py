@@ -97,6 +97,13 @@ def test_what_is_known_is_not_tried_again(repository: Path) -> None:
     assert (repository / "runs").read_text() == runs
     mutations(repository, "--only", "idle", "--again")
     assert (repository / "runs").read_text() != runs
+    assert "test_more" not in (repository / "runs").read_text()
+    own = [
+        Fault("idle", LIST[2].file, "number + 1", "number + 4", test="tests/02-two/test_more.py")
+    ]
+    (repository / "tests/mutations/faults.toml").write_text(faults.written(own))
+    mutations(repository)
+    assert "tests/02-two/test_more.py tests/01-one" in (repository / "runs").read_text()
     changed = [Fault("idle", LIST[2].file, "number + 1", "number + 3")]  # another fault now
     (repository / "tests/mutations/faults.toml").write_text(faults.written(changed))
     assert "idle " in mutations(repository).stdout.partition("\n\n")[0]
@@ -130,6 +137,8 @@ def test_each_fault_of_the_lists_is_in_its_file() -> None:
     for name in ("faults.toml", "once-lived.toml"):
         for fault in faults.read(ROOT / "tests/mutations" / name):
             path = faults.place(fault.file, STEPS)
+            if fault.test and not (ROOT / fault.test).is_file():
+                stale.append(f"{name}: {fault.name} ({fault.test})")
             if not path.is_file() or path.read_text().count(fault.old) != 1:
                 stale.append(f"{name}: {fault.name} ({fault.file})")
             else:

@@ -91,6 +91,16 @@ def test_what_passed_before_all_ended_may_fail_yet() -> None:
     assert asked[1] == SECOND.tests
 
 
+def test_of_its_parameters_some_are_not_all() -> None:
+    """Who ends the session after the first has not passed the others."""
+    first = (f"{FIRST.tests[0]}[1]", "passed")
+    killed = run(first, (SECOND.tests[0], "ended"), finished=False)
+    rest = run(first, (f"{FIRST.tests[0]}[2]", "failed"))
+    verdicts, asked = judged([FIRST, SECOND], killed, rest)
+    assert outcomes(verdicts) == [WRONG, CRASH]
+    assert asked[1] == FIRST.tests
+
+
 def test_what_failed_before_all_ended_has_failed() -> None:
     killed = run((SECOND.tests[0], "failed"), (FIRST.tests[0], "ended"), finished=False)
     verdicts, asked = judged([SECOND, FIRST], killed)

@@ -14,7 +14,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Fault:
-    """``old`` becomes ``new`` in ``file``: see :func:`place`. ``equal``: why no test can see it."""
+    """``old`` becomes ``new`` in ``file``: see :func:`place`. ``equal``: why no test can see it.
+
+    ``test``: the file of tests that was written for it, which is run first.
+    """
 
     name: str
     file: str
@@ -22,6 +25,7 @@ class Fault:
     new: str
     why: str = ""
     equal: str = ""
+    test: str = ""
 
     @property
     def key(self) -> str:
@@ -76,7 +80,7 @@ def written(faults: Iterable[Fault]) -> str:
     blocks = []
     for fault in faults:
         lines = ["[[fault]]"]
-        for key in ("name", "file", "why", "equal"):
+        for key in ("name", "file", "why", "equal", "test"):
             if value := getattr(fault, key):
                 lines.append(f"{key} = {json.dumps(value)}")
         lines += [f"{key} = '''\n{getattr(fault, key)}'''" for key in ("old", "new")]

@@ -87,13 +87,14 @@ def folders(file: str) -> list[str]:
 
 
 def chosen(fault: Fault) -> list[str]:
-    """The files of these tests; first those that speak of the module, the loudest in front."""
+    """The files of these tests: its own, then those that speak of the module, the loudest first."""
     words = _words(place(fault.file, STEPS))
     found = []
     for rank, folder in enumerate(folders(fault.file)):
         for path in sorted((TESTS / folder).glob("test_*.py")):
             found.append((-_mentions(path, fault.file, words), rank, str(path.relative_to(ROOT))))
-    return [path for _, _, path in sorted(found)]
+    paths = [path for _, _, path in sorted(found) if path != fault.test]
+    return [fault.test, *paths] if fault.test else paths
 
 
 def _words(path: Path) -> set[str]:

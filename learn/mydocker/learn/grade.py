@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mydocker.container.commandline import default_run
+from mydocker.container.flags import command
 from mydocker.kernel.errors import Failure
 from mydocker.learn.lab import _progress, _ready, limit_option, vm_option
 
@@ -22,7 +23,7 @@ _FORMS = {
 }
 
 
-@click.command()
+@command()
 @click.argument("directories", nargs=-1, required=True, metavar="DIR...")
 @click.option("--lab", "step", type=int, help="Which lab. Default: as each submission says.")
 @click.option("--seed", default="", metavar="TEXT", help="Plant the same random values again.")

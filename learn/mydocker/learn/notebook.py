@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from mydocker.container.flags import command
 from mydocker.kernel.errors import Failure
 from mydocker.labs.manifest import default_repository
 
@@ -19,7 +20,7 @@ _SETTINGS = {
 }
 
 
-@click.command()
+@command()
 @click.option("--port", type=click.IntRange(1, 65535), default=8888, metavar="N",
               help="Default: 8888, or the next that is free.")  # fmt: skip
 @click.option("--ip", default="127.0.0.1", metavar="ADDRESS",

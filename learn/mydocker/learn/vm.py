@@ -9,10 +9,11 @@ import sys
 
 import click
 
+from mydocker.container.flags import command
 from mydocker.kernel.errors import Failure
 
 
-@click.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
+@command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def vm(words: tuple[str, ...]) -> None:
     """Run a command, a shell or the tests in a virtual machine (Debian 12, cgroup v2)."""

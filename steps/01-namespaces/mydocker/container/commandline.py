@@ -11,23 +11,33 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from mydocker.container.exit_codes import OURS, Codes, exit_code
+from mydocker.container.flags import Command, JoinedOption, WrongUse
 from mydocker.container.running import Ended
 from mydocker.kernel import trace
 from mydocker.kernel.errors import CANNOT_RUN, MORE_OPEN, TOO_MANY_OPEN, Failure, one_line, place
 
+if TYPE_CHECKING:  # most commands run no container
+    from mydocker.container.running import Ended
+
 _WHOLE = 1000  # characters of a command's first sentence: no "..." in a list of commands
 
 
-class LazyGroup(click.Group):
+# Docker's other names of commands, where a group has no command of that name
+_ALIASES = {"list": "ls", "ps": "ls", "remove": "rm"}
+
+
+class LazyGroup(click.Group, Command):
     """A group whose commands are imported when called: ``{"list": "module:attribute"}``.
 
     Its commands end with ``codes`` if they fail, and those named in ``others`` with these.
     """
+
+    command_class = Command
 
     def __init__(
         self,
@@ -62,6 +72,26 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(import_module(module), attribute)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        known = self.list_commands(ctx)
+        if name not in known:
+            name = _ALIASES.get(name, name)
+        found = self.get_command(ctx, name)
+        if found is not None or ctx.resilient_parsing:
+            return name if found else None, found, args[1:]
+        raise self.unknown(ctx, args[0], known)
+
+    def unknown(self, ctx: click.Context, name: str, known: list[str]) -> WrongUse:
+        """There is no such command; is there one of nearly that name?"""
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, known, 3)
+        advice = f"Did you mean {' or '.join(near)}?" if near else ""
+        return WrongUse(f"unknown command: {ctx.command_path} {name}", ctx, 1, advice)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         self.write_commands(ctx, formatter, "Commands", self.list_commands(ctx))
 
@@ -91,23 +121,6 @@ def default_run() -> str:
     return os.environ.get("MYDOCKER_RUN") or "/run/mydocker"
 
 
-class _JoinedOption(click.Option):
-    """An option whose value can only be joined to it: ``--explain sh`` runs sh, and explains it.
-
-    To click an option with an optional value takes the next word for it, here the command.
-    """
-
-    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
-        super().add_to_parser(parser, ctx)
-        match = parser._match_long_opt  # where click has cut --explain=script in two
-
-        def match_joined(opt: str, explicit_value: str | None, state: Any) -> None:
-            alone = opt in self.opts and explicit_value is None
-            match(opt, self.flag_value if alone else explicit_value, state)
-
-        parser._match_long_opt = match_joined
-
-
 def explain_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--explain``: tell every request to the kernel; ``--explain=script``: write them down."""
 
@@ -117,7 +130,7 @@ def explain_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
     option = click.option(
         "--explain",
-        cls=_JoinedOption,
+        cls=JoinedOption,
         is_flag=False,
         flag_value="narration",
         metavar="[script|json[:FILE]]",
@@ -136,26 +149,31 @@ def _explain(context: click.Context, value: str) -> None:
     if kind == "narration":
         from mydocker.kernel.narrator import Narrator
 
-        listener: trace.Listener = Narrator(sys.stderr)
+        listener: trace.Listener = Narrator(sys.stderr, coloured=_coloured())
     elif kind == "script":
         from mydocker.kernel.script import Script
 
         listener = script = Script()
-        _at_end.append(lambda: script.write(file))
+        _at_end.append(lambda: script.write(file, sys.stderr))
     elif kind == "json":
         from mydocker.kernel.recorder import Recorder
 
-        listener = Recorder(file)
+        listener = Recorder(file, sys.stderr)
     else:
         hint = "write --explain, --explain=script[:FILE] or --explain=json[:FILE]"
         raise click.UsageError(f"--explain={value}: {hint}")
     context.with_resource(trace.listening(listener))
 
 
+def _coloured() -> bool:
+    """On a terminal, unless the reader wants none (https://no-color.org)."""
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+
+
 _at_end: list[Callable[[], None]] = []
 
 
-def finish(ended: Ended) -> NoReturn:
+def finish(ended: "Ended") -> NoReturn:
     """Tell what the parts said of the container's end, and end with its exit code."""
     for remark in ended.remarks:
         _complain(remark)
@@ -205,6 +223,9 @@ def _exit_code(error: BaseException, name: str) -> int:
         case click.exceptions.NoArgsIsHelpError():
             print(error.format_message())  # as docker does it: help, and no failure
             return 0
+        case WrongUse():
+            _complain(error.told())
+            return error.code
         case click.ClickException():
             return _complain(_usage(error, name))
         case Failure():
@@ -245,11 +266,6 @@ def _unforeseen(error: BaseException) -> int:
 def _usage(error: click.ClickException, name: str) -> str:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else name
-    if isinstance(error, click.NoSuchOption) and error.possibilities and context:
-        # Options that are taken and do nothing, for scripts written for Docker, are no advice.
-        hidden = {opt for p in context.command.params if getattr(p, "hidden", 0) for opt in p.opts}
-        known = [opt for opt in error.possibilities if opt not in hidden]
-        error = click.NoSuchOption(error.option_name, possibilities=known, ctx=error.ctx)
     message = one_line(" ".join(error.format_message().split())).rstrip(".")
     return f"{message}. See '{path} --help'"
 

@@ -10,13 +10,13 @@ import fcntl
 import os
 import select
 import signal
-import termios
-import tty
 from types import FrameType
 
 from mydocker.kernel import signals, trace
 from mydocker.kernel.errors import by_errno
 
+# Here, as inside there may be no termios to import from, and most containers have no terminal
+_TIOCSCTTY, _TIOCGWINSZ, _TIOCSWINSZ = 0x540E, 0x5413, 0x5414
 _TIOCSPTLCK = 0x40045431  # unlock the slave (ioctl_tty(2))
 _TIOCGPTPEER = 0x5441  # open the slave without its path: right whichever devpts it is on
 _CHUNK = 65536
@@ -37,7 +37,7 @@ def open_pair() -> tuple[int, int]:
 def become_controlling(slave: int) -> None:
     """Make ``slave`` the controlling terminal of this new session, and its standard streams."""
     why = "the session's terminal: Ctrl-C typed there becomes SIGINT here"
-    trace.request("ioctl", ("TIOCSCTTY",), why, fcntl.ioctl, slave, termios.TIOCSCTTY, 0)
+    trace.request("ioctl", ("TIOCSCTTY",), why, fcntl.ioctl, slave, _TIOCSCTTY, 0)
     for stream in (0, 1, 2):
         os.dup2(slave, stream)
 
@@ -45,8 +45,8 @@ def become_controlling(slave: int) -> None:
 def copy_size(source: int, target: int) -> None:
     """Give the window size of one terminal to another; its foreground group gets SIGWINCH."""
     try:
-        size = fcntl.ioctl(source, termios.TIOCGWINSZ, b"\0" * 8)
-        fcntl.ioctl(target, termios.TIOCSWINSZ, size)
+        size = fcntl.ioctl(source, _TIOCGWINSZ, b"\0" * 8)
+        fcntl.ioctl(target, _TIOCSWINSZ, size)
     except OSError:
         return  # not a terminal: there is no size to copy
 
@@ -65,6 +65,9 @@ def relay(master: int, pidfd: int, keyboard: bool) -> None:
     ``keyboard``: hand on standard input too (Docker's ``-i``). The reader's terminal is in raw mode
     meanwhile, and is put back whatever happens.
     """
+    import termios
+    import tty
+
     raw = keyboard and os.isatty(0)
     before = termios.tcgetattr(0) if raw else None
 

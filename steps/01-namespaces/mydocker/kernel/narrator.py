@@ -1,7 +1,7 @@
 """``--explain``: tell each request as it happens, for a person.
 
 Three lines an event: its number, whose side, the request and the kernel's answer; why it is made;
-what to type to make the same by hand. Coloured on a terminal, plain in a pipe or with NO_COLOR.
+what to type to make the same by hand.
 """
 
 import os
@@ -20,9 +20,9 @@ _LONG_ID = re.compile(r"\b[0-9a-f]{64}\b")
 class Narrator:
     """A listener that writes to ``stream``."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, coloured: bool = False) -> None:
         self._stream = stream
-        self._colour = stream.isatty() and not os.environ.get("NO_COLOR")
+        self._colour = coloured
         self._names: dict[str, str] = {}
 
     def __call__(self, event: Event) -> None:

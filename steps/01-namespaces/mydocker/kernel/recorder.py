@@ -5,7 +5,7 @@ null, "error": 0}``: the fields of :class:`mydocker.kernel.trace.Event`.
 """
 
 import json
-import sys
+from typing import TextIO
 
 from mydocker.kernel.errors import KernelError
 from mydocker.kernel.records import asdict
@@ -13,11 +13,11 @@ from mydocker.kernel.trace import Event
 
 
 class Recorder:
-    """A listener that writes to the file ``path``, or to standard error for ""."""
+    """A listener that writes to the file ``path``, or for "" to ``stream``."""
 
-    def __init__(self, path: str = "") -> None:
+    def __init__(self, path: str, stream: TextIO) -> None:
         try:
-            self._stream = open(path, "w") if path else sys.stderr  # noqa: SIM115
+            self._stream = open(path, "w") if path else stream  # noqa: SIM115
         except OSError as error:
             raise KernelError("open", (path,), error.errno or 0) from None
 

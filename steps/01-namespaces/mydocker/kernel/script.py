@@ -17,9 +17,9 @@ The container's id, 64 digits in nearly each line, is said once, in the head; th
 """
 
 import re
-import sys
 from collections import Counter
 from collections.abc import Callable
+from typing import TextIO
 
 from mydocker.kernel import programs, shell, syscalls
 from mydocker.kernel.errors import KernelError
@@ -202,8 +202,8 @@ class Script:
         # way.
         return ["--keep-caps"] if "--user" in self._unshare else []
 
-    def write(self, path: str = "") -> None:
-        """Write the script to ``path``, or to standard error if there is none."""
+    def write(self, path: str, stream: TextIO) -> None:
+        """Write the script to the file ``path``, or for "" to ``stream``."""
         if not self._command:
             return
         if path:
@@ -213,7 +213,7 @@ class Script:
             except OSError as error:
                 raise KernelError("open", (path,), error.errno or 0) from None
         else:
-            sys.stderr.write(self.text())
+            stream.write(self.text())
 
 
 def _cleanup(release: list[str]) -> list[str]:

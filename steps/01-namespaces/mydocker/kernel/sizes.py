@@ -15,7 +15,7 @@ def parse_size(text: str) -> int:
     match = re.fullmatch(_SIZE, text.strip())
     if match is None:
         raise Invalid(
-            f"'{short(text)}' is not a size",
+            f"invalid size: '{short(text)}'",
             "Write bytes, or a number with b, k, m, g or t: 65536, 512k, 300M, 1.5g",
         )
     bytes_ = float(match[1]) * _UNITS[(match[2] or "").lower()]

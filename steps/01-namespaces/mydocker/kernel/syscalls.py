@@ -297,18 +297,29 @@ def setsid(*, why: str = "") -> int:
 
 
 def setresuid(ruid: int, euid: int, suid: int, *, why: str = "") -> None:
-    """Set the real, effective and saved user id (setresuid(2)). Needs CAP_SETUID."""
-    trace.request("setresuid", (ruid, euid, suid), why, os.setresuid, ruid, euid, suid)
+    """Set the real, effective and saved user id of this thread (setresuid(2)). Needs CAP_SETUID.
+
+    Not by libc, which has all threads do the same (nptl(7)), and waits for them. After clone3(2) it
+    takes the threads of our parent for ours: a child waited for ever for one that was beginning.
+    """
+    raw = (_number(SYS_setresuid), c_uint(ruid), c_uint(euid), c_uint(suid))
+    _make("setresuid", (ruid, euid, suid), why, _syscall, *raw)
 
 
 def setresgid(rgid: int, egid: int, sgid: int, *, why: str = "") -> None:
-    """Set the real, effective and saved group id (setresgid(2)). Needs CAP_SETGID."""
-    trace.request("setresgid", (rgid, egid, sgid), why, os.setresgid, rgid, egid, sgid)
+    """Set the real, effective and saved group id of this thread, as :func:`setresuid` the user."""
+    raw = (_number(SYS_setresgid), c_uint(rgid), c_uint(egid), c_uint(sgid))
+    _make("setresgid", (rgid, egid, sgid), why, _syscall, *raw)
 
 
 def setgroups(groups: Sequence[int], *, why: str = "") -> None:
-    """Set the supplementary groups (setgroups(2)). Needs CAP_SETGID and setgroups "allow"."""
-    trace.request("setgroups", tuple(groups), why, os.setgroups, groups)
+    """Set the supplementary groups of this thread (setgroups(2)), as :func:`setresuid` the user.
+
+    Needs CAP_SETGID and setgroups "allow".
+    """
+    numbers = (c_uint * len(groups))(*groups)
+    raw = (_number(SYS_setgroups), c_size_t(len(groups)), numbers)
+    _make("setgroups", tuple(groups), why, _syscall, *raw)
 
 
 def execve(

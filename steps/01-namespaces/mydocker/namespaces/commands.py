@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mydocker.container.commandline import default_run, explain_option, finish
+from mydocker.container.flags import command
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import asdict
 from mydocker.namespaces import joining, survey
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 _json_option = click.option("--json", "as_json", is_flag=True, help="For programs to read.")
 
 
-@click.command("list")
+@command("list")
 @click.option(
     "-t",
     "--type",
@@ -52,7 +53,7 @@ def list_namespaces(kinds: tuple[str, ...], as_json: bool) -> None:
     _console().print(table)
 
 
-@click.command("inspect")
+@command("inspect")
 @click.argument("pid", type=click.IntRange(min=1))
 @_json_option
 def inspect(pid: int, as_json: bool) -> None:
@@ -132,7 +133,7 @@ def _processes(portrait: survey.Portrait) -> "Tree":
     return tree
 
 
-@click.command("enter", context_settings={"allow_interspersed_args": False})
+@command("enter", context_settings={"allow_interspersed_args": False})
 @kind_options
 @process_options
 @explain_option

@@ -6,7 +6,6 @@ from mydocker.container.parts import Part
 from mydocker.container.processes import Identity
 from mydocker.kernel.errors import Invalid, NotFound
 from mydocker.kernel.records import record
-from mydocker.namespaces.shared import HostMemory, SharedMemory, SharedPids, SharedShm
 from mydocker.namespaces.specification import HOST, SHARED, Namespaces
 
 # Whose each kind may be, besides the container's own
@@ -40,6 +39,10 @@ def checked_mode(kind: str, mode: str) -> str:
 
 def sharing_parts(asked: Namespaces, find: Find | None) -> list[Part]:
     """The parts that join the namespaces of others. ``find`` looks another container up."""
+    if not asked.pid and not asked.ipc:
+        return []
+    from mydocker.namespaces.shared import HostMemory, SharedMemory, SharedPids, SharedShm
+
     parts: list[Part] = []
     for option, mode, part in (
         ("--pid", asked.pid, SharedPids),

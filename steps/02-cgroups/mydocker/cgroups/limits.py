@@ -94,7 +94,10 @@ class Limits:
             ("--memory-reservation", self.memory_reservation),
         ):
             if size is not None and size < MINIMUM_MEMORY:
-                raise Invalid(f"{option} {size}: too little", "The least that is allowed is 6m")
+                raise Invalid(
+                    "Minimum memory limit allowed is 6MB",
+                    f"{option} {size_text(size)}: write 6m or more",
+                )
         memory, swap = self.memory, self.memory_swap
         if swap is not None and swap != UNLIMITED:
             if memory is None:
@@ -125,8 +128,9 @@ class Limits:
         if self.cpus is None:
             return
         if self.cpu_period is not None or self.cpu_quota is not None:
+            other = "Period" if self.cpu_period is not None else "Quota"
             raise Invalid(
-                "--cpus together with --cpu-period or --cpu-quota",
+                f"Conflicting options: Nano CPUs and CPU {other} cannot both be set",
                 "They are two ways to say one thing: --cpus 0.5 is --cpu-period 100000 "
                 "--cpu-quota 50000",
             )
@@ -157,7 +161,7 @@ def cpus(text: str) -> float | None:
     except ValueError:
         value = math.nan
     if not math.isfinite(value) or value < 0:
-        raise Invalid(f"'{text}' is not a number of CPUs", "Write it as 0.5, 1 or 1.5")
+        raise Invalid(f"failed to parse {text} as a rational number", "Write it as 0.5, 1 or 1.5")
     return value or None
 
 
@@ -167,7 +171,8 @@ def whole(text: str, least: int, most: int, what: str, *, unlimited: bool = Fals
     if stripped == "-1" and unlimited:
         return UNLIMITED
     if not re.fullmatch(r"[+]?[0-9]{1,18}", stripped):
-        raise Invalid(f"'{text}' is not a {what}", f"Write a number from {least} to {most}")
+        why = f'strconv.ParseInt: parsing "{text}": invalid syntax'
+        raise Invalid(why, f"Write a number from {least} to {most}")
     value = int(stripped)
     if value and not least <= value <= most:
         raise Invalid(f"'{text}' is out of range for a {what}", f"It goes from {least} to {most}")

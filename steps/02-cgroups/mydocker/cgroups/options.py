@@ -10,29 +10,12 @@ import click
 
 from mydocker.cgroups import limits as forms
 from mydocker.cgroups.limits import Limits
-from mydocker.kernel.errors import Failure
+from mydocker.container.flags import Parsed
 from mydocker.kernel.records import fields
 from mydocker.namespaces.options import apply
 
 Command = Callable[..., Any]
-
-
 Parse = Callable[[str], Any]
-Told = str | tuple[str, ...] | None
-
-
-def _callback(parse: Parse) -> Callable[[click.Context, click.Parameter, Told], Any]:
-    """Read the text of an option, or each text of a repeated one, with ``parse``."""
-
-    def convert(context: click.Context, option: click.Parameter, told: Told) -> Any:
-        try:
-            if isinstance(told, tuple):
-                return tuple(parse(text) for text in told)
-            return None if told is None else parse(told)
-        except Failure as failure:
-            raise click.BadParameter(str(failure), context, option) from None
-
-    return convert
 
 
 def _whole(
@@ -54,7 +37,7 @@ _PERIOD = _whole(1000, 1_000_000, "number of microseconds")
 
 
 def _option(*names: str, parse: Parse, **more: Any) -> Callable[[Command], Command]:
-    return click.option(*names, callback=_callback(parse), **more)
+    return click.option(*names, type=Parsed(parse), **more)
 
 
 _OPTIONS = [
@@ -78,6 +61,7 @@ _OPTIONS = [
     ),
     _option("--cpus", parse=(forms.cpus), metavar="N", help="CPU time, in CPUs: 0.5."),
     _option(
+        "-c",
         "--cpu-shares",
         parse=(_whole(2, 262_144, "number of shares")),
         metavar="N",

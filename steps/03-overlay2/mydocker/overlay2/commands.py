@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mydocker.container.flags import command
 from mydocker.container.printing import shown
 from mydocker.overlay2 import lookup
 from mydocker.overlay2.diff import Contents, changes, contents
@@ -26,7 +27,7 @@ def _console() -> "Console":
     return console(highlight=False, width=None if sys.stdout.isatty() else 80)
 
 
-@click.command("layers")
+@command("layers")
 @click.argument("name")
 @root_option
 @readable()
@@ -64,7 +65,7 @@ def _row(found: Contents) -> list[str]:
     return [str(found.files), size(found.size), str(found.whiteouts), str(found.opaque)]
 
 
-@click.command("diff")
+@command("diff")
 @click.argument("container")
 @root_option
 @readable()
@@ -80,7 +81,7 @@ def _print_raw(line: str) -> None:
     sys.stdout.buffer.write(shown(line).encode(errors="surrogateescape") + b"\n")
 
 
-@click.command("trace-file")
+@command("trace-file")
 @click.argument("name")
 @click.argument("path")
 @root_option

@@ -7,14 +7,15 @@ from typing import Any
 
 import click
 
-from mydocker.container.commandline import one_failed
+from mydocker.container.commandline import LazyGroup, one_failed
+from mydocker.container.flags import Command, command
 from mydocker.container.printing import as_json, shown
 from mydocker.kernel.errors import Failure
 from mydocker.overlay2.image import Image
 from mydocker.overlay2.images import ImageStore, Use
 from mydocker.overlay2.root_option import root_option
 
-_HEADINGS = {
+HEADINGS = {
     "Repository": "REPOSITORY",
     "Tag": "TAG",
     "Digest": "DIGEST",
@@ -22,6 +23,10 @@ _HEADINGS = {
     "CreatedSince": "CREATED",
     "CreatedAt": "CREATED AT",
     "Size": "SIZE",
+    "VirtualSize": "SIZE",
+    "SharedSize": "SHARED SIZE",
+    "UniqueSize": "UNIQUE SIZE",
+    "Containers": "CONTAINERS",
 }
 _NONE = "<none>"
 
@@ -29,80 +34,80 @@ _NONE = "<none>"
 # ---------------------------------------------------------------- images
 
 
-class _Images(click.Group):
+class _Images(Command):
     """``images`` lists; ``images NAME`` lists what is called so; ``images make`` makes."""
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] in self.commands:
-            return super().resolve_command(ctx, args)
-        return _listing.name, _listing, args
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        if args[:1] == [make.name]:
+            return make.make_context(f"{info_name} {make.name}", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
 
 
-@click.group(cls=_Images, invoke_without_command=True, subcommand_metavar="[REPOSITORY[:TAG]]")
-@click.option("-a", "--all", "every", is_flag=True, help="Changes nothing: no image is hidden.")
-@click.option("-q", "--quiet", is_flag=True, help="Only the ids.")
-@click.option(
-    "-f",
-    "--filter",
-    "written",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="dangling=, label=, before=, since=, reference=.",
-)
-@click.option("--no-trunc", is_flag=True, help="Whole ids.")
-@click.option("--digests", is_flag=True, help="The digests of the manifests, too.")
-@click.option(
-    "--format", "template", default="", help="table, json, or as '{{.Repository}} {{.ID}}'."
-)
-@root_option
-@click.pass_context
-def images(context: click.Context, /, **options: Any) -> None:
-    """List images; 'images make' makes the base images."""
-    if context.invoked_subcommand is None:
-        _list("", **options)
+Draw = Callable[[str, list[dict[str, str]], list[str]], None]
 
 
-@click.command("images", hidden=True)
-@click.argument("name", metavar="[REPOSITORY[:TAG]]")
-@click.pass_context
-def _listing(context: click.Context, name: str) -> None:
-    assert context.parent
-    _list(name, **context.parent.params)
+def images_command(draw: Draw) -> Command:
+    """``images``, drawn by ``draw``: of ``--format``, the rows, and the usual columns."""
+
+    @click.command("images", cls=_Images)
+    @click.option("-a", "--all", "every", is_flag=True, help="Changes nothing: no image is hidden.")
+    @click.option("-q", "--quiet", is_flag=True, help="Only the ids.")
+    @click.option(
+        "-f",
+        "--filter",
+        "written",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="dangling=, label=, before=, since=, reference=.",
+    )
+    @click.option("--no-trunc", is_flag=True, help="Whole ids.")
+    @click.option("--digests", is_flag=True, help="The digests of the manifests, too.")
+    @click.option(
+        "--format", "template", default="", help="table, json, or as '{{.Repository}} {{.ID}}'."
+    )
+    @click.argument("name", metavar="[REPOSITORY[:TAG]]", default="")
+    @root_option
+    def images(
+        name: str,
+        every: bool,
+        quiet: bool,
+        written: Sequence[str],
+        no_trunc: bool,
+        digests: bool,
+        template: str,
+        root: str,
+    ) -> None:
+        """List images; 'images make' makes the base images."""
+        from mydocker.overlay2.image_filters import chosen
+
+        store = ImageStore(root)
+        listed = chosen(store, written)
+        rows = [row for image, names in listed for row in _rows(store, image, names, no_trunc)]
+        rows = [row for row in rows if _matches(name, row)]
+        if quiet and template in ("", "table"):
+            click.echo("".join(f"{row['ID']}\n" for row in rows), nl=False)
+            return
+        digest = ["Digest"] if digests else []
+        draw(template, rows, ["Repository", "Tag", *digest, "ID", "CreatedSince", "Size"])
+
+    return images
 
 
-def _list(
-    name: str,
-    every: bool,
-    quiet: bool,
-    written: Sequence[str],
-    no_trunc: bool,
-    digests: bool,
-    template: str,
-    root: str,
-) -> None:
-    from mydocker.overlay2.image_filters import chosen
+def _drawn(template: str, rows: list[dict[str, str]], columns: list[str]) -> None:
     from mydocker.overlay2.image_list import formatted
 
-    store = ImageStore(root)
-    listed = chosen(store, written)
-    rows = [row for image, names in listed for row in _rows(store, image, names, no_trunc)]
-    rows = [row for row in rows if _matches(name, row)]
-    if quiet and template in ("", "table"):
-        click.echo("".join(f"{row['ID']}\n" for row in rows), nl=False)
-        return
     if template in ("", "table"):
-        columns = [
-            "Repository",
-            "Tag",
-            *(["Digest"] if digests else []),
-            "ID",
-            "CreatedSince",
-            "Size",
-        ]
         template = "table " + "\t".join(f"{{{{.{column}}}}}" for column in columns)
-    click.echo(shown(formatted(template, rows, _HEADINGS), template), nl=False)
+    click.echo(shown(formatted(template, rows, HEADINGS), template), nl=False)
+
+
+images = images_command(_drawn)
 
 
 def _rows(
@@ -121,8 +126,10 @@ def _rows(
             "Digest": image.manifest,
             "ID": image.id if whole else image.short_id,
             "CreatedSince": since,
-            "CreatedAt": image.created,
+            "CreatedAt": image_list.created_at(image.created),
             "Size": size,
+            "VirtualSize": size,
+            **dict.fromkeys(("SharedSize", "UniqueSize", "Containers"), "N/A"),
         }
 
 
@@ -142,11 +149,10 @@ def _matches(name: str, row: dict[str, str]) -> bool:
     return fnmatchcase(row["Repository"], repository) and fnmatchcase(row["Tag"], tag or "*")
 
 
-@images.command()
+@command()
 @click.argument("name", type=click.Choice(["busybox", "debian"]))
 @root_option
-@click.pass_context
-def make(context: click.Context, name: str, root: str) -> None:
+def make(name: str, root: str) -> None:
     """Make a base image: busybox from Debian's busybox-static, debian with debootstrap."""
     from mydocker.overlay2.base import RECIPES
 
@@ -173,13 +179,15 @@ def _spinner(what: str) -> Iterator[Callable[[str], None]]:
 # ---------------------------------------------------------------- import
 
 
-@click.command("import")
+@command("import")
 @click.argument("file", metavar="FILE|URL|-")
-@click.argument("name", metavar="[REPOSITORY[:TAG]]", default="")
+@click.argument("names", metavar="[REPOSITORY[:TAG]]", nargs=-1)  # as Docker, the first counts
 @click.option("-c", "--change", multiple=True, help="A line of a Dockerfile, as 'CMD [\"sh\"]'.")
 @click.option("-m", "--message", default="", help="A word about it, for the image's history.")
 @root_option
-def import_command(file: str, name: str, change: Sequence[str], message: str, root: str) -> None:
+def import_command(
+    file: str, names: Sequence[str], change: Sequence[str], message: str, root: str
+) -> None:
     """Make an image of one layer from the tar archive FILE of a root directory."""
     from mydocker.overlay2.image import ImageConfig
     from mydocker.overlay2.importing import import_archive
@@ -188,7 +196,12 @@ def import_command(file: str, name: str, change: Sequence[str], message: str, ro
     config = apply(ImageConfig(), change)
     with byte_bar(f"importing {file}") as progress:
         image = import_archive(
-            ImageStore(root), file, name, config=config, message=message, progress=progress
+            ImageStore(root),
+            file,
+            names[0] if names else "",
+            config=config,
+            message=message,
+            progress=progress,
         )
     click.echo(image.id)
 
@@ -216,8 +229,8 @@ def byte_bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
 # ---------------------------------------------------------------- rmi, tag, inspect
 
 
-@click.command()
-@click.argument("names", metavar="IMAGE...", nargs=-1, required=True)
+@command()
+@click.argument("names", metavar="IMAGE [IMAGE...]", nargs=-1, required=True)
 @click.option("-f", "--force", is_flag=True, help="Even if containers or other names refer to it.")
 @root_option
 def rmi(names: Sequence[str], force: bool, root: str) -> int:
@@ -243,27 +256,28 @@ def remove_each(
     return code
 
 
-@click.command()
-@click.argument("source", metavar="IMAGE")
-@click.argument("target", metavar="NAME[:TAG]")
+@command(context_settings={"allow_interspersed_args": False})
+@click.argument("source", metavar="SOURCE_IMAGE[:TAG]")
+@click.argument("target", metavar="TARGET_IMAGE[:TAG]")
 @root_option
 def tag(source: str, target: str, root: str) -> None:
     """Give an image one more name."""
     ImageStore(root).tag(source, target)
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def image() -> None:
     """Work with one image."""
 
 
 @image.command()
-@click.argument("names", metavar="IMAGE...", nargs=-1, required=True)
+@click.argument("names", metavar="IMAGE [IMAGE...]", nargs=-1, required=True)
 @click.option("-f", "--format", "template", default="", help="As '{{.Id}}' or '{{json .Config}}'.")
 @root_option
 def inspect(names: Sequence[str], template: str, root: str) -> None:
     """Show all that is known about images, as JSON."""
     from mydocker.overlay2.image_list import render
+    from mydocker.overlay2.image_view import described
 
     store = ImageStore(root)
     found = [described(store, store.resolve(name)) for name in names]
@@ -272,33 +286,3 @@ def inspect(names: Sequence[str], template: str, root: str) -> None:
     else:
         for value in found:
             click.echo(shown(render(template, value), template))
-
-
-def described(store: ImageStore, image: Image) -> dict[str, Any]:
-    """An image by the field names of ``docker image inspect``."""
-    layers = [store.layer_store.layer(layer_id) for layer_id in store.layers(image)]
-    data = {}
-    if layers:
-        data = {
-            "LowerDir": ":".join(layer.diff for layer in layers[1:]),
-            "MergedDir": layers[0].merged,
-            "UpperDir": layers[0].diff,
-            "WorkDir": layers[0].work if layers[0].lower else "",
-        }
-    history = image.document.get("history") or [{}]
-    return {
-        "Id": image.id,
-        "RepoTags": list(image.names),
-        "RepoDigests": sorted(
-            {f"{name.rpartition(':')[0]}@{image.manifest}" for name in image.names}
-        ),
-        "Comment": history[-1].get("comment", ""),
-        "Created": image.created,
-        "Author": image.document.get("author", ""),
-        "Architecture": image.document.get("architecture", ""),
-        "Os": image.document.get("os", ""),
-        "Size": store.size(image),
-        "Config": image.document.get("config") or {},
-        "GraphDriver": {"Name": "overlay2", "Data": {k: v for k, v in data.items() if v}},
-        "RootFS": {"Type": "layers", "Layers": list(image.diff_ids)},
-    }

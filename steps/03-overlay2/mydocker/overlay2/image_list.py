@@ -30,6 +30,17 @@ def since(moment: str) -> str:
         return "N/A"
 
 
+def created_at(moment: str) -> str:
+    """A moment in RFC 3339 to the second, as Go prints a time; itself if it is none."""
+    from datetime import UTC, datetime
+
+    try:
+        at = datetime.fromisoformat(moment).astimezone(UTC)
+    except ValueError:
+        return moment
+    return f"{at:%Y-%m-%d %H:%M:%S} +0000 UTC"
+
+
 def ago(seconds: float) -> str:
     """A time span as in "2 hours ago", in one unit."""
     if seconds < 1:

@@ -44,5 +44,10 @@ def _detach(name: str, ready: int) -> None:
     # A pipe that we kept open would let `mydocker run … | head` wait for us; a lock, everybody.
     syscalls.close_range(4, _OPEN_FILES, 0)
     os.chdir("/")
+    call_oneself(name)
+
+
+def call_oneself(name: str) -> None:
+    """Be ``name`` in lists of processes."""
     with open("/proc/self/comm", "w") as file:
         file.write(name)

@@ -14,6 +14,7 @@ from mydocker.container.commandline import (
     one_failed,
 )
 from mydocker.container.exit_codes import DOCKERS
+from mydocker.container.flags import command
 from mydocker.container.private import close
 from mydocker.kernel.errors import Failure, Invalid, NotFound
 from mydocker.network import addresses, bridges, drawing, membership, networks
@@ -195,7 +196,7 @@ def heal() -> None:
         bridges.heal(store)
 
 
-@click.command("port")
+@command("port")
 @click.argument("container")
 @click.argument("private", required=False, metavar="[PORT[/udp]]")
 def port(container: str, private: str | None) -> None:
@@ -214,7 +215,7 @@ def port(container: str, private: str | None) -> None:
         click.echo(f"{left}{where}:{one.host}")
 
 
-@click.command("ladder")
+@command("ladder")
 @click.argument("number", type=int, required=False)
 @explain_option
 def ladder(number: int | None) -> None:

@@ -8,7 +8,9 @@ network, for which a question to the outside would be a way out.
 
 It is started, by fork(2) from what is already loaded, for the first container that needs it, and
 ends with the last: it holds a pidfd of each container's first process (pidfd_open(2)), and so
-learns of the end of one even if nobody lives to tell.
+learns of the end of one even if nobody lives to tell. Beside it is its keeper, a parent that does
+nothing but wait (wait(2)): if somebody kills the server, it has another one started, for names
+must be found though no command comes for days.
 
 The side that starts it and the side that serves are in ``dns_server``; here is what a run needs.
 """
@@ -18,13 +20,14 @@ import os
 import select
 from contextlib import closing
 
-from mydocker.kernel import syscalls
+from mydocker.kernel import signals, syscalls
 from mydocker.kernel.errors import Failure
 from mydocker.network import background
 from mydocker.network.dns_socket import connect_path
 from mydocker.network.store import Store
 
 _PATIENCE = 5.0  # seconds that a server may take to look at the store
+_PAUSE = 0.5  # seconds after its end by a signal: for want of memory, it may end again at once
 
 
 def look(store: Store) -> None:
@@ -77,17 +80,27 @@ def _ask(store: Store) -> str | None:
 
 def _start(store: Store) -> None:
     """Start the server, and wait until it can be asked."""
-
-    def serve(ready: int) -> None:
-        from mydocker.network import dns_server
-
-        dns_server.serve(store, ready)
-
-    ready = background.begin("mydocker-dns", serve)
+    ready = background.begin("mydocker-names", lambda ready: _keep(store, ready))
     try:
         select.select([ready], [], [], _PATIENCE)
     finally:
         os.close(ready)
+
+
+def _keep(store: Store, ready: int) -> None:
+    """Be the keeper: start the server and wait for its end."""
+    keeper, pid = os.getpid(), os.fork()
+    if pid == 0:
+        from mydocker.network import dns_server
+
+        background.call_oneself("mydocker-dns")
+        dns_server.serve(store, ready, keeper)
+        return
+    os.close(ready)
+    if os.WIFSIGNALED(signals.reap(pid)):
+        signals.pause(_PAUSE)
+        with store.lock():
+            look(store)  # which starts one with a keeper of its own, if it is needed
 
 
 def _wait(pid: int) -> None:

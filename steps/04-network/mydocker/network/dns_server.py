@@ -23,9 +23,12 @@ _DATAGRAM = 65535
 _PAUSE = 0.01  # seconds after an action that failed
 
 
-def serve(store: Store, ready: int) -> None:
-    """Be the server until nobody needs it; ``ready`` is closed when it can be asked."""
-    Server(store).run(ready)
+def serve(store: Store, ready: int, keeper: int) -> None:
+    """Be the server until nobody needs it; ``ready`` is closed when it can be asked.
+
+    ``keeper`` is the pid of the parent, which ends after us, if it lives that long.
+    """
+    Server(store, keeper).run(ready)
 
 
 class Listener:
@@ -63,8 +66,9 @@ class Listener:
 class Server:
     """All networks of a store that were made, not the default one, as the kernel shows it now."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, keeper: int) -> None:
         self.store = store
+        self.keeper = keeper
         self.listeners: dict[str, Listener] = {}
         self.pidfds: dict[int, Identity] = {}
         self.endpoints: list[tuple[Network, Endpoint]] = []
@@ -120,7 +124,7 @@ class Server:
             client.recv(64)
             try:
                 self.look()
-                said = "ok" if self.endpoints else f"bye {os.getpid()}"
+                said = "ok" if self.endpoints else f"bye {self._last()}"
             except Exception as error:  # also what a damaged file makes of us: it is told
                 said = f"error {error}"
             client.send(said.encode())
@@ -130,6 +134,10 @@ class Server:
             client.close()
         if not self.endpoints:
             os._exit(0)
+
+    def _last(self) -> int:
+        """With whose end all of us are gone."""
+        return self.keeper if os.getppid() == self.keeper else os.getpid()
 
     def look(self) -> None:
         """Read the store: listen where somebody is, and nowhere else."""

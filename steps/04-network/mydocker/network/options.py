@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
+from mydocker.container.flags import Option
 from mydocker.kernel.errors import Failure, Invalid
 from mydocker.namespaces.options import apply, sharing_options
 from mydocker.namespaces.specification import HOST, SHARED
 from mydocker.network import addresses
 from mydocker.network.attachment import BRIDGE, Attachment, PortBinding
-from mydocker.network.etc import check_host_name, parse_extra
 from mydocker.network.specification import NONE, Networking
 
 Command = Callable[..., Any]
@@ -28,7 +28,15 @@ _OPTIONS = [
         metavar="bridge|none|host|container:NAME|NETWORK",
         help="Where the container is connected. Several are possible. Default: bridge.",
     ),
-    click.option("--network-alias", "aliases", multiple=True, metavar="NAME", help="Another name."),
+    click.option(
+        "--network-alias",
+        "aliases",
+        cls=Option,
+        also=["--net-alias"],
+        multiple=True,
+        metavar="NAME",
+        help="Another name.",
+    ),
     click.option("--ip", metavar="ADDRESS", help="This address, on a network of your own."),
     click.option("--ip6", metavar="ADDRESS", help="This IPv6 address."),
     click.option("--mac-address", metavar="MAC", help="This hardware address."),
@@ -43,7 +51,14 @@ _OPTIONS = [
     click.option("--expose", multiple=True, metavar="PORT[/udp]", help="A port for -P."),
     click.option("--dns", multiple=True, metavar="ADDRESS", help="Ask this name server."),
     click.option("--dns-search", multiple=True, metavar="DOMAIN", help="Complete names with it."),
-    click.option("--dns-option", multiple=True, metavar="OPTION", help="See resolv.conf(5)."),
+    click.option(
+        "--dns-option",
+        cls=Option,
+        also=["--dns-opt"],
+        multiple=True,
+        metavar="OPTION",
+        help="See resolv.conf(5).",
+    ),
     click.option(
         "--add-host", multiple=True, metavar="NAME:ADDRESS", help="A line for /etc/hosts."
     ),
@@ -61,6 +76,8 @@ def name_option(command: Command) -> Command:
 
     def checked(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
         if value:
+            from mydocker.network.etc import check_host_name
+
             check_host_name("--name", value)
         return value
 
@@ -96,7 +113,8 @@ def networking_from(options: Options, exposed: tuple[str, ...] = ()) -> Networki
 
 
 def _attachments(options: Options, asked: tuple[str, ...]) -> tuple[Attachment, ...]:
-    aliases = tuple(options["aliases"])
+    own = options.get("hostname")  # which answers to its name, too, as Docker has it
+    aliases = tuple(dict.fromkeys((*options["aliases"], *([own] if own else []))))
     first, *more = asked or (Networking().network_mode,)
     mac = options["mac_address"]
     return (  # as in Docker, the addresses are for the first network
@@ -137,10 +155,13 @@ def _address(option: str, written: str | None) -> str:
 
 def _check(options: Options, mode: str) -> None:
     """Refuse what makes no sense together, before anything is made."""
-    for written in options["add_host"]:
-        parse_extra(written)
-    for alias in options["aliases"]:
-        check_host_name("--network-alias", alias)
+    if options["add_host"] or options["aliases"]:
+        from mydocker.network.etc import check_host_name, parse_extra
+
+        for written in options["add_host"]:
+            parse_extra(written)
+        for alias in options["aliases"]:
+            check_host_name("--network-alias", alias)
     default_only = list(options["networks"] or (BRIDGE,)) == [BRIDGE]
     for option, key in (("--ip", "ip"), ("--ip6", "ip6"), ("--network-alias", "aliases")):
         if options[key] and (mode != BRIDGE or default_only):

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from mydocker.cli.store import containers
+from mydocker.container.flags import command
 
 _FORMAT = click.option("-f", "--format", "form", default="", metavar="TEMPLATE",
                        help="As '{{.NCPU}}', or json.")  # fmt: skip
@@ -16,7 +17,7 @@ def _formatted(form: str, value: dict[str, Any]) -> None:
     print(compact(value) if form == "json" else Template(form)(value))
 
 
-@click.command()
+@command()
 @_FORMAT
 def version(form: str) -> None:
     """Show the version of mydocker, and what it runs on."""
@@ -38,7 +39,7 @@ def version(form: str) -> None:
     print(f" {'OS/Arch:':18}{client['Os']}/{client['Arch']}")
 
 
-@click.command()
+@command()
 @_FORMAT
 def info(form: str) -> None:
     """Show what there is: containers, images, the machine."""

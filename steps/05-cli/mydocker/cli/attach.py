@@ -6,9 +6,10 @@ from mydocker.cli.completion import container_names
 from mydocker.cli.keys import detach_keys_option
 from mydocker.cli.store import containers
 from mydocker.container.commandline import finish
+from mydocker.container.flags import command
 
 
-@click.command()
+@command()
 @click.option("--no-stdin", is_flag=True, help="Only watch.")
 @detach_keys_option
 @click.option(

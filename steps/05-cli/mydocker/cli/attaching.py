@@ -7,8 +7,6 @@ import os
 import select
 import signal
 import struct
-import termios
-import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -164,6 +162,8 @@ class Attachment:
         self._send_at_once(b"k" + bytes([number]))
 
     def _resize(self) -> None:
+        import termios
+
         for fd in (0, 1, 2):
             try:
                 size = fcntl.ioctl(fd, termios.TIOCGWINSZ, b"\0" * 8)
@@ -191,6 +191,9 @@ def _raw(manner: Manner) -> Iterator[None]:
     if not (manner.input and manner.terminal and os.isatty(0)):
         yield
         return
+    import termios
+    import tty
+
     before = termios.tcgetattr(0)
     tty.setraw(0, termios.TCSANOW)
     try:

@@ -9,15 +9,21 @@ from mydocker.cli.keys import detach_keys_option
 from mydocker.cli.pruning import agreed, prune_options, report, report_space
 from mydocker.cli.store import containers, for_each
 from mydocker.container.commandline import explain_option, one_failed
+from mydocker.container.flags import Option, command
 
 _SEVERAL = click.argument(
-    "names", nargs=-1, required=True, metavar="CONTAINER…", shell_complete=container_names
+    "names",
+    nargs=-1,
+    required=True,
+    metavar="CONTAINER [CONTAINER...]",
+    shell_complete=container_names,
 )
-_TIME = click.option("-t", "--time", "--timeout", "timeout", type=int, metavar="SECONDS",
+_TIME = click.option("-t", "--timeout", "timeout", type=int, metavar="SECONDS", cls=Option,
+                     outdated=["--time"],
                      help="Seconds to wait before killing it; -1: for ever.")  # fmt: skip
 
 
-@click.command()
+@command()
 @click.option("-a", "--attach", is_flag=True, help="Stay with it, and end as it ends.")
 @click.option("-i", "--interactive", is_flag=True, help="Hand standard input on.")
 @detach_keys_option
@@ -50,7 +56,7 @@ def start(names: tuple[str, ...], attach: bool, interactive: bool, detach_keys: 
     return for_each(names, one)
 
 
-@click.command()
+@command()
 @_TIME
 @click.option("-s", "--signal", "written", metavar="SIGNAL", help="Instead of its stop signal.")
 @explain_option
@@ -65,7 +71,7 @@ def stop(names: tuple[str, ...], timeout: int | None, written: str | None) -> in
     return for_each(names, lambda name: lifecycle.stop(store, name, timeout, number))
 
 
-@click.command()
+@command()
 @click.option("-s", "--signal", "written", default="KILL", metavar="SIGNAL", help="Not SIGKILL.")
 @explain_option
 @_SEVERAL
@@ -78,7 +84,7 @@ def kill(names: tuple[str, ...], written: str) -> int:
     return for_each(names, lambda name: lifecycle.kill(store, name, number))
 
 
-@click.command()
+@command()
 @_TIME
 @explain_option
 @_SEVERAL
@@ -90,7 +96,7 @@ def restart(names: tuple[str, ...], timeout: int | None) -> int:
     return for_each(names, lambda name: lifecycle.restart(store, name, timeout))
 
 
-@click.command()
+@command()
 @explain_option
 @_SEVERAL
 def pause(names: tuple[str, ...]) -> int:
@@ -101,7 +107,7 @@ def pause(names: tuple[str, ...]) -> int:
     return for_each(names, lambda name: lifecycle.pause(store, name))
 
 
-@click.command()
+@command()
 @explain_option
 @_SEVERAL
 def unpause(names: tuple[str, ...]) -> int:
@@ -112,7 +118,7 @@ def unpause(names: tuple[str, ...]) -> int:
     return for_each(names, lambda name: lifecycle.unpause(store, name))
 
 
-@click.command()
+@command()
 @_SEVERAL
 def wait(names: tuple[str, ...]) -> int:
     """Wait until containers have ended; prints their exit codes."""
@@ -128,7 +134,7 @@ def wait(names: tuple[str, ...]) -> int:
     return code
 
 
-@click.command()
+@command()
 @click.option("-f", "--force", is_flag=True, help="Kill it first, if it runs.")
 @click.option("-v", "--volumes", is_flag=True, help="Its anonymous volumes too.")
 @explain_option
@@ -144,7 +150,7 @@ def rm(names: tuple[str, ...], force: bool, volumes: bool) -> int:
     )
 
 
-@click.command()
+@command()
 @prune_options("until=24h: made before then; label=KEY[=VALUE], label!=.")
 @explain_option
 def prune(force: bool, written: tuple[str, ...]) -> None:
@@ -160,7 +166,7 @@ def prune(force: bool, written: tuple[str, ...]) -> None:
     report_space(space)
 
 
-@click.command()
+@command()
 @click.argument("container", shell_complete=container_names)
 @click.argument("name", metavar="NEW_NAME")
 @explain_option
@@ -174,7 +180,7 @@ def rename(container: str, name: str) -> None:
 def _update() -> click.Command:
     from mydocker.cgroups.options import changeable_options, told
 
-    @click.command()
+    @command()
     @changeable_options
     @click.option("--restart", "policy", metavar="POLICY", help="A new restart policy.")
     @explain_option

@@ -6,6 +6,7 @@ import sys
 import click
 
 from mydocker.cli.store import containers
+from mydocker.container.flags import command
 from mydocker.kernel import signals
 
 
@@ -17,7 +18,7 @@ def _parts(text: str) -> tuple[str, str]:
     return name, path
 
 
-@click.command("cp")
+@command("cp")
 @click.option("-a", "--archive", is_flag=True, help="Keep owners too.")
 @click.option("-L", "--follow-link", is_flag=True, help="If SOURCE is a link, what it leads to.")
 @click.option("-q", "--quiet", is_flag=True, hidden=True, expose_value=False)

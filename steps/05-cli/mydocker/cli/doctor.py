@@ -8,6 +8,7 @@ import click
 
 from mydocker.container import printing
 from mydocker.container.commandline import default_run, explain_option
+from mydocker.container.flags import command
 from mydocker.engine.cleaning.leftover import Place
 from mydocker.engine.doctor import Check, State, examine
 from mydocker.overlay2.root_option import root_option
@@ -20,7 +21,7 @@ _MARKS = {
 }
 
 
-@click.command()
+@command()
 @root_option
 @click.option("--full", is_flag=True, help="Read all blobs of all images again, too.")
 @click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object.")

@@ -8,9 +8,10 @@ from mydocker.cli.completion import container_names
 from mydocker.cli.keys import detach_keys_option
 from mydocker.cli.store import containers
 from mydocker.container.commandline import explain_option, finish
+from mydocker.container.flags import command
 
 
-@click.command("exec", context_settings={"allow_interspersed_args": False})
+@command("exec", context_settings={"allow_interspersed_args": False})
 @click.option("-i", "--interactive", is_flag=True, help="Hand standard input on.")
 @click.option("-t", "--tty", is_flag=True, help="Give it a terminal of its own.")
 @click.option("-d", "--detach", is_flag=True, help="Leave it running and return.")
@@ -22,7 +23,7 @@ from mydocker.container.commandline import explain_option, finish
 @detach_keys_option
 @explain_option
 @click.argument("container", shell_complete=container_names)
-@click.argument("command", nargs=-1, required=True)
+@click.argument("command", nargs=-1, required=True, metavar="COMMAND [ARG...]")
 def execute(
     container: str,
     command: tuple[str, ...],

@@ -11,9 +11,10 @@ import click
 from mydocker.cli.pruning import agreed, prune_options, report, report_space
 from mydocker.cli.store import containers
 from mydocker.container.commandline import explain_option
+from mydocker.container.flags import command
 from mydocker.engine.images.history import Step
 from mydocker.kernel.errors import Failure, Invalid, by_errno
-from mydocker.overlay2.image_commands import byte_bar, remove_each
+from mydocker.overlay2.image_commands import HEADINGS, byte_bar, images_command, remove_each
 from mydocker.overlay2.images import ImageStore
 from mydocker.overlay2.root_option import root_option
 
@@ -25,7 +26,7 @@ _COMPRESS = click.option(
 )
 
 
-@click.command()
+@command(context_settings={"allow_interspersed_args": False})
 @click.option("-a", "--author", default="", help="Who made it: 'Name <name@example.org>'.")
 @click.option("-m", "--message", default="", help="A word about it, for the image's history.")
 @click.option("-c", "--change", multiple=True, help="A line of a Dockerfile, as 'CMD [\"sh\"]'.")
@@ -63,7 +64,7 @@ def commit(
     click.echo(image.id)
 
 
-@click.command()
+@command()
 @_OUTPUT
 @_COMPRESS
 @click.option("--sparse", is_flag=True, help="Write holes in files as GNU tar -S does.")
@@ -90,7 +91,7 @@ def export(
         export_container(store, container, fd, sparse=sparse, progress=told)
 
 
-@click.command()
+@command()
 @_OUTPUT
 @_COMPRESS
 @click.option(
@@ -100,7 +101,7 @@ def export(
     default="docker",
     help="docker: for all tools; oci: the bare OCI image layout. Default: docker.",
 )
-@click.argument("names", metavar="IMAGE...", nargs=-1, required=True)
+@click.argument("names", metavar="IMAGE [IMAGE...]", nargs=-1, required=True)
 @root_option
 def save(
     names: Sequence[str], output: str | None, compress: str | None, form: str, root: str
@@ -123,7 +124,7 @@ def save(
         save_images(store, names, fd, form=form, progress=told)
 
 
-@click.command()
+@command()
 @click.option("-i", "--input", "path", default="-", metavar="FILE", help="Default: standard input.")
 @click.option("-q", "--quiet", is_flag=True, help="No bar.")
 @root_option
@@ -152,6 +153,29 @@ def load(path: str, quiet: bool, root: str) -> None:
 
 # ---------------------------------------------------------------- look, and clean up
 
+
+def _drawn(form: str, rows: list[dict[str, str]], columns: list[str]) -> None:
+    from mydocker.cli.output import formatted
+
+    formatted(form, rows, HEADINGS, columns)
+
+
+images = images_command(_drawn)
+
+
+@command()
+@click.argument("names", metavar="IMAGE [IMAGE...]", nargs=-1, required=True)
+@click.option("-f", "--format", "form", default="", metavar="TEMPLATE", help="As '{{.Id}}'.")
+@root_option
+def inspect(names: Sequence[str], form: str, root: str) -> int:
+    """Show all that is known of images, as JSON."""
+    from mydocker.cli.shown import show
+    from mydocker.overlay2.image_view import described
+
+    store = ImageStore(root)
+    return show(names, lambda name: described(store, store.resolve(name)), form, "Image")
+
+
 _STEP_HEADINGS = {
     "ID": "IMAGE",
     "CreatedSince": "CREATED",
@@ -163,7 +187,7 @@ _STEP_HEADINGS = {
 _SHORT_COMMAND = 45
 
 
-@click.command()
+@command()
 @click.option("-H", "--human/--no-human", default=True, help="Sizes and times for people.")
 @click.option("--no-trunc", is_flag=True, help="Whole ids and commands.")
 @click.option("-q", "--quiet", is_flag=True, help="Only the ids.")
@@ -201,8 +225,8 @@ def _step_row(step: Step, human: bool, whole: bool) -> dict[str, str]:
     }
 
 
-@click.command()
-@click.argument("names", metavar="IMAGE...", nargs=-1, required=True)
+@command()
+@click.argument("names", metavar="IMAGE [IMAGE...]", nargs=-1, required=True)
 @click.option("-f", "--force", is_flag=True, help="Even if containers or other names refer to it.")
 @root_option
 @explain_option
@@ -214,7 +238,7 @@ def rmi(names: Sequence[str], force: bool, root: str) -> int:
     return remove_each(ImageStore(root), names, force, uses(store))
 
 
-@click.command()
+@command()
 @click.option("-a", "--all", "every", is_flag=True, help="Those with a name too, if unused.")
 @prune_options("until=24h, label=, label!=, dangling=.")
 @root_option

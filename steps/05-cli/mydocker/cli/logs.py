@@ -6,9 +6,10 @@ import click
 
 from mydocker.cli.completion import container_names
 from mydocker.cli.store import containers
+from mydocker.container.flags import command
 
 
-@click.command()
+@command()
 @click.option("-f", "--follow", is_flag=True, help="Follow what it writes, until it ends.")
 @click.option("-n", "--tail", default="all", metavar="N", help="Only the last N lines.")
 @click.option("--since", metavar="TIME", help="Since then: a time, or 10m for ten minutes ago.")

@@ -7,6 +7,7 @@ import click
 
 from mydocker.cli.completion import container_names
 from mydocker.cli.store import containers
+from mydocker.container.flags import command
 from mydocker.container.printing import shown
 
 if TYPE_CHECKING:
@@ -16,9 +17,9 @@ _FORMAT = click.option("--format", "form", default="", metavar="FORMAT",
                        help="table, json, or a template.")  # fmt: skip
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@command(context_settings={"allow_interspersed_args": False})
 @click.argument("container", shell_complete=container_names)
-@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[PS OPTIONS]")
+@click.argument("options", nargs=-1, metavar="[PS OPTIONS]")
 def top(container: str, options: tuple[str, ...]) -> None:
     """Show the processes of a container, by ps(1) on the host.
 
@@ -43,12 +44,12 @@ _STATS = {
 }
 
 
-@click.command()
+@command()
 @click.option("-a", "--all", "all_", is_flag=True, help="Those that do not run too.")
 @click.option("--no-stream", is_flag=True, help="Once, and not every second.")
 @click.option("--no-trunc", is_flag=True, help="Cut nothing.")
 @_FORMAT
-@click.argument("names", nargs=-1, metavar="[CONTAINER…]", shell_complete=container_names)
+@click.argument("names", nargs=-1, metavar="[CONTAINER...]", shell_complete=container_names)
 def stats(names: tuple[str, ...], all_: bool, no_stream: bool, no_trunc: bool, form: str) -> None:
     """Show what containers use: CPU, memory, network, disk, tasks.
 
@@ -102,7 +103,7 @@ def binary(number: float) -> str:
     return f"{number:.4g}{units[power]}"
 
 
-@click.command()
+@command()
 @click.option("--since", metavar="TIME", help="Since then: a time, or 10m for ten minutes ago.")
 @click.option("--until", metavar="TIME", help="Up to then, and then end.")
 @click.option("-f", "--filter", "written", multiple=True, metavar="KEY=VALUE",
@@ -128,13 +129,13 @@ def events(since: str | None, until: str | None, written: tuple[str, ...], form:
         if not log.passes(event, filters):
             continue
         if template:
-            print(shown(template(event), form))
+            print(shown(template(log.Message(event)), form))
         else:
             print(shown(compact(event) if form == "json" else log.line(event)))
         sys.stdout.flush()
 
 
-@click.command()
+@command()
 @click.argument("container", shell_complete=container_names)
 def diff(container: str) -> None:
     """List what CONTAINER changed in its files: A added, C changed, D deleted."""
@@ -145,7 +146,7 @@ def diff(container: str) -> None:
         sys.stdout.buffer.write(shown(str(change)).encode(errors="surrogateescape") + b"\n")
 
 
-@click.command()
+@command()
 @click.argument("container", shell_complete=container_names)
 @click.argument("private", required=False, metavar="[PORT[/udp]]")
 def port(container: str, private: str | None) -> None:

@@ -1,15 +1,16 @@
 """``mydocker``: all commands. Each is imported when it is called."""
 
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 import mydocker.engine.records.keeping  # noqa: F401  (for what commands of all steps change)
-from mydocker.cli.sections import SectionedGroup
+from mydocker.cli.sections import CommandGroup, SectionedGroup
 from mydocker.container import commandline
 from mydocker.container.commandline import LazyGroup
 from mydocker.container.exit_codes import DOCKERS, OURS, STARTS
+from mydocker.kernel.errors import Failure
 
 _CGROUP = "attach create freeze get hierarchies kill remove set stats subsystems thaw tree"
 
@@ -47,10 +48,12 @@ _CHANGING = "start stop kill restart pause unpause wait rm rename update"
 container_commands = {
     **{name: f"mydocker.cli.containers:{name}" for name in _CHANGING.split()},
     "attach": "mydocker.cli.attach:attach",
+    "commit": "mydocker.cli.images:commit",
     "create": "mydocker.cli.run:create",
     "cp": "mydocker.cli.copy:cp",
     "diff": "mydocker.cli.looking:diff",
     "exec": "mydocker.cli.execute:execute",
+    "export": "mydocker.cli.images:export",
     "inspect": "mydocker.cli.inspect:inspect",
     "logs": "mydocker.cli.logs:logs",
     "ls": "mydocker.cli.ps:ps",
@@ -61,7 +64,7 @@ container_commands = {
     "top": "mydocker.cli.looking:top",
 }
 
-container = LazyGroup(
+container = CommandGroup(
     "container",
     help="Everything that is done with containers.",
     lazy=container_commands,
@@ -77,14 +80,14 @@ _image_commands = {
     "tag": "mydocker.overlay2.image_commands:tag",
 }
 
-image = LazyGroup(
+image = CommandGroup(
     "image",
     help="Everything that is done with images.",
     codes=DOCKERS,
     lazy={
         **_image_commands,
-        "inspect": "mydocker.overlay2.image_commands:inspect",
-        "ls": "mydocker.overlay2.image_commands:images",
+        "inspect": "mydocker.cli.images:inspect",
+        "ls": "mydocker.cli.images:images",
         "prune": "mydocker.cli.images:prune",
         "rm": "mydocker.cli.images:rmi",
     },
@@ -105,16 +108,61 @@ _SECTIONS = {
 
 
 def _version(context: click.Context, option: click.Parameter, value: bool) -> None:
-    from mydocker.engine.looking.machine import version
-
     if value:
+        from mydocker.engine.looking.machine import version
+
         click.echo(f"mydocker version {version()['Client']['Version']}")
         context.exit()
 
 
+def _daemon(context: click.Context, option: click.Parameter, value: Any) -> None:
+    if value and value not in ("default", ("default",)):
+        raise Failure(
+            f"{option.opts[-1]}: there is no other daemon to speak to",
+            "This command line is its own engine; daemons are part II's",
+            1,
+        )
+
+
+def _log_level(context: click.Context, option: click.Parameter, value: str) -> None:
+    if value not in _LEVELS:
+        raise Failure(f"Unable to parse logging level: {value}", exit_code=1)
+
+
+_LEVELS = ("debug", "info", "warn", "warning", "error", "fatal", "panic", "trace")
+# Docker's options before the command. There is no daemon here to reach, so those which say how to
+# reach it are read, and change nothing.
+_GLOBAL = [
+    click.Option(
+        ["-H", "--host"],
+        multiple=True,
+        callback=_daemon,
+        expose_value=False,
+        hidden=True,
+    ),
+    click.Option(["-c", "--context"], callback=_daemon, expose_value=False, hidden=True),
+    click.Option(["-D", "--debug"], is_flag=True, expose_value=False, hidden=True),
+    click.Option(
+        ["-l", "--log-level"],
+        default="info",
+        callback=_log_level,
+        expose_value=False,
+        hidden=True,
+    ),
+    *(
+        click.Option([name], expose_value=False, hidden=True)
+        for name in ("--config", "--tlscacert", "--tlscert", "--tlskey")
+    ),
+    *(
+        click.Option([name], is_flag=True, expose_value=False, hidden=True)
+        for name in ("--tls", "--tlsverify")
+    ),
+]
+
 group = SectionedGroup(
     "mydocker",
     params=[
+        *_GLOBAL,
         click.Option(
             ["-v", "--version"],
             is_flag=True,
@@ -122,7 +170,7 @@ group = SectionedGroup(
             expose_value=False,
             callback=_version,
             help="Show the version and end.",
-        )
+        ),
     ],
     sections=_SECTIONS,
     codes=DOCKERS,
@@ -134,14 +182,12 @@ group = SectionedGroup(
         },
         **_image_commands,
         "cgroup": "mydocker.cli.main:cgroup",
-        "commit": "mydocker.cli.images:commit",
         "container": "mydocker.cli.main:container",
         "events": "mydocker.cli.looking:events",
         "doctor": "mydocker.cli.doctor:doctor",
-        "export": "mydocker.cli.images:export",
         "image": "mydocker.cli.main:image",
         "info": "mydocker.cli.about:info",
-        "images": "mydocker.overlay2.image_commands:images",
+        "images": "mydocker.cli.images:images",
         "lab": "mydocker.learn.lab:lab",
         "notebook": "mydocker.learn.notebook:notebook",
         "layers": "mydocker.cli.layers:layers",

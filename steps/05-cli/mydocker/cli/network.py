@@ -12,6 +12,7 @@ from mydocker.container.commandline import (
     explain_option,
 )
 from mydocker.container.exit_codes import DOCKERS
+from mydocker.container.flags import command
 from mydocker.container.private import close
 from mydocker.network.commands import all_networks, inspected
 from mydocker.network.store import Store
@@ -44,7 +45,7 @@ network = LazyGroup(
 )
 
 
-@click.command("ls")
+@command("ls")
 @click.option("-q", "--quiet", is_flag=True, help="Only the ids.")
 @click.option("--no-trunc", is_flag=True, help="Whole ids.")
 @click.option("-f", "--filter", "written", multiple=True, metavar="KEY=VALUE",
@@ -98,7 +99,7 @@ def _row(one: dict[str, Any], whole: bool) -> dict[str, Any]:
     }
 
 
-@click.command("prune")
+@command("prune")
 @prune_options("until=24h, label=, label!=.")
 @explain_option
 def prune(force: bool, written: tuple[str, ...]) -> None:
@@ -115,12 +116,12 @@ def prune(force: bool, written: tuple[str, ...]) -> None:
     report("Networks", [one.name for one in removed])
 
 
-@click.command("inspect")
+@command("inspect")
 @click.option("-f", "--format", "form", default="", metavar="TEMPLATE", help="As '{{.Driver}}'.")
-@click.argument("names", nargs=-1, required=True, metavar="NETWORK…")
+@click.argument("names", nargs=-1, required=True, metavar="NETWORK [NETWORK...]")
 def inspect(names: tuple[str, ...], form: str) -> int:
     """Show all about networks, as JSON in Docker's shape."""
     from mydocker.cli.shown import show
 
     store = _store()
-    return show(names, lambda name: inspected(store, name), form)
+    return show(names, lambda name: inspected(store, name), form, "Network")

@@ -143,7 +143,7 @@ def configuration(image: Image, asked: str, command: tuple[str, ...], options: O
         security_from(options),
         points,
         auto_remove=options["rm"],
-        attached=not options.get("detach", True),
+        attached=not options.get("detach"),
         restart=parse_restart(options["restart"] or "no"),
         stop_signal=signal_number(settings.stop_signal or "TERM"),
         stop_timeout=10 if options["stop_timeout"] is None else options["stop_timeout"],
@@ -222,6 +222,7 @@ def _written(options: Options) -> Written:
         tuple(options["storage_opt"]),
         options["cidfile"] or "",
         options["stop_timeout"],
+        _pairs(options["log_opts"]),
     )
 
 

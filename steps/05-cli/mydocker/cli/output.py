@@ -28,29 +28,25 @@ def formatted(
         names = [titles[column] for column in columns]
         table(names, ([str(row[column]) for column in columns] for row in rows))
         return
+    from mydocker.engine.words.govalues import Row as Columns
     from mydocker.engine.words.templates import Template
 
     if form == "json":
         form = "{{json .}}"
     head, _, rest = form.partition(" ")
     as_table = head == "table"
-    template = Template(_unescaped(rest if as_table else form))
+    text = _unescaped(rest if as_table else form)
+    template = Template(text)
+    told = (row if isinstance(row, Columns) else Columns("row", row) for row in rows)
     if not as_table:
-        for row in rows:
-            sys.stdout.write(shown(template(_plain(row)), form) + "\n")
+        for row in told:
+            sys.stdout.write(shown(template(row), form) + "\n")
         return
-    lines = [template(_titles(titles)).split("\t")]
-    lines += [template(row).split("\t") for row in rows]
+    title = Columns("title", titles, Label=lambda name: name.rpartition(".")[2])
+    lines = [Template(text, titles=True)(title).split("\t")]
+    lines += [template(row).split("\t") for row in told]
     width = max(map(len, lines))
     table(lines[0] + [""] * (width - len(lines[0])), lines[1:])
-
-
-def _plain(row: Row) -> Row:
-    return row if isinstance(row, dict) else dict(row)
-
-
-def _titles(titles: Mapping[str, str]) -> dict[str, Any]:
-    return {**titles, "Label": lambda name: name.rpartition(".")[2]}
 
 
 def _unescaped(text: str) -> str:
@@ -61,3 +57,9 @@ def _unescaped(text: str) -> str:
 def shorten(text: str, width: int) -> str:
     """``text`` in at most ``width`` characters, with an ellipsis if it was longer."""
     return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def command_text(arguments: Sequence[str]) -> str:
+    """A command in one line, as Docker lists it: arguments with a space in them in ``'``."""
+    own, rest = arguments[:1], arguments[1:]  # nothing at all, if what was written down is damaged
+    return " ".join([*own, *(f"'{word}'" if " " in word else word for word in rest)])

@@ -1,11 +1,15 @@
 """``mydocker ps``: list the containers."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from mydocker.cli.output import formatted, shorten
+from mydocker.cli.output import command_text, formatted, shorten
 from mydocker.cli.store import containers
+from mydocker.container.flags import command
+
+if TYPE_CHECKING:
+    from mydocker.engine.words.govalues import Row
 
 _TITLES = {
     "ID": "CONTAINER ID",
@@ -26,7 +30,7 @@ _TITLES = {
 _COLUMNS = ["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"]
 
 
-@click.command()
+@command()
 @click.option("-a", "--all", "all_", is_flag=True, help="Those that do not run too.")
 @click.option("-q", "--quiet", is_flag=True, help="Only the ids.")
 @click.option("-s", "--size", is_flag=True, help="What each has written, and with its image.")
@@ -61,51 +65,43 @@ def ps(
         for one in found:
             print(one.config.id if no_trunc else one.config.short_id)
         return
-    size = size or ".Size" in form
+    size = size or ".Size" in form or "json" in form
     rows = [_row(store, one, no_trunc, size) for one in found]
     formatted(form, rows, _TITLES, [*_COLUMNS, *(["Size"] if size else [])])
 
 
-def _row(store: Any, one: Any, whole: bool, size: bool) -> dict[str, Any]:
+def _row(store: Any, one: Any, whole: bool, size: bool) -> "Row":
     import time
 
+    from mydocker.engine.words.functions import quoted
+    from mydocker.engine.words.govalues import Row as Columns
     from mydocker.engine.words.times import number, span
 
     config = one.config
-    command = " ".join(config.process.arguments)
+    command = command_text(config.process.arguments)
     ago = span(time.time() - number(config.created) / 1e9) if config.created else "?"
-    row = _Row(
-        ID=config.id if whole else config.short_id,
-        Image=config.image,
-        Command=f'"{command if whole else shorten(command, 20)}"',
-        CreatedAt=f"{config.created[:10]} {config.created[11:19]} +0000 UTC",
-        RunningFor=f"{ago} ago",
-        Status=one.status,
-        State=one.state.status,
-        Ports=one.ports,
-        Names=config.name,
-        Size=_size(store, config) if size else "0B",
-        Labels=",".join(f"{key}={value}" for key, value in config.labels.items()),
-        Mounts=",".join(m["Source"] for m in _mounts(config)),
-        LocalVolumes="0",
-        Networks=",".join(name for name, _ in one.endpoints) or _asked(config),
+    points = _mounts(config)
+    names = [point.get("Name") or point["Source"] for point in points]
+    columns = {
+        "ID": config.id if whole else config.short_id,
+        "Image": config.image,
+        "Command": quoted(command if whole else shorten(command, 20)),
+        "CreatedAt": f"{config.created[:10]} {config.created[11:19]} +0000 UTC",
+        "RunningFor": f"{ago} ago",
+        "Status": one.status,
+        "State": one.state.status,
+        "Ports": one.ports,
+        "Names": config.name,
+        "Size": _size(store, config) if size else "0B",
+        "Labels": ",".join(f"{key}={value}" for key, value in config.labels.items()),
+        "Mounts": ",".join(names if whole else [shorten(name, 15) for name in names]),
+        "LocalVolumes": str(sum(point.get("Driver") == "local" for point in points)),
+        "Networks": ",".join(name for name, _ in one.endpoints) or _asked(config),
+        "Platform": None,
+    }
+    return Columns(
+        "*formatter.ContainerContext", columns, Label=lambda name: config.labels.get(name, "")
     )
-    row.labels = config.labels
-    return row
-
-
-class _Row(dict[str, Any]):
-    """A row; ``{{.Label "key"}}`` asks it for one label, and JSON does not show that."""
-
-    labels: dict[str, str]
-
-    def __contains__(self, key: object) -> bool:
-        return key == "Label" or super().__contains__(key)
-
-    def __missing__(self, key: str) -> Any:
-        if key == "Label":
-            return lambda name: self.labels.get(name, "")
-        raise KeyError(key)
 
 
 def _asked(config: Any) -> str:

@@ -10,6 +10,7 @@ from mydocker.cli.keys import detach_keys_option
 from mydocker.cli.options import configuration, container_options
 from mydocker.cli.store import containers
 from mydocker.container.commandline import explain_option, finish
+from mydocker.container.flags import command
 from mydocker.container.running import Ended
 from mydocker.engine.life import creation, lifecycle
 from mydocker.engine.records.config import Config
@@ -54,11 +55,11 @@ def _created(
     return config
 
 
-@click.command(context_settings={"allow_interspersed_args": False})
+@command(context_settings={"allow_interspersed_args": False})
 @container_options
 @explain_option
 @click.argument("image", metavar="IMAGE")
-@click.argument("command", nargs=-1)
+@click.argument("command", nargs=-1, metavar="[COMMAND] [ARG...]")
 def create(image: str, command: tuple[str, ...], root: str, **options: Any) -> None:
     """Make a new container, and do not start it.
 
@@ -68,12 +69,12 @@ def create(image: str, command: tuple[str, ...], root: str, **options: Any) -> N
     click.echo(config.id)
 
 
-@click.command(context_settings={"allow_interspersed_args": False})
+@command(context_settings={"allow_interspersed_args": False})
 @container_options
 @(lambda command: apply(command, _RUN_OPTIONS))
 @explain_option
 @click.argument("image", metavar="IMAGE")
-@click.argument("command", nargs=-1)
+@click.argument("command", nargs=-1, metavar="[COMMAND] [ARG...]")
 def run(image: str, command: tuple[str, ...], root: str, **options: Any) -> None:
     """Run a command in a new container.
 

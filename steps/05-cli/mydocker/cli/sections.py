@@ -8,7 +8,20 @@ import click
 from mydocker.container.commandline import LazyGroup
 
 
-class SectionedGroup(LazyGroup):
+class CommandGroup(LazyGroup):
+    """A group that knows Docker's other commands, and where they are."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        found = super().get_command(ctx, cmd_name)
+        if found is None:
+            from mydocker.cli.elsewhere import LATER, Elsewhere
+
+            if cmd_name in LATER:
+                return Elsewhere(cmd_name)
+        return found
+
+
+class SectionedGroup(CommandGroup):
     """A group whose help lists its commands in ``sections``: ``{title: "name name …"}``.
 
     A command that is in none of them comes under the last one, so that none is ever missing.

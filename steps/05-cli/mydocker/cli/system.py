@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from mydocker.engine.cleaning.space import Space
 
 
-@click.group(cls=LazyGroup, codes=DOCKERS)
+@click.group(
+    cls=LazyGroup,
+    codes=DOCKERS,
+    lazy={"events": "mydocker.cli.looking:events", "info": "mydocker.cli.about:info"},
+)
 def system() -> None:
     """The disk and the machine as a whole: how much is used, and what can go."""
 
@@ -44,15 +48,16 @@ def prune(every: bool, volumes: bool, force: bool, written: tuple[str, ...], roo
     pruned = leftovers.prune(Place(root, default_run()))
     for leftover in pruned.released:
         click.echo(f"released: {leftover}")
-    space, store = pruned.space, containers(root)
+    space, store, failures = pruned.space, containers(root), list(pruned.failures)
     if _agreed(unused.candidates(store, wish), written, force):
         cleaned = unused.clean(store, wish)
         for kind, names in cleaned.kinds:
             report(kind, names)
         space += cleaned.space
+        failures += cleaned.failures
     report_space(space)
-    if pruned.failures:
-        raise Failure("; ".join(str(failure) for failure in pruned.failures))
+    if failures:
+        raise Failure("; ".join(str(failure) for failure in failures))
 
 
 def _agreed(candidates: list[str], filters: tuple[str, ...], force: bool) -> bool:
@@ -125,5 +130,7 @@ def _every(found: "Space") -> None:
 
 
 def _command(arguments: tuple[str, ...]) -> str:
-    text = " ".join(arguments)
-    return f'"{text if len(text) <= 20 else text[:19] + "…"}"'
+    from mydocker.cli.output import command_text, shorten
+    from mydocker.engine.words.functions import quoted
+
+    return quoted(shorten(command_text(arguments), 20))

@@ -25,15 +25,22 @@ def volume() -> None:
 
 
 @volume.command()
-@click.argument("name", default="")
+@click.argument("name", metavar="[VOLUME]", default="")
+@click.option("--name", "named", default="", hidden=True)
 @click.option("-d", "--driver", default="local", help="local is the only one.")
 @click.option("--label", "labels", multiple=True, metavar="KEY[=VALUE]", help="A label.")
 @root_option
 @explain_option
-def create(name: str, driver: str, labels: Sequence[str], root: str) -> None:
+def create(name: str, named: str, driver: str, labels: Sequence[str], root: str) -> None:
     """Make a volume; prints its name, a random one if none is given."""
     from mydocker.engine.volumes.store import VolumeStore
 
+    if named and name:
+        raise NotFound(
+            "conflicting options: cannot specify a volume-name through both --name and as a "
+            "positional arg"
+        )
+    name = name or named
     if driver != "local":
         raise NotFound(f'create {name}: error looking up volume plugin {driver}: plugin "{driver}" '
                        "not found")  # fmt: skip
@@ -85,7 +92,7 @@ def _rows(root: str, written: Sequence[str]) -> list[dict[str, Any]]:
 
 
 @volume.command()
-@click.argument("names", metavar="VOLUME...", nargs=-1, required=True)
+@click.argument("names", metavar="VOLUME [VOLUME...]", nargs=-1, required=True)
 @click.option("-f", "--format", "template", default="", help="As '{{.Mountpoint}}'.")
 @root_option
 def inspect(names: Sequence[str], template: str, root: str) -> int:
@@ -95,20 +102,11 @@ def inspect(names: Sequence[str], template: str, root: str) -> int:
 
     store = VolumeStore(root)
 
-    def told(name: str) -> dict[str, Any]:
-        one = store.get(name)
-        labels = dict(one.labels)
-        if one.anonymous:
-            labels["com.docker.volume.anonymous"] = ""
-        return {"CreatedAt": one.created, "Driver": "local", "Labels": labels or None,
-                "Mountpoint": store.data(name), "Name": name, "Options": None,
-                "Scope": "local"}  # fmt: skip
-
-    return show(names, told, template)
+    return show(names, store.inspect, template, "Volume")
 
 
 @volume.command()
-@click.argument("names", metavar="VOLUME...", nargs=-1, required=True)
+@click.argument("names", metavar="VOLUME [VOLUME...]", nargs=-1, required=True)
 @click.option("-f", "--force", is_flag=True, help="It is no error if there is no such volume.")
 @root_option
 @explain_option

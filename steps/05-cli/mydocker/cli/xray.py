@@ -9,6 +9,7 @@ import click
 from mydocker.cli.completion import container_names
 from mydocker.cli.store import containers
 from mydocker.container import printing
+from mydocker.container.flags import command
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -21,7 +22,7 @@ _WHOSE = {"own": ("its own", "green"), "host": ("the host's", "red"), "yours": (
 _WORTHY = ("proc", "sysfs", "tmpfs", "devpts", "mqueue", "overlay", "cgroup", "cgroup2")
 
 
-@click.command()
+@command()
 @click.option("--json", "as_json", is_flag=True, help="For programs to read.")
 @click.argument("container", shell_complete=container_names)
 def xray(container: str, as_json: bool) -> None:

@@ -8,24 +8,13 @@ from typing import Any
 
 import click
 
-from mydocker.kernel.errors import Failure
+from mydocker.container.flags import Parsed
 from mydocker.namespaces.options import apply
 from mydocker.security import capabilities, forms, sysctls
 from mydocker.security.forms import read_profile
 from mydocker.security.specification import DeviceMapping, Security, Ulimit
 
 Command = Callable[..., Any]
-
-
-def _read_profiles(
-    context: click.Context, option: click.Parameter, texts: tuple[str, ...]
-) -> tuple[str, ...]:
-    """The file of ``seccomp=FILE`` is read now: later it may say something else."""
-    try:
-        return tuple(map(read_profile, texts))
-    except Failure as failure:
-        raise click.BadParameter(str(failure), context, option) from None
-
 
 _OPTIONS = [
     click.option(
@@ -40,7 +29,7 @@ _OPTIONS = [
     click.option(
         "--security-opt",
         multiple=True,
-        callback=_read_profiles,
+        type=Parsed(read_profile),  # now: later its file may say something else
         metavar="NAME[=VALUE]",
         help="no-new-privileges; seccomp=unconfined, seccomp=FILE (Docker's JSON).",
     ),

@@ -202,7 +202,7 @@ def _layers(place: Place) -> Iterator[Leftover]:
         owned |= set(_names(f"{place.root}/containers"))
         idle = [i for i in listed if i not in owned and not store.exists(i)]
     for layer_id in idle:
-        remove = partial(store.remove, layer_id)
+        remove = partial(store.remove_unfinished, layer_id)
         yield Leftover("layer", layer_id, remove, disk_use(store.layer(layer_id).path))
 
 

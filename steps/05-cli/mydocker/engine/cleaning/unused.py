@@ -11,7 +11,7 @@ from mydocker.engine.records.store import Store
 from mydocker.engine.truth import look
 from mydocker.engine.volumes import removing as volumes
 from mydocker.engine.words.filters import Filters, passes
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Conflict, Failure
 from mydocker.kernel.records import record
 from mydocker.network import networks
 from mydocker.network.store import Store as Networks
@@ -28,10 +28,11 @@ class Wish:
 
 @record
 class Cleaned:
-    """What went, by its kind; the bytes that are free again."""
+    """What went, by its kind; the bytes that are free again; what could not be looked at."""
 
     kinds: tuple[tuple[str, tuple[str, ...]], ...]
     space: int
+    failures: tuple[Failure, ...] = ()
 
 
 def candidates(store: Store, wish: Wish) -> list[str]:
@@ -56,7 +57,7 @@ def _stopped(store: Store, chosen: Filters) -> set[str]:
     found = set()
     for identifier in store.ids():
         try:
-            status, config = look(store, identifier).status, store.config(identifier)
+            status, config = look(store, identifier).status, store.known(identifier)
         except Failure:
             continue
         # One with --rm that does not run is about to start, or about to go by itself.
@@ -83,10 +84,14 @@ def clean(store: Store, wish: Wish) -> Cleaned:
 
     containers, space = removal.prune(store, wish.chosen)
     kinds = [("Containers", tuple(containers))]
+    failures: list[Failure] = []
     if wish.volumes:
-        names, size = volumes.prune(store, chosen=wish.chosen)
-        kinds.append(("Volumes", tuple(names)))
-        space += size
+        try:
+            names, size = volumes.prune(store, chosen=wish.chosen)
+            kinds.append(("Volumes", tuple(names)))
+            space += size
+        except Conflict as refusal:  # for the sake of one: the rest goes all the same
+            failures.append(refusal)
     if _idle(store, wish.chosen):
         removed = networks.prune(
             Networks(store.root, store.run),
@@ -95,4 +100,5 @@ def clean(store: Store, wish: Wish) -> Cleaned:
         kinds.append(("Networks", tuple(network.name for network in removed)))
     pruned = images.prune(store, every=wish.every, chosen=wish.chosen)
     kinds.append(("Images", tuple(line[0].lower() + line[1:] for line in pruned.said)))
-    return Cleaned(tuple((kind, names) for kind, names in kinds if names), space + pruned.space)
+    found = tuple((kind, names) for kind, names in kinds if names)
+    return Cleaned(found, space + pruned.space, tuple(failures))

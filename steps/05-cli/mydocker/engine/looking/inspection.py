@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable
 
+from mydocker.engine.errors import NoSuchContainer
 from mydocker.engine.looking.views import exposed_ports, mounts
 from mydocker.engine.records.config import Config, Json
 from mydocker.engine.records.health import Health, health_of
@@ -10,9 +11,11 @@ from mydocker.engine.records.state import DEAD, PAUSED, RESTARTING, State
 from mydocker.engine.records.store import Store
 from mydocker.engine.truth import look
 from mydocker.kernel.errors import Failure, Invalid, NotFound
+from mydocker.network.attachment import BRIDGE
 from mydocker.network.store import Endpoint, Network, Published
 from mydocker.network.store import Store as Networks
 from mydocker.overlay2.layers import LayerStore
+from mydocker.overlay2.plan import MASKED, READ_ONLY
 
 
 def inspect(store: Store, word: str, *, size: bool = False) -> Json:
@@ -86,18 +89,15 @@ def _health(health: Health) -> Json:
 
 
 def _host_config(config: Config) -> Json:
-    """What was asked of the machine; Docker's names and units."""
+    """What was asked of the machine; Docker's names, units and order."""
     asked, network, security = config.namespaces, config.network, config.security
-    log = {}
-    if config.log_size == 0:
-        log = {"max-size": "-1"}
-    elif config.log_size > 0:  # what is applied though nobody asked is not shown
-        log = {"max-file": str(config.log_files), "max-size": str(config.log_size)}
-    written = config.written
+    written, limits = config.written, config.limits
+    memory = limits.memory or 0
+    open_paths = security.privileged
     return {
         "Binds": list(written.binds) or None,
         "ContainerIDFile": written.cidfile,
-        "LogConfig": {"Type": config.log_driver, "Config": log},
+        "LogConfig": {"Type": config.log_driver, "Config": _log_options(config)},
         "NetworkMode": network.network_mode,
         "PortBindings": _bindings(config),
         "RestartPolicy": {
@@ -107,8 +107,8 @@ def _host_config(config: Config) -> Json:
         "AutoRemove": config.auto_remove,
         "VolumeDriver": "",
         "VolumesFrom": list(written.volumes_from) or None,
-        "CapAdd": list(security.cap_add) or None,
-        "CapDrop": list(security.cap_drop) or None,
+        "CapAdd": _capabilities(security.cap_add),
+        "CapDrop": _capabilities(security.cap_drop),
         "CgroupnsMode": "private",
         "Dns": list(network.dns),
         "DnsOptions": list(network.dns_options),
@@ -123,20 +123,32 @@ def _host_config(config: Config) -> Json:
         "Privileged": security.privileged,
         "PublishAllPorts": network.publish_all,
         "ReadonlyRootfs": config.rootfs.read_only,
-        **({"StorageOpt": _pairs(written.storage_opt)} if written.storage_opt else {}),
         "SecurityOpt": list(written.security_opt) or None,
+        **({"StorageOpt": _pairs(written.storage_opt)} if written.storage_opt else {}),
+        **({"Tmpfs": dict(written.tmpfs)} if written.tmpfs else {}),
         "UTSMode": asked.uts,
         "UsernsMode": "private" if "user" in asked.new else "",
         "ShmSize": shm_size(config),
+        **({"Sysctls": dict(security.sysctls)} if security.sysctls else {}),
         "Runtime": "mydocker",
+        "ConsoleSize": [0, 0],
         "Isolation": "",
-        "Init": config.process.init or None,
-        "Tmpfs": dict(written.tmpfs) or None,
-        "Ulimits": [
-            {"Name": one.name, "Hard": one.hard, "Soft": one.soft} for one in security.ulimits
-        ]
-        or None,
-        "Sysctls": security.sysctls or None,
+        "CpuShares": limits.cpu_shares or 0,
+        "Memory": memory,
+        "NanoCpus": round((limits.cpus or 0) * 10**9),  # 2.01 * 10**9 is a bit less
+        "CgroupParent": config.cgroup_parent,
+        "BlkioWeight": limits.blkio_weight or 0,
+        "BlkioWeightDevice": [],
+        "BlkioDeviceReadBps": _rates(limits.read_bps),
+        "BlkioDeviceWriteBps": _rates(limits.write_bps),
+        "BlkioDeviceReadIOps": _rates(limits.read_iops),
+        "BlkioDeviceWriteIOps": _rates(limits.write_iops),
+        "CpuPeriod": limits.cpu_period or 0,
+        "CpuQuota": limits.cpu_quota or 0,
+        "CpuRealtimePeriod": 0,
+        "CpuRealtimeRuntime": 0,
+        "CpusetCpus": limits.cpuset_cpus or "",
+        "CpusetMems": limits.cpuset_mems or "",
         "Devices": [
             {
                 "PathOnHost": one.source,
@@ -145,9 +157,43 @@ def _host_config(config: Config) -> Json:
             }
             for one in security.devices
         ],
-        "DeviceCgroupRules": list(config.limits.devices or ()) or None,
-        **_limits(config),
+        "DeviceCgroupRules": list(limits.devices or ()) or None,
+        "DeviceRequests": None,
+        "KernelMemory": 0,
+        "KernelMemoryTCP": 0,
+        "MemoryReservation": limits.memory_reservation or 0,
+        "MemorySwap": limits.memory_swap or memory * 2,
+        "MemorySwappiness": None,
+        "OomKillDisable": limits.oom_kill_disable,
+        "PidsLimit": limits.pids,
+        "Ulimits": [
+            {"Name": one.name, "Hard": one.hard, "Soft": one.soft} for one in security.ulimits
+        ],
+        "CpuCount": 0,
+        "CpuPercent": 0,
+        "IOMaximumIOps": 0,
+        "IOMaximumBandwidth": 0,
+        "MaskedPaths": None if open_paths else list(MASKED),
+        "ReadonlyPaths": None if open_paths else list(READ_ONLY),
+        **({"Init": True} if config.process.init else {}),
     }
+
+
+def _log_options(config: Config) -> Json:
+    """As they were written; what is applied though nobody asked is not shown."""
+    if config.written.log_opts:
+        return dict(config.written.log_opts)
+    if config.log_size == 0:
+        return {"max-size": "-1"}
+    if config.log_size > 0:  # a container of an earlier version, which did not write it down
+        return {"max-file": str(config.log_files), "max-size": str(config.log_size)}
+    return {}
+
+
+def _capabilities(names: Iterable[str]) -> list[str] | None:
+    """With the kernel's prefix, as Docker has them in whichever way they were written."""
+    short = [name.upper().removeprefix("CAP_") for name in names]
+    return [name if name == "ALL" else f"CAP_{name}" for name in short] or None
 
 
 def _pairs(texts: Iterable[str]) -> dict[str, str]:
@@ -159,33 +205,8 @@ def shm_size(config: Config) -> int:
     return config.security.shm_size or 64 << 20
 
 
-def _limits(config: Config) -> Json:
-    asked = config.limits
-    memory = asked.memory or 0
-    return {
-        "CgroupParent": config.cgroup_parent,
-        "CpuShares": asked.cpu_shares or 0,
-        "Memory": memory,
-        "NanoCpus": round((asked.cpus or 0) * 10**9),  # 2.01 * 10**9 is a bit less than 2010000000
-        "BlkioWeight": asked.blkio_weight or 0,
-        "BlkioDeviceReadBps": _rates(asked.read_bps),
-        "BlkioDeviceWriteBps": _rates(asked.write_bps),
-        "BlkioDeviceReadIOps": _rates(asked.read_iops),
-        "BlkioDeviceWriteIOps": _rates(asked.write_iops),
-        "CpuPeriod": asked.cpu_period or 0,
-        "CpuQuota": asked.cpu_quota or 0,
-        "CpusetCpus": asked.cpuset_cpus or "",
-        "CpusetMems": asked.cpuset_mems or "",
-        "MemoryReservation": asked.memory_reservation or 0,
-        "MemorySwap": asked.memory_swap or memory * 2,
-        "MemorySwappiness": None,
-        "OomKillDisable": asked.oom_kill_disable,
-        "PidsLimit": asked.pids,
-    }
-
-
-def _rates(asked: Iterable[tuple[str, int]]) -> list[Json] | None:
-    return [{"Path": _disk(device), "Rate": rate} for device, rate in asked] or None
+def _rates(asked: Iterable[tuple[str, int]]) -> list[Json]:
+    return [{"Path": _disk(device), "Rate": rate} for device, rate in asked]
 
 
 def _disk(number: str) -> str:
@@ -214,7 +235,6 @@ def _graph_driver(store: Store, config: Config) -> Json:
     except Failure:  # not made yet, or gone
         below = []
     data = {
-        "ID": config.id,
         "LowerDir": ":".join(below),
         "MergedDir": layer.merged,
         "UpperDir": layer.diff,
@@ -224,22 +244,21 @@ def _graph_driver(store: Store, config: Config) -> Json:
 
 
 def _config(config: Config) -> Json:
-    settings, process = config.settings, config.process
-    shown: Json = {
+    settings, process, written = config.settings, config.process, config.written
+    ports = {*exposed_ports(config), *_bindings(config)}
+    timeout = written.stop_timeout
+    return {
         "Hostname": config.hostname,
         "Domainname": config.namespaces.domainname,
         "User": settings.user,
         "AttachStdin": config.attached and process.input,
         "AttachStdout": config.attached,
         "AttachStderr": config.attached,
+        **({"ExposedPorts": {port: {} for port in sorted(ports)}} if ports else {}),
         "Tty": process.terminal,
         "OpenStdin": process.input,
         "StdinOnce": config.attached and process.input,
-        "Env": [
-            f"{name}={value}"
-            for name, value in process.environment.items()
-            if name not in ("HOSTNAME", "TERM")
-        ],
+        "Env": list(settings.env) or None,
         "Cmd": list(settings.cmd) or None,
         **({"Healthcheck": settings.healthcheck.to_json()} if settings.healthcheck else {}),
         "Image": config.image,
@@ -248,16 +267,9 @@ def _config(config: Config) -> Json:
         "Entrypoint": list(settings.entrypoint) or None,
         "OnBuild": list(settings.on_build) or None,
         "Labels": config.labels,
+        **({"StopSignal": settings.stop_signal} if settings.stop_signal else {}),
+        **({"StopTimeout": config.stop_timeout} if timeout is not None else {}),
     }
-    if ports := exposed_ports(config):
-        shown["ExposedPorts"] = {port: {} for port in ports}
-    if config.stop_signal != 15:
-        import signal
-
-        shown["StopSignal"] = signal.Signals(config.stop_signal).name
-    if config.written.stop_timeout is not None:
-        shown["StopTimeout"] = config.stop_timeout
-    return shown
 
 
 def _network_settings(store: Store, config: Config, state: State) -> Json:
@@ -273,17 +285,36 @@ def _network_settings(store: Store, config: Config, state: State) -> Json:
     return {
         "Bridge": "",
         "SandboxID": config.id if state.up else "",
-        "SandboxKey": f"/proc/{state.process.pid}/ns/net" if state.up else "",
+        "HairpinMode": False,
+        "LinkLocalIPv6Address": "",
+        "LinkLocalIPv6PrefixLen": 0,
         "Ports": ports,
+        "SandboxKey": f"/proc/{state.process.pid}/ns/net" if state.up else "",
+        "SecondaryIPAddresses": None,
+        "SecondaryIPv6Addresses": None,
         **{name: first.get(name, 0 if "PrefixLen" in name else "") for name in names},
         "Networks": _networks(config, attached),
     }
 
 
 def _networks(config: Config, attached: list[tuple[Network, Endpoint]]) -> Json:
-    if attached:
-        return {network.name: _endpoint(network, endpoint) for network, endpoint in attached}
-    return {name: _nowhere() for name in config.network.networks}
+    found = {network.name: _endpoint(network, endpoint) for network, endpoint in attached} or {
+        name: _nowhere() for name in config.network.networks
+    }
+    for wants in config.network.attachments:
+        told = found.get(wants.network)
+        if told is not None and wants.network != BRIDGE:
+            fixed = {"IPv4Address": wants.address, "IPv6Address": wants.address6}
+            told["IPAMConfig"] = {key: ip for key, ip in fixed.items() if ip} or None
+            told["Aliases"] = _aliases(config, told["Aliases"] or list(wants.aliases))
+    return found
+
+
+def _aliases(config: Config, names: list[str]) -> list[str]:
+    """As Docker has them: those that were asked for, the id, and the host name."""
+    own = config.namespaces.hostname
+    asked = [name for name in names if name != own]
+    return [*asked, config.short_id, *([own] if own in names else [])]
 
 
 def _binding(port: Published) -> Json:
@@ -296,7 +327,6 @@ def _endpoint(network: Network, endpoint: Endpoint) -> Json:
     prefixes = [*(subnet.prefix for subnet, _ in network.subnets), 0, 0]  # 0: it is damaged
     return {
         **_nowhere(),
-        "MacAddress": endpoint.mac,
         "NetworkID": network.id,
         "EndpointID": endpoint_id(endpoint),
         "Gateway": "" if network.internal else network.gateway,
@@ -305,6 +335,7 @@ def _endpoint(network: Network, endpoint: Endpoint) -> Json:
         "IPv6Gateway": network.gateway6 if endpoint.address6 else "",
         "GlobalIPv6Address": endpoint.address6,
         "GlobalIPv6PrefixLen": prefixes[1] if endpoint.address6 else 0,
+        "MacAddress": endpoint.mac,
         "Aliases": list(endpoint.aliases) or None,
     }
 
@@ -314,7 +345,6 @@ def _nowhere() -> Json:
         "IPAMConfig": None,
         "Links": None,
         "Aliases": None,
-        "MacAddress": "",
         "NetworkID": "",
         "EndpointID": "",
         "Gateway": "",
@@ -323,42 +353,35 @@ def _nowhere() -> Json:
         "IPv6Gateway": "",
         "GlobalIPv6Address": "",
         "GlobalIPv6PrefixLen": 0,
+        "MacAddress": "",
         "DriverOpts": None,
     }
 
 
-def inspect_any(store: Store, word: str, kind: str = "", *, size: bool = False) -> Json:
-    """A container, image or network called ``word``, sought in this order.
+KINDS = ("container", "image", "network", "volume")
 
-    ``kind`` is one of these words if it must be one. Raises Invalid, or NotFound.
-    """
-    from mydocker.engine.errors import NoSuchContainer
 
-    if kind not in ("", "container", "image", "network"):
-        raise Invalid(f"'{kind}' is not a valid value for --type", "container, image or network")
-
-    if kind in ("", "container"):
-        try:
-            return inspect(store, word, size=size)
-        except NoSuchContainer:
-            if kind:
-                raise
-    if kind in ("", "image"):
-        found = _image(store, word)
+def inspect_any(store: Store, word: str, kind: str = "", *, size: bool = False) -> tuple[str, Json]:
+    """What is called ``word``, a container, image, network or volume, sought in this order; and
+    which of these it is. ``kind``: it must be one of that. Raises Invalid, or NotFound."""
+    if kind not in ("", *KINDS):
+        raise Invalid(f"'{kind}' is not a valid value for --type", ", ".join(KINDS))
+    for one in (kind,) if kind else KINDS:
+        found = _FINDERS[one](store, word, size)
         if found is not None:
-            return found
-    if kind in ("", "network"):
-        from mydocker.network import networks
-
-        names = Networks(store.root, store.run)
-        try:
-            return networks.inspect(names, names.find(word))
-        except Failure:
-            pass
+            return one, found
     raise NotFound(f"No such {kind or 'object'}: {word}")
 
 
-def _image(store: Store, word: str) -> Json | None:
+def _container(store: Store, word: str, size: bool) -> Json | None:
+    try:
+        return inspect(store, word, size=size)
+    except NoSuchContainer:
+        return None
+
+
+def _image(store: Store, word: str, size: bool) -> Json | None:
+    from mydocker.overlay2.image_view import described
     from mydocker.overlay2.images import ImageStore
 
     images = ImageStore(store.root)
@@ -366,15 +389,26 @@ def _image(store: Store, word: str) -> Json | None:
         image = images.find(word)
     except Failure:
         return None
-    if image is None:
+    return described(images, image) if image else None
+
+
+def _network(store: Store, word: str, size: bool) -> Json | None:
+    from mydocker.network import networks
+
+    names = Networks(store.root, store.run)
+    if word in networks.BUILT_IN and not names.named(word):
+        return networks.built_in(word)
+    try:
+        return networks.inspect(names, names.find(word))
+    except Failure:
         return None
-    return {
-        "Id": image.id,
-        "RepoTags": list(image.names),
-        "Created": image.created,
-        "Architecture": image.document.get("architecture", ""),
-        "Os": image.document.get("os", "linux"),
-        "Size": images.size(image),
-        "Config": image.config.to_json(),
-        "RootFS": {"Type": "layers", "Layers": list(image.diff_ids)},
-    }
+
+
+def _volume(store: Store, word: str, size: bool) -> Json | None:
+    from mydocker.engine.volumes.store import VolumeStore
+
+    volumes = VolumeStore(store.root)
+    return volumes.inspect(word) if word in volumes.names() else None
+
+
+_FINDERS = {"container": _container, "image": _image, "network": _network, "volume": _volume}

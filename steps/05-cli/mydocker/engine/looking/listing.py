@@ -26,7 +26,7 @@ from mydocker.engine.words.times import number, span
 from mydocker.kernel.errors import Failure, Invalid
 from mydocker.kernel.numbers import decimal
 from mydocker.kernel.records import record
-from mydocker.network.store import Endpoint, Published
+from mydocker.network.store import Endpoint
 from mydocker.network.store import Store as Networks
 
 KNOWN = (
@@ -69,25 +69,51 @@ class Listed:
     def ports(self) -> str:
         """``0.0.0.0:8080->80/tcp, 53/udp``"""
         published = [port for _, endpoint in self.endpoints for port in endpoint.ports]
-        shown = [text for port in published for text in _published(port)]
+        ports = [
+            (port.container, port.ip or "0.0.0.0", port.host, port.protocol) for port in published
+        ]
         if self.state.up:
-            own = {f"{port.container}/{port.protocol}" for port in published}
-            exposed = exposed_ports(self.config)
-            shown += [port for port in sorted(exposed, key=_by_number) if port not in own]
-        return ", ".join(shown)
+            own = {(port.container, port.protocol) for port in published}
+            exposed = [_exposed(text) for text in exposed_ports(self.config)]
+            ports += [(port, "", 0, kind) for port, kind in exposed if (port, kind) not in own]
+        return port_text(ports)
 
 
-def _by_number(port: str) -> int:
-    number = port.partition("/")[0].partition("-")[0]
-    return decimal(number, 65535) or 0
+def _exposed(text: str) -> tuple[int, str]:
+    port, _, protocol = text.partition("/")
+    return decimal(port, 65535) or 0, protocol
 
 
-def _published(port: Published) -> list[str]:
-    addresses = [port.ip] if port.ip else ["0.0.0.0"]
-    return [
-        f"{f'[{ip}]' if ':' in ip else ip}:{port.host}->{port.container}/{port.protocol}"
-        for ip in addresses
-    ]
+def port_text(ports: Sequence[tuple[int, str, int, str]]) -> str:
+    """Ports of a container, as port, address, port of the host and protocol, in Docker's form.
+
+    Ports in a row that are the same on the host are one range; address "": it is not published.
+    """
+    latest: dict[tuple[str, str], list[int]] = {}
+    ended, others = [], []
+    for port, address, host, protocol in sorted(ports):
+        if address and host != port:
+            others.append(f"{_at(address)}:{host}->{port}/{protocol}")
+            continue
+        key = address, protocol
+        last = latest.get(key)
+        if last and port == last[1] + 1:
+            last[1] = port
+            continue
+        if last:  # a range that has ended comes first
+            ended.append(_range(key, last))
+        latest[key] = [port, port]
+    return ", ".join([*ended, *(_range(key, last) for key, last in latest.items()), *others])
+
+
+def _range(key: tuple[str, str], ends: list[int]) -> str:
+    (address, protocol), (first, last) = key, ends
+    ports = str(first) if first == last else f"{first}-{last}"
+    return f"{_at(address)}:{ports}->{ports}/{protocol}" if address else f"{ports}/{protocol}"
+
+
+def _at(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
 
 
 def status_words(state: State) -> str:

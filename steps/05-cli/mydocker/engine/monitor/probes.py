@@ -95,11 +95,10 @@ class Probes:
         program += "from mydocker.engine.life import probing; probing.main()"
         arguments = [facts["python"], "-ISE", "-c", program]
         arguments += [facts["root"], facts["run"], facts["id"], facts["name"]]
-        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
         standard_input = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), 0)]
         try:
             self.state["pid"] = os.posix_spawn(
-                facts["python"], arguments, environment, file_actions=standard_input
+                facts["python"], arguments, facts["environment"], file_actions=standard_input
             )
             self.state["fd"] = ours.detach()
         finally:

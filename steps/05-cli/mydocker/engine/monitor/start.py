@@ -124,6 +124,7 @@ def _facts(
         "run": store.run,
         "path": list(sys.path),
         "python": sys.executable,
+        "environment": _environment(),
         "pid": container.pid,
         "pidfd": container.pidfd,
         "master": container.master,
@@ -139,6 +140,15 @@ def _facts(
         "wait": 0.0,
         "health": _tests(config),
     }
+
+
+def _environment() -> dict[str, str]:
+    """Of a slim monitor and its prober: the caller's own has no place there, but for the group that
+    all of ours are in. Else a container that is started again would come into another."""
+    found = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    if parent := os.environ.get("MYDOCKER_CGROUP_PARENT"):
+        found["MYDOCKER_CGROUP_PARENT"] = parent
+    return found
 
 
 def _tests(config: Config) -> dict[str, Any]:

@@ -60,11 +60,11 @@ class Client:
 class Supervisor:
     """``facts``: all that is known, in marshal's types, so that it can be handed on by execve.
 
-    ``id root run path``, of the process ``pid pidfd``, of its streams ``out err master input``
-    (-1 where there is none), of the log ``log log_size log_files``, ``listener`` of the socket,
-    ``once`` the input ends when the first who typed goes away, ``kept`` descriptors that must stay
-    open, ``pending`` what was typed and not read yet, and ``health`` when its tests come, empty if
-    there are none (``probes``).
+    ``id root run path environment``, of the process ``pid pidfd``, of its streams ``out err master
+    input`` (-1 where there is none), of the log ``log log_size log_files``, ``listener`` of the
+    socket, ``once`` the input ends when the first who typed goes away, ``kept`` descriptors that
+    must stay open, ``pending`` what was typed and not read yet, and ``health`` when its tests come,
+    empty if there are none (``probes``).
     """
 
     def __init__(self, facts: "dict[str, Any]", clients: list[Client]) -> None:
@@ -319,7 +319,7 @@ class Supervisor:
         directory = __file__.rpartition("/")[0]
         program = f"import sys; sys.path[:0] = [{directory!r}]; import slim; slim.main()"
         arguments = [python, "-ISE", "-c", program, str(fd), self.facts["name"]]
-        os.execve(python, arguments, {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
+        os.execve(python, arguments, self.facts["environment"])
 
 
 def _probes(facts: "dict[str, Any]") -> "Any":

@@ -60,6 +60,7 @@ class Written:
     storage_opt: tuple[str, ...] = ()
     cidfile: str = ""
     stop_timeout: int | None = None
+    log_opts: dict[str, str] = field(default_factory=dict)
 
 
 @record

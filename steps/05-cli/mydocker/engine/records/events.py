@@ -272,6 +272,29 @@ def _is_image(kind: str, actor: dict[str, Any], text: str) -> bool:
     return text in found - {""}
 
 
+# Docker's templates name the fields of a struct in Go, events.Message; these have another name in
+# JSON. What is not there is empty.
+_IN_GO = {
+    "Status": ("status", ""),
+    "ID": ("id", ""),
+    "From": ("from", ""),
+    "Scope": ("scope", ""),
+    "Time": ("time", 0),
+    "TimeNano": ("timeNano", 0),
+}
+
+
+class Message(dict[str, Any]):
+    """An event as a template sees it: by its names in JSON, and by those in Go."""
+
+    def __contains__(self, key: object) -> bool:
+        return key in _IN_GO or super().__contains__(key)
+
+    def __missing__(self, key: str) -> Any:
+        name, empty = _IN_GO[key]
+        return self.get(name, empty)
+
+
 def line(event: dict[str, Any]) -> str:
     """As Docker prints it: time, kind, what happened, id, and attributes in brackets."""
     actor = event["Actor"]

@@ -6,14 +6,16 @@ bind of the volume's directory; which of a container's mounts are volumes is not
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container
 
+from mydocker.engine.errors import NoSuchContainer
 from mydocker.engine.records.config import Config, Point
 from mydocker.engine.records.store import Store
 from mydocker.engine.volumes.forms import destination
 from mydocker.engine.volumes.store import VolumeStore
-from mydocker.kernel.errors import Failure, Invalid
+from mydocker.kernel.errors import Invalid
 from mydocker.kernel.records import replace
+from mydocker.kernel.whole import Damaged
 from mydocker.overlay2.volumes import BIND, Volume, ordered
 
 
@@ -99,18 +101,31 @@ class _Plan:
 
 
 def users(store: Store) -> dict[str, list[str]]:
-    """The containers of each volume that has some, by their ids."""
-    found: dict[str, list[str]] = {}
-    for identifier, point in _all(store):
-        found.setdefault(point.name, []).append(identifier)
+    """The containers of each volume that has some, by their ids, as far as that can be read."""
+    found, _ = used(store)
     return found
 
 
-def _all(store: Store) -> Iterator[tuple[str, Point]]:
+def used(
+    store: Store, *, without: Container[str] = ()
+) -> tuple[dict[str, list[str]], list[Damaged]]:
+    """As :func:`users`, and for each container that cannot tell what it uses, why.
+
+    As long as there is one of these, any volume may be in use. ``without``: containers that do not
+    count.
+    """
+    found: dict[str, list[str]] = {}
+    silent = []
     for identifier in store.ids():
+        if identifier in without:
+            continue
         try:
             points = store.config(identifier).points
-        except Failure:
+        except NoSuchContainer:
             continue  # removed meanwhile
+        except Damaged as damage:
+            silent.append(damage)
+            continue
         for point in points:
-            yield identifier, point
+            found.setdefault(point.name, []).append(identifier)
+    return found, silent

@@ -6,10 +6,11 @@ from mydocker.engine.records import events
 from mydocker.engine.records.config import Config
 from mydocker.engine.records.store import Store
 from mydocker.engine.trees.disk import disk_use
-from mydocker.engine.volumes.points import users
+from mydocker.engine.volumes.points import used
 from mydocker.engine.volumes.store import NoSuchVolume, VolumeStore
 from mydocker.engine.words import filters
 from mydocker.kernel.errors import Conflict
+from mydocker.kernel.whole import Damaged
 
 FILTERS = ("label", "label!", "all")
 
@@ -22,13 +23,20 @@ def remove(store: Store, name: str, *, force: bool = False) -> None:
             return
         raise NoSuchVolume(name)
     with volumes.lock():
-        used = users(store).get(name)
-        if used:
+        found, silent = used(store)
+        if name in found:
             raise Conflict(
-                f"remove {name}: volume is in use - [{', '.join(used)}]",
+                f"remove {name}: volume is in use - [{', '.join(found[name])}]",
                 "Remove the container first",
             )
+        _refuse(f"remove {name}: volume may be in use", silent)
         volumes.remove(name)
+
+
+def _refuse(what: str, silent: list[Damaged]) -> None:
+    """Raise Conflict, if a container cannot tell which volumes it uses."""
+    if silent:
+        raise Conflict(f"{what}: {silent[0].message}", silent[0].hint)
 
 
 def remove_anonymous(store: Store, config: Config) -> None:
@@ -39,9 +47,11 @@ def remove_anonymous(store: Store, config: Config) -> None:
         return
     volumes = VolumeStore(store.root)
     with volumes.lock():
-        used = users(store)
+        found, silent = used(store)
+        if silent:  # it may have them with --volumes-from; `volume prune` takes them later
+            return
         for name in mine:
-            if name not in used and volumes.has(name):
+            if name not in found and volumes.has(name):
                 volumes.remove(name)
 
 
@@ -50,11 +60,13 @@ def prune(
 ) -> tuple[list[str], int]:
     """Remove all volumes without a name that no container uses, with ``every`` those with one too.
 
-    Gives their names, and the bytes that are free again.
+    Gives their names, and the bytes that are free again. Raises Conflict, and then nothing was
+    removed, while a container cannot tell what it uses.
     """
     volumes = VolumeStore(store.root)
     removed, space = [], 0
     with volumes.lock():
+        _refuse("no volume is removed, any may be in use", used(store)[1])
         for name in unused(store, every=every, chosen=chosen):
             size = disk_use(volumes.data(name))
             volumes.remove(name)
@@ -74,11 +86,13 @@ def unused(
     """What :func:`prune` would remove, if the containers ``without`` did not count."""
     volumes, wanted = VolumeStore(store.root), chosen or {}
     every = every or wanted.get("all", ["false"])[-1] in ("true", "1")
-    used = {name for name, found in users(store).items() if any(i not in without for i in found)}
+    found, silent = used(store, without=without)
+    if silent:
+        return []
     return [
         name
         for name in volumes.names()
-        if name not in used
+        if name not in found
         and (every or volumes.get(name).anonymous)
         and filters.passes(wanted, volumes.get(name).created, volumes.get(name).labels)
     ]

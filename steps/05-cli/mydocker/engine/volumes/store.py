@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from mydocker.container.private import DIRECTORY
 from mydocker.engine.records.events import tell_of
@@ -83,6 +84,22 @@ class VolumeStore:
         except (Damaged, TypeError):
             pass
         return Volume(name, "")  # its data count, and they are there
+
+    def inspect(self, name: str) -> dict[str, Any]:
+        """All that is known of a volume, in Docker's shape. Raises NoSuchVolume."""
+        one = self.get(name)
+        labels = dict(one.labels)
+        if one.anonymous:
+            labels["com.docker.volume.anonymous"] = ""
+        return {
+            "CreatedAt": one.created,
+            "Driver": "local",
+            "Labels": labels or None,
+            "Mountpoint": self.data(name),
+            "Name": name,
+            "Options": None,
+            "Scope": "local",
+        }
 
     def create(
         self,

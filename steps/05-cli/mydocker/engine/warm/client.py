@@ -21,13 +21,15 @@ _PATIENCE = 5.0  # seconds that it has to end by itself
 # it needs is on the import path that it is given.
 _PROGRAM = (
     "import sys; number, *sys.path[:] = sys.argv[1:]; "
-    "from mydocker.engine.warm.process import main; main(int(number))"
+    "from mydocker.engine.warm.sources import Sources; sources = Sources(); "
+    "from mydocker.engine.warm.process import main; main(int(number), sources)"
 )
 
 
 class Warm:
     """The containers under ``root`` and ``run``, by way of a warm process that is begun when it is
-    first needed, and begun again if it has died. Any thread may call; close it at the end."""
+    first needed, and begun again if it has died, or if the code on the disk is another one. Any
+    thread may call; close it at the end."""
 
     def __init__(self, root: str, run: str, *, cgroup_parent: str = "") -> None:
         self.root = os.path.abspath(root)

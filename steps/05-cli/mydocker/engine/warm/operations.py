@@ -184,7 +184,7 @@ def prune_all(store: Store, *, every: bool = False, volumes: bool = False) -> Js
     cleaned = unused.clean(store, unused.Wish(every, volumes, {}))
     return {
         "released": [str(one) for one in pruned.released],
-        "failures": [str(failure) for failure in pruned.failures],
+        "failures": [str(failure) for failure in (*pruned.failures, *cleaned.failures)],
         "removed": {kind: list(names) for kind, names in cleaned.kinds},
         "space": pruned.space + cleaned.space,
     }

@@ -5,6 +5,9 @@ and settings come with it, and the worker that has them dies with its answer. It
 program that started it is gone, for then their socket is closed; the workers finish what they are
 at. It learns nothing of how they end: the kernel takes its dead children away (SIGCHLD ignored,
 sigaction(2)), and who asked sees the end of the connection.
+
+Nor does it serve with older code than there is: if a source file that it imported has changed, it
+ends instead, and who asked begins another one and asks again.
 """
 
 import gc
@@ -18,7 +21,8 @@ from typing import NoReturn
 
 from mydocker.engine.warm import messages
 from mydocker.engine.warm.operations import OPERATIONS
-from mydocker.kernel import signals
+from mydocker.engine.warm.sources import Sources
+from mydocker.kernel import signals, trace
 from mydocker.kernel.errors import Failure
 
 NAME = "mydocker-warm"
@@ -38,14 +42,15 @@ ROOMS = (
 _NOT = ("commandline", "commands", "drawing", "image_commands", "options", "root_option", "slim")
 
 
-def main(descriptor: int) -> NoReturn:
-    """Serve who has the other end of ``descriptor``, until it is closed."""
+def main(descriptor: int, sources: Sources) -> NoReturn:
+    """Serve who has the other end of ``descriptor``, until it is closed, or ``sources`` change."""
     os.umask(0o022)
     os.chdir("/")
     with open("/proc/self/comm", "w") as file:
         file.write(NAME)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     import_all()
+    sources.keep_imported()
     gc.collect()
     gc.freeze()  # else a collection in a worker writes to, and so copies, all that is shared
     door = socket.socket(fileno=descriptor)
@@ -53,7 +58,7 @@ def main(descriptor: int) -> NoReturn:
     while True:
         signals.ready(door.fileno())
         data, came, _, _ = socket.recv_fds(door, 1, 1, socket.MSG_CMSG_CLOEXEC)
-        if not data:
+        if not data or sources.changed():
             os._exit(0)
         for fd in came:
             connection = socket.socket(fileno=fd)
@@ -118,6 +123,8 @@ def _done(request: dict[str, object]) -> object:
     assert isinstance(settings, dict) and isinstance(arguments, list) and isinstance(named, dict)
     os.environ.clear()
     os.environ.update({f"MYDOCKER_{name.upper()}": text for name, text in settings.items() if text})
+    if fault := os.environ.get("MYDOCKER_FAULT"):  # for a new Python, importing trace does it
+        trace.arm(fault)
     store = Store(str(request["root"]), str(request["run"]))
     result = operation(store, *arguments, **named)
     for failure in store.unwritten:

@@ -50,9 +50,14 @@ def any_of(values: list[str] | None, test: Callable[[str], bool]) -> bool:
 
 def passes(chosen: Mapping[str, list[str]], created: str, labels: Mapping[str, str]) -> bool:
     """True if what was made at the time ``created`` (RFC 3339) and has the ``labels`` is meant by
-    the filters of PRUNING. Raises Invalid for a time that is none."""
+    the filters of PRUNING. Raises Invalid for a time that is none.
+
+    Without ``created`` its file could not be read: nobody knows whether it is meant, so it is not.
+    """
     from mydocker.engine.words.times import moment, number
 
+    if not created and any(key in chosen for key in PRUNING):
+        return False
     return (
         all(number(created) < moment(text) for text in chosen.get("until", ()))
         and has_labels(chosen.get("label", ()), labels)

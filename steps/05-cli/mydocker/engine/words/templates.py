@@ -1,485 +1,326 @@
-"""Go's text/template, as much of it as ``--format`` is used with.
+"""Go's text/template, which ``--format`` is written in: filled in with a value.
 
-Fields ``{{.State.Status}}``, ``{{json .}}``, ``{{range .Mounts}}…{{else}}…{{end}}``, ``{{range $k,
-$v := .X}}``, ``{{if eq .A "b"}}…{{else if …}}…{{else}}…{{end}}``, ``{{with .X}}…{{end}}``,
-variables, pipes, and the functions of Docker: ``json join split index len lower upper title
-println printf print truncate pad eq ne lt le gt ge and or not``; ``{{-`` and ``-}}`` eat white
-space. See pkg.go.dev/text/template.
+All of it: fields, ``(…).Field``, variables, pipes, ``if``, ``with``, ``range`` with ``break`` and
+``continue``, ``define``, ``template`` and ``block``, comments, ``{{-`` and ``-}}``; the functions
+are in :mod:`mydocker.engine.words.functions`, the reader in :mod:`mydocker.engine.words.reading`,
+and what values look like in :mod:`mydocker.engine.words.govalues`. See pkg.go.dev/text/template.
 
-A template is read into a list of nodes once, and may then be filled in for many values.
+A template is read once, and may then be filled in for many values.
 """
 
-import json as _json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any
 
+from mydocker.engine.words import reading
+from mydocker.engine.words.functions import FUNCTIONS, TITLES
+from mydocker.engine.words.govalues import (
+    MISSING,
+    Missing,
+    Nil,
+    Row,
+    Struct,
+    Wrong,
+    compact,
+    raw,
+    shown,
+    true,
+    type_name,
+)
 from mydocker.kernel.errors import Invalid
 
-_ACTION = re.compile(r"\{\{(-\s)?(.*?)(\s-)?\}\}", re.DOTALL)
-_TOKEN = re.compile(
-    r"""\s*(?:(?P<string>"(?:[^"\\]|\\.)*"|`[^`]*`)|(?P<number>-?\d+(?:\.\d+)?)
-    |(?P<field>(?:\$\w*)?(?:\.\w+)+)|(?P<variable>\$\w*)|(?P<word>\w+)|(?P<dot>\.)
-    |(?P<mark>:=|[=|(),]))""",
-    re.VERBOSE,
-)
-_MISSING = object()
-_LONGEST = 30  # digits of a number
-_WIDEST = 10_000  # columns that a value is filled up to
+__all__ = ["BAD_TEMPLATE", "Template", "compact", "shown"]
+
+BAD_TEMPLATE = 64  # Docker's exit code where a template cannot be read
+_MOST = 10_000_000  # rounds of a loop over a number, and templates in templates
 
 
-class _Wrong(Exception):
-    """What is wrong with a template; becomes an Invalid that quotes it."""
+class _Located(Exception):
+    """What went wrong, with the place in the template."""
 
 
-Scope = dict[str, Any]
+class _Leaving(Exception):
+    """``break`` or ``continue``, on its way to the loop."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
 
 
-@dataclass
-class _Text:
-    text: str
+class _Filling:
+    """One filling in: the value, and the variables as they are at this place."""
 
-    def fill(self, dot: Any, scope: Scope) -> Iterator[str]:
-        yield self.text
+    def __init__(self, template: "Template", value: Any, strict: bool) -> None:
+        self._templates = template.templates
+        self._functions = template.functions
+        self._strict = strict  # a key that is not there is an error
+        self._variables: list[tuple[str, Any]] = [("$", value)]
 
+    # ------------------------------------------------------------ nodes
 
-@dataclass
-class _Value:
-    """``{{pipeline}}`` or ``{{$x := pipeline}}``, which prints nothing."""
+    def all(self, nodes: Sequence[reading.Node], dot: Any) -> Iterator[str]:
+        for node in nodes:
+            yield from self._one(node, dot)
 
-    pipeline: "_Pipeline"
-    variable: str = ""
+    def _one(self, node: reading.Node, dot: Any) -> Iterator[str]:
+        match node:
+            case reading.Text():
+                yield node.said
+            case reading.Action():
+                value = self.pipeline(node.pipeline, dot)
+                if not node.pipeline.variables:
+                    if callable(value):
+                        raise self._wrong(
+                            node.pipeline, f"can't print {node.pipeline.text} of type func"
+                        )
+                    yield shown(value)
+            case reading.Block():
+                yield from self._block(node, dot)
+            case reading.Leave():
+                raise _Leaving(node.kind)
+            case reading.Template():
+                yield from self._template(node, dot)
 
-    def fill(self, dot: Any, scope: Scope) -> Iterator[str]:
-        value = self.pipeline.value(dot, scope)
-        if self.variable:
-            scope[self.variable] = value
+    def _template(self, node: reading.Template, dot: Any) -> Iterator[str]:
+        if node.name not in self._templates:
+            raise self._wrong(node, f'template "{node.name}" not defined')
+        value = self.pipeline(node.pipeline, dot) if node.pipeline else MISSING
+        kept, self._variables = self._variables, [("$", value)]
+        yield from self.all(self._templates[node.name], value)
+        self._variables = kept
+
+    def _block(self, node: reading.Block, dot: Any) -> Iterator[str]:
+        depth = len(self._variables)
+        value = self.pipeline(node.pipeline, dot, declare=node.kind != "range")
+        if node.kind == "range":
+            yield from self._range(node, value, dot)
+        elif true(value):
+            yield from self.all(node.body, value if node.kind == "with" else dot)
         else:
-            yield shown(value)
+            yield from self.all(node.otherwise, dot)
+        del self._variables[depth:]
 
+    def _range(self, node: reading.Block, value: Any, dot: Any) -> Iterator[str]:
+        depth, empty = len(self._variables), True
+        for key, one in self._pairs(node, value):
+            empty = False
+            names = node.pipeline.variables
+            found = (key, one) if len(names) == 2 else (one,)
+            for name, each in zip(names, found, strict=False):
+                if node.pipeline.assigns:
+                    self._assign(node.pipeline, name, each)
+                else:
+                    self._variables.append((name, each))
+            try:
+                yield from self.all(node.body, one)
+            except _Leaving as leaving:
+                if leaving.kind == "break":
+                    break
+            finally:
+                del self._variables[depth:]
+        if empty:
+            yield from self.all(node.otherwise, dot)
 
-@dataclass
-class _Block:
-    """``if``, ``with`` and ``range``: a condition, what follows it, and what follows ``else``."""
+    def _pairs(self, node: reading.Block, value: Any) -> Iterator[tuple[Any, Any]]:
+        if isinstance(value, Mapping) and not isinstance(value, Struct):
+            return iter([(key, value[key]) for key in sorted(value)])
+        if isinstance(value, list | tuple):
+            return iter(list(enumerate(value)))
+        if isinstance(value, int) and not isinstance(value, bool):
+            return ((number, number) for number in range(min(value, _MOST)))
+        if value is None or isinstance(value, Missing | Nil):
+            return iter(())
+        raise self._wrong(node.pipeline, f"range can't iterate over {shown(value)}")
 
-    kind: str
-    pipeline: "_Pipeline"
-    variables: tuple[str, ...]
-    body: "list[_Node]" = field(default_factory=list)
-    otherwise: "list[_Node]" = field(default_factory=list)
+    # ------------------------------------------------------------ values
 
-    def fill(self, dot: Any, scope: Scope) -> Iterator[str]:
-        value = self.pipeline.value(dot, scope)
-        inner = dict(scope)
-        if not _true(value):
-            yield from _fill(self.otherwise, dot, inner)
-        elif self.kind == "range":
-            yield from self._each(value, inner)
-        else:
-            for variable in self.variables:
-                inner[variable] = value
-            yield from _fill(self.body, value if self.kind == "with" else dot, inner)
-
-    def _each(self, value: Any, scope: Scope) -> Iterator[str]:
-        if isinstance(value, Mapping):
-            pairs = sorted(value.items())
-        elif isinstance(value, Sequence) and not isinstance(value, str):
-            pairs = list(enumerate(value))
-        else:
-            raise _Wrong(f"range can't iterate over {shown(value)}")
-        for key, one in pairs:
-            if len(self.variables) == 2:
-                scope[self.variables[0]] = key
-            if self.variables:
-                scope[self.variables[-1]] = one
-            yield from _fill(self.body, one, scope)
-
-
-_Node = _Text | _Value | _Block
-
-
-def _fill(nodes: "list[_Node]", dot: Any, scope: Scope) -> Iterator[str]:
-    for node in nodes:
-        yield from node.fill(dot, scope)
-
-
-# ---------------------------------------------------------------- expressions
-
-
-@dataclass
-class _Constant:
-    constant: Any
-
-    def value(self, dot: Any, scope: Scope) -> Any:
-        return self.constant
-
-
-@dataclass
-class _Path:
-    """``.A.B``, ``$x.A``, ``.`` and ``$``."""
-
-    variable: str
-    names: tuple[str, ...]
-
-    def value(self, dot: Any, scope: Scope) -> Any:
-        if self.variable and self.variable not in scope:
-            raise _Wrong(f"undefined variable {self.variable}")
-        value = scope[self.variable] if self.variable else dot
-        for name in self.names:
-            value = _field(value, name)
+    def pipeline(self, node: reading.Pipeline, dot: Any, declare: bool = True) -> Any:
+        last: tuple[Any, ...] = ()
+        for call in node.commands:
+            last = (self._command(call, dot, last),)
+        (value,) = last
+        for name in node.variables if declare else ():
+            if node.assigns:
+                self._assign(node, name, value)
+            else:
+                self._variables.append((name, value))
         return value
 
+    def _assign(self, node: reading.Node, name: str, value: Any) -> None:
+        for number in range(len(self._variables) - 1, -1, -1):
+            if self._variables[number][0] == name:
+                self._variables[number] = (name, value)
+                return
+        raise self._wrong(node, f"undefined variable: {name}")
 
-@dataclass
-class _Call:
-    name: str
-    arguments: "list[_Expression]"
+    def _variable(self, name: str) -> Any:
+        return next(value for known, value in reversed(self._variables) if known == name)
 
-    def value(self, dot: Any, scope: Scope, last: Any = _MISSING) -> Any:
-        if self.name in ("and", "or") and last is _MISSING:
-            return self._short(dot, scope)
-        values = [argument.value(dot, scope) for argument in self.arguments]
-        values += [] if last is _MISSING else [last]
+    def _command(self, call: reading.Call, dot: Any, last: tuple[Any, ...]) -> Any:
+        first, *rest = call.words
+        match first:
+            case reading.Word():
+                return self._function(call, first, rest, dot, last)
+            case reading.Path() | reading.Chain():
+                return self._fields(first, dot, rest, last)
+        if rest or last:
+            raise self._wrong(first, f"can't give argument to non-function {first.text}")
+        if isinstance(first, reading.Constant) and first.value is None:
+            raise self._wrong(first, "nil is not a command")
+        return self._value(first, dot)
+
+    def _value(self, node: reading.Node, dot: Any) -> Any:
+        match node:
+            case reading.Constant():
+                return node.value
+            case reading.Dot():
+                return dot
+            case reading.Pipeline():
+                return self.pipeline(node, dot)
+            case reading.Word():
+                return self._function(node, node, [], dot, ())
+        return self._fields(node, dot, [], ())
+
+    def _fields(
+        self, node: reading.Node, dot: Any, rest: Sequence[reading.Node], last: tuple[Any, ...]
+    ) -> Any:
+        match node:
+            case reading.Path():
+                value = self._variable(node.variable) if node.variable else dot
+                names = node.names
+            case reading.Chain():
+                value, names = self._value(node.of, dot), node.names
+                if value is None:
+                    raise self._wrong(node, f"nil pointer evaluating interface {{}}.{names[0]}")
+            case _:
+                raise AssertionError(node)
+        for name in names[:-1]:
+            value = self._field(node, value, name, ())
+        values = [self._value(word, dot) for word in rest] + list(last)
+        if not names:
+            if values:
+                raise self._wrong(node, f"can't give argument to non-function {node.text}")
+            return value
+        return self._field(node, value, names[-1], values)
+
+    def _field(self, node: reading.Node, value: Any, name: str, values: Sequence[Any]) -> Any:
+        """A field, or what a method of that name says of ``values``."""
+        if isinstance(value, Missing):
+            return MISSING
+        if value is None or (isinstance(value, Nil) and value.kind == "pointer"):
+            raise self._wrong(node, f"nil pointer evaluating interface {{}}.{name}")
         try:
-            return FUNCTIONS[self.name](*values)
-        except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
-            raise _Wrong(f"error calling {self.name}: {error}") from None
+            found = (
+                value.field(name) if isinstance(value, Struct | Row) else self._of_map(value, name)
+            )
+        except Wrong as wrong:
+            raise self._wrong(node, str(wrong)) from None
+        if callable(found):
+            return self._called(node, name, found, values)
+        if values:
+            raise self._wrong(node, f"{name} is not a method but has arguments")
+        return found
 
-    def _short(self, dot: Any, scope: Scope) -> Any:
-        value: Any = None
-        for argument in self.arguments:
-            value = argument.value(dot, scope)
-            if _true(value) == (self.name == "or"):
-                break
-        return value
+    def _of_map(self, value: Any, name: str) -> Any:
+        if isinstance(value, Mapping):
+            if name in value:
+                return value[name]
+            if self._strict:
+                raise Wrong(f'map has no entry for key "{name}"')
+            return MISSING
+        if isinstance(value, Nil) and value.kind == "map":
+            return MISSING
+        raise Wrong(f"can't evaluate field {name} in type {type_name(value)}")
 
+    def _function(
+        self,
+        node: reading.Node,
+        word: reading.Word,
+        rest: Sequence[reading.Node],
+        dot: Any,
+        last: tuple[Any, ...],
+    ) -> Any:
+        function = self._functions[word.name]
+        if word.name in ("and", "or") and rest:
+            value: Any = None
+            for argument in rest:
+                value = self._value(argument, dot)
+                if true(value) == (word.name == "or"):
+                    return value
+            return last[0] if last else value
+        if word.name in ("and", "or") and not last:
+            message = f"wrong number of args for {word.name}: want at least 1 got 0"
+            raise self._wrong(word, message)
+        values = [self._value(argument, dot) for argument in rest] + list(last)
+        return self._called(node, word.name, function, values, word)
 
-@dataclass
-class _Method:
-    """``.Label "key"``: a field that is a function, called."""
-
-    path: _Path
-    arguments: "list[_Expression]"
-
-    def value(self, dot: Any, scope: Scope) -> Any:
-        function = self.path.value(dot, scope)
-        if not callable(function):
-            raise _Wrong(f"{'.'.join(self.path.names)} has arguments but cannot be invoked")
-        values = [argument.value(dot, scope) for argument in self.arguments]
+    def _called(
+        self,
+        node: reading.Node,
+        name: str,
+        function: Callable[..., Any],
+        values: Sequence[Any],
+        word: reading.Node | None = None,
+    ) -> Any:
+        try:
+            signature(function).bind(*values)
+        except TypeError:
+            asked = [
+                p for p in signature(function).parameters.values() if p.kind != p.VAR_POSITIONAL
+            ]
+            most = len(asked) == len(signature(function).parameters)
+            wanted = f"{'' if most else 'at least '}{len(asked)}"
+            message = f"wrong number of args for {name}: want {wanted} got {len(values)}"
+            raise self._wrong(word or node, message) from None
+        except ValueError:
+            pass  # a function that Python cannot look into
         try:
             return function(*values)
-        except (TypeError, ValueError, LookupError, AttributeError) as error:
-            raise _Wrong(f"error calling {self.path.names[-1]}: {error}") from None
+        except Wrong as wrong:
+            raise self._wrong(node, f"error calling {name}: {wrong}") from None
+        except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
+            raise self._wrong(node, f"error calling {name}: {error}") from None
 
-
-@dataclass
-class _Pipeline:
-    stages: "list[_Expression]"
-
-    def value(self, dot: Any, scope: Scope) -> Any:
-        value = self.stages[0].value(dot, scope)
-        for stage in self.stages[1:]:
-            if not isinstance(stage, _Call):
-                raise _Wrong("non executable command in pipeline")
-            value = stage.value(dot, scope, value)
-        return value
-
-
-_Expression = _Constant | _Path | _Call | _Method | _Pipeline
-
-
-def _field(value: Any, name: str) -> Any:
-    if isinstance(value, Mapping):
-        if name in value:
-            return value[name]
-        raise _Wrong(f'map has no entry for key "{name}"')
-    if value is None:
-        raise _Wrong(f"nil pointer evaluating interface {{}}.{name}")
-    raise _Wrong(f"can't evaluate field {name} in {shown(value)}")
-
-
-def _true(value: Any) -> bool:
-    return bool(value)
-
-
-def shown(value: Any) -> str:
-    """A value as Go prints it: ``true``, ``[a b]``, ``map[a:1 b:2]``, ``<no value>``."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if value is None:
-        return "<no value>"
-    if isinstance(value, Mapping):
-        return f"map[{' '.join(f'{k}:{_inner(v)}' for k, v in sorted(value.items()))}]"
-    if isinstance(value, list | tuple):
-        return f"[{' '.join(map(_inner, value))}]"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
-
-
-def _inner(value: Any) -> str:
-    return "<nil>" if value is None else shown(value)
-
-
-def _index(value: Any, *keys: Any) -> Any:
-    for key in keys:
-        if isinstance(value, Mapping):
-            value = value.get(key, "")
-        elif isinstance(value, list | tuple | str):
-            if not isinstance(key, int) or not 0 <= key < len(value):
-                raise ValueError(f"index out of range: {key}")
-            value = value[key]
-        else:
-            raise ValueError("index of untyped nil" if value is None else "can't index item")
-    return value
-
-
-def _printf(form: str, *values: Any) -> str:
-    rest = list(values)
-
-    def one(match: re.Match[str]) -> str:
-        flags, verb = match[1], match[2]
-        if any(int(number) > _WIDEST for number in re.findall("[0-9]{1,9}", flags)):
-            raise ValueError(f"too wide: %{flags}{verb}")
-        if verb == "%":
-            return "%"
-        value = rest.pop(0) if rest else None
-        if verb == "v":
-            return ("%" + flags + "s") % shown(value)
-        if verb == "q":
-            return _json.dumps(shown(value), ensure_ascii=False)
-        if verb == "s":
-            return ("%" + flags + "s") % shown(value)
-        return str(("%" + flags + verb) % value)
-
-    return re.sub(r"%([-+ #0-9.]*)([a-zA-Z%])", one, form)
-
-
-def compact(value: Any) -> str:
-    """JSON as Go's encoder writes it."""
-    text = _json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    for char in "<>&":
-        text = text.replace(char, f"\\u{ord(char):04x}")
-    return text
-
-
-def _narrow(width: int) -> int:
-    if width > _WIDEST:
-        raise ValueError(f"too wide: {width}")
-    return width
-
-
-def _compare(test: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
-    return lambda one, other: test(one, other)
-
-
-FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "json": compact,
-    "join": lambda values, between: between.join(map(str, values)),
-    "split": lambda text, between: text.split(between),
-    "index": _index,
-    "len": len,
-    "lower": str.lower,
-    "upper": str.upper,
-    "title": str.title,
-    "print": lambda *values: " ".join(map(shown, values)),
-    "println": lambda *values: " ".join(map(shown, values)) + "\n",
-    "printf": _printf,
-    "truncate": lambda text, length: text[:length],
-    "pad": lambda text, before, after: (
-        " " * _narrow(before) + text + " " * _narrow(after) if text else text
-    ),
-    "slice": lambda value, start=0, end=None: value[start:end],
-    "eq": lambda one, *others: any(one == other for other in others),
-    "ne": lambda one, other: one != other,
-    "lt": _compare(lambda one, other: one < other),
-    "le": _compare(lambda one, other: one <= other),
-    "gt": _compare(lambda one, other: one > other),
-    "ge": _compare(lambda one, other: one >= other),
-    "not": lambda value: not _true(value),
-    "and": lambda *values: next((value for value in values if not _true(value)), values[-1]),
-    "or": lambda *values: next((value for value in values if _true(value)), values[-1]),
-}
-
-
-# ---------------------------------------------------------------- reading
-
-
-def _unquoted(word: str) -> str:
-    try:
-        return str(_json.loads(word))
-    except ValueError:
-        raise _Wrong(f"unterminated or invalid quoted string {word}") from None
-
-
-class _Tokens:
-    """The words of one action."""
-
-    def __init__(self, text: str) -> None:
-        self.all: list[tuple[str, str]] = []
-        position, text = 0, text.strip()
-        while position < len(text):
-            match = _TOKEN.match(text, position)
-            if not match or match.end() == position:
-                raise _Wrong(f"unexpected {text[position:]!r} in command")
-            assert match.lastgroup
-            self.all.append((match.lastgroup, match[match.lastgroup]))
-            position = match.end()
-
-    def peek(self) -> tuple[str, str]:
-        return self.all[0] if self.all else ("end", "")
-
-    def take(self) -> tuple[str, str]:
-        return self.all.pop(0) if self.all else ("end", "")
-
-    def variables(self) -> tuple[str, ...]:
-        """``$x :=`` or ``$k, $v :=`` at the beginning."""
-        kinds = [token[1] for token in self.all[:4]]
-        if len(kinds) > 1 and kinds[0].startswith("$") and kinds[1] in (":=", "="):
-            self.all = self.all[2:]
-            return (kinds[0],)
-        if len(kinds) > 3 and kinds[1] == "," and kinds[3] == ":=":
-            self.all = self.all[4:]
-            return (kinds[0], kinds[2])
-        return ()
-
-    def pipeline(self, end: str = "end") -> _Pipeline:
-        stages = [self.command()]
-        while self.peek()[1] == "|" and self.peek()[0] == "mark":
-            self.take()
-            stages.append(self.command())
-        kind, word = self.take()
-        if (word if end == ")" else kind) != end:
-            raise _Wrong(f"unexpected {word or 'end'} in operand")
-        return _Pipeline(stages)
-
-    def command(self) -> _Expression:
-        kind, word = self.peek()
-        if kind == "word" and word not in ("true", "false", "nil"):
-            self.take()
-            if word not in FUNCTIONS:
-                raise _Wrong(f'function "{word}" not defined')
-            arguments = []
-            while self.peek()[0] != "end" and self.peek()[1] not in ("|", ")"):
-                arguments.append(self.operand())
-            return _Call(word, arguments)
-        first = self.operand()
-        if isinstance(first, _Path) and self.peek()[0] != "end" and self.peek()[1] not in "|)":
-            arguments = []
-            while self.peek()[0] != "end" and self.peek()[1] not in ("|", ")"):
-                arguments.append(self.operand())
-            return _Method(first, arguments)
-        return first
-
-    def operand(self) -> _Expression:
-        kind, word = self.take()
-        if kind == "string":
-            return _Constant(word[1:-1] if word[0] == "`" else _unquoted(word))
-        if kind == "number":
-            if len(word) > _LONGEST:
-                raise _Wrong(f"bad number syntax: {word[:_LONGEST]}…")
-            return _Constant(float(word) if "." in word else int(word))
-        if kind == "field":
-            variable, _, names = word.partition(".")
-            return _Path(variable, tuple(names.split(".")))
-        if kind == "variable":
-            return _Path(word, ())
-        if kind == "dot":
-            return _Path("", ())
-        if kind == "word" and word in ("true", "false", "nil"):
-            return _Constant({"true": True, "false": False, "nil": None}[word])
-        if kind == "word" and word in FUNCTIONS:
-            return _Call(word, [])
-        if word == "(":
-            return self.pipeline(")")
-        if kind == "word":
-            raise _Wrong(f'function "{word}" not defined')
-        raise _Wrong(
-            f"unexpected {word or 'end'} in operand" if word else "missing value for command"
-        )
+    def _wrong(self, node: reading.Node, message: str) -> _Located:
+        return _Located(f':{node.place}: executing "" at <{node.text}>: {message}')
 
 
 class Template:
-    """A template that was read. Raises Invalid for one that is wrong."""
+    """A template that was read. Raises Invalid for one that is wrong.
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    ``titles``: for the line above a table, whose columns no function changes.
+    """
+
+    def __init__(self, text: str, titles: bool = False, failed: int = 1) -> None:
+        self.functions = TITLES if titles else FUNCTIONS
         try:
-            self._nodes = self._read(text)
-        except _Wrong as wrong:
-            raise Invalid(f"template parsing error: template: :1: {wrong}") from None
+            parser = reading.Parser(text, self.functions)
+        except Wrong as wrong:
+            raise _refused(f"template: :1: {wrong}", failed) from None
         except RecursionError:
-            raise Invalid("template parsing error: template: :1: nested too deeply") from None
+            raise _refused("template: :1: nested too deeply", failed) from None
+        self._nodes, self.templates = parser.root, parser.templates
 
     def __call__(self, value: Any) -> str:
         """The template filled in. Raises Invalid for a field that is not there."""
+        return self._filled(value, strict=not isinstance(value, Struct))
+
+    def told(self, value: Any) -> str:
+        """As ``inspect`` does it: with Go's types, and if that fails with JSON's."""
         try:
-            return "".join(_fill(self._nodes, value, {"$": value}))
-        except _Wrong as wrong:
-            raise Invalid(f"template: :1: executing {self.text!r}: {wrong}") from None
+            return self._filled(value, strict=False)
+        except Invalid:
+            return self._filled(raw(value), strict=True)
+
+    def _filled(self, value: Any, strict: bool) -> str:
+        try:
+            return "".join(_Filling(self, value, strict).all(self._nodes, value))
+        except _Located as located:
+            raise _refused(f"template: {located}", 1) from None
         except RecursionError:
-            raise Invalid("template: :1: executing: nested too deeply") from None
+            raise _refused("template: :1: executing: exceeded maximum template depth", 1) from None
 
-    def _read(self, text: str) -> list[_Node]:
-        root: list[_Node] = []
-        current, above = root, []  # type: ignore[var-annotated]
-        position, eat = 0, False
-        for match in _ACTION.finditer(text):
-            before = text[position : match.start()]
-            before = before.lstrip() if eat else before
-            before = before.rstrip() if match[1] else before
-            if before:
-                current.append(_Text(before))
-            position, eat = match.end(), bool(match[3])
-            current = self._action(match[2], current, above)
-        rest = text[position:].lstrip() if eat else text[position:]
-        if "{{" in rest:
-            raise _Wrong("unclosed action")
-        if rest:
-            current.append(_Text(rest))
-        if above:
-            raise _Wrong("unexpected EOF")
-        return root
 
-    def _action(self, text: str, current: list[_Node], above: list[Any]) -> list[_Node]:
-        """Add one action; the list that the next nodes go into."""
-        tokens = _Tokens(text)
-        kind, word = tokens.peek()
-        if text.startswith("/*"):
-            return current
-        if kind == "word" and word in ("if", "with", "range"):
-            return self._open(tokens, current, above)
-        if kind == "word" and word == "else":
-            return self._else(tokens, above)
-        if kind == "word" and word == "end":
-            if not above:
-                raise _Wrong("unexpected {{end}}")
-            back, _ = above.pop()
-            return back  # type: ignore[no-any-return]
-        variables = tokens.variables()
-        current.append(_Value(tokens.pipeline(), variables[0] if variables else ""))
-        return current
-
-    def _open(self, tokens: _Tokens, current: list[_Node], above: list[Any]) -> list[_Node]:
-        _, kind = tokens.take()
-        variables = tokens.variables()
-        block = _Block(kind, tokens.pipeline(), variables)
-        current.append(block)
-        above.append((current, block))
-        return block.body
-
-    def _else(self, tokens: _Tokens, above: list[Any]) -> list[_Node]:
-        if not above:
-            raise _Wrong("unexpected {{else}}")
-        tokens.take()
-        back, block = above[-1]
-        if tokens.peek()[0] == "end":
-            return block.otherwise  # type: ignore[no-any-return]
-        # "else if" is an if in the else, which ends where the outer one ends.
-        _, kind = tokens.take()
-        variables = tokens.variables()
-        inner = _Block(kind, tokens.pipeline(), variables)
-        block.otherwise.append(inner)
-        above[-1] = (back, inner)
-        return inner.body
+def _refused(message: str, code: int) -> Invalid:
+    refused = Invalid(f"template parsing error: {message}")
+    refused.exit_code = code
+    return refused
