@@ -78,6 +78,8 @@ NAMES = {
     "busybox": "busybox:latest",
     "busybox:1.36": "busybox:1.36",
     "docker.io/library/busybox": "busybox:latest",
+    "library/busybox": "busybox:latest",
+    "library/a/b": "library/a/b:latest",
     "index.docker.io/busybox:x": "busybox:x",
     "docker.io/me/box": "me/box:latest",
     "me/box:v1_2-3.4": "me/box:v1_2-3.4",

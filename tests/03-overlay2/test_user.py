@@ -48,7 +48,8 @@ def test_look_up(user: str, identity: Identity) -> None:
         ("nobody", "unable to find user nobody"),
         ("ann:nobody", "unable to find group nobody"),
         ("ann:", "unable to find group "),
-        (":ann", "unable to find user "),
+        (":", "unable to find user "),
+        (":nobody", "unable to find group nobody"),
         ("-1", "unable to find user -1"),
         ("4294967296", "unable to find user 4294967296"),
         ("1" * 5000, "unable to find user 1111"),
@@ -76,6 +77,15 @@ def test_environment_in_layers() -> None:
     assert environment(["PATH=/image"], "", given(["B"], host)) == {"PATH": "/image"}
     with pytest.raises(Failure, match="-e =x"):
         given(["=x"], host)
+
+
+def test_a_group_alone_is_root_s() -> None:
+    assert look_up(":5", PASSWD, GROUP).uid == 0 and look_up(":5", PASSWD, GROUP).gid == 5
+
+
+def test_the_mark_of_windows_editors_is_no_name(tmp_path: Path) -> None:
+    (tmp_path / "env").write_bytes(b"\xef\xbb\xbfA=1\n")
+    assert read_env_file(str(tmp_path / "env")) == ["A=1"]
 
 
 def test_env_file(tmp_path: Path) -> None:

@@ -189,6 +189,19 @@ def test_ranges_and_all_exposed(wires: Wires, network: Launcher) -> None:
     assert int(network(4, "port", "two", "443").stdout.rpartition(":")[2]) > 1024
 
 
+def test_a_range_is_exposed_port_by_port(wires: Wires, network: Launcher) -> None:
+    wires.container("--name", "one", "-P", "--expose", "90-92", "--expose", "53/udp")
+    told = network(4, "port", "one").stdout.splitlines()
+    assert [line.partition(" ")[0] for line in told] == ["53/udp", "90/tcp", "91/tcp", "92/tcp"]
+
+
+def test_an_ipv6_network_of_the_usual_size(wires: Wires, network: Launcher) -> None:
+    network(4, "network", "create", "--ipv6", "--subnet", "fd00:9::/64", "six")
+    assert '"Subnet": "fd00:9::/64"' in network(4, "network", "inspect", "six").stdout
+    wires.container("--name", "one", "--net", "six")
+    assert "fd00:9::2/64" in network(4, "network", "inspect", "six").stdout
+
+
 def test_a_taken_port_names_who_holds_it(wires: Wires, mydocker: Launcher) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

@@ -172,3 +172,8 @@ def test_ports_in_a_row_are_one_range(ports: list[tuple[int, str, int, str]], te
     from mydocker.engine.looking.listing import port_text
 
     assert port_text(ports) == text
+
+
+def test_a_real_time_signal_is_told_as_it_was_written(docker: Containers) -> None:
+    docker("create", "--name", "one", "--stop-signal", "RTMIN+3", "busybox")
+    assert docker.get("one", "{{.Config.StopSignal}}") == "RTMIN+3"

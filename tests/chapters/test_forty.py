@@ -348,7 +348,8 @@ def test_killed_before_the_child_has_asked_to_be(box: Box, stage: int) -> None:
     argv = box.argv(stage, "busybox", "sleep", "1000")
     strace = Started(["strace", "-f", "-qq", "-o", "/dev/null", "-e", *delay, *argv])
     box.started.append(strace)
-    (program,) = eventually(lambda: psutil.Process(strace.pid).children())
+    children = psutil.Process(strace.pid).children  # at first strace tries with others what it can
+    (program,) = eventually(lambda: [child for child in children() if child.cmdline() == argv])
     eventually(lambda: psutil.Process(program.pid).children())
     program.kill()
     assert strace.wait(timeout=20) == -signal.SIGKILL  # it follows all of them to their end

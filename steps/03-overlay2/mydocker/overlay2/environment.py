@@ -54,7 +54,7 @@ def read_env_file(path: str) -> list[str]:
     Raises Failure if it cannot be read, or a line has a name with a space in it.
     """
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:  # Windows' editors begin with a mark
             lines = [line.rstrip("\r\n").lstrip() for line in file]
     except (OSError, UnicodeDecodeError) as error:
         said = os.strerror(error.errno or 0) if isinstance(error, OSError) else "not UTF-8 text"

@@ -57,8 +57,8 @@ def parse(text: str) -> Reference:
         raise _invalid(text, f": repository name must not be more than {_LONGEST} characters")
     if re.fullmatch(r"[0-9a-f]{64}", repository):
         raise _invalid(text, ": 64 hexadecimal digits are an image's id")
-    if domain in _DEFAULT_DOMAINS:
-        domain, path = "", path.removeprefix("library/")
+    if domain in ("", *_DEFAULT_DOMAINS):
+        domain, path = "", path.removeprefix("library/") if path.count("/") == 1 else path
     return Reference(f"{domain}/{path}" if domain else path, tag, digest)
 
 

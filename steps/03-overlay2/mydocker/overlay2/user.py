@@ -81,6 +81,7 @@ def look_up(user: str, passwd: list[list[str]], group: list[list[str]]) -> Ident
     Raises Failure if a name is not there. A number need not be there: it stands for itself.
     """
     name, colon, group_name = user.partition(":")
+    name = name or ("0" if group_name else "")  # a group alone: root's, as Docker has it
     entry = _entry(name, passwd, 7)
     if entry is None and not _is_id(name):
         hint = "The image's /etc/passwd has no such name: give a number, or choose another image"

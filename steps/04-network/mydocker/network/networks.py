@@ -110,7 +110,8 @@ def _planned(
 
 
 def _check_subnet(subnet: Subnet, in_use: list[Taken]) -> None:
-    if len(subnet.hosts()) < 2:
+    hosts = subnet.hosts()
+    if hosts.stop - hosts.start < 2:  # len() is for less than 2 ** 63, and a /64 has more
         raise Invalid(f"subnet {subnet}: no room for a gateway and a container", "Use fewer bits")
     if subnet.version == 4 and (subnet.first >> 28 >= 14 or subnet.first >> 24 in (0, 127)):
         raise Invalid(f"subnet {subnet}: not addresses for machines", "Use 10.0.0.0/8 or the like")

@@ -97,6 +97,8 @@ def networking_from(options: Options, exposed: tuple[str, ...] = ()) -> Networki
     if alone and len(asked) > 1:
         raise Invalid(f"--net {alone[0]}: cannot be combined with another --net")
     mode = alone[0] if alone else BRIDGE
+    single = [port for port in exposed if "-" not in port]  # as the image has them
+    ranges = [*(port for port in exposed if "-" in port), *options["expose"]]
     publish = _ports(options)
     _check(options, mode)
     return Networking(
@@ -104,7 +106,7 @@ def networking_from(options: Options, exposed: tuple[str, ...] = ()) -> Networki
         () if alone else _attachments(options, asked),
         publish,
         options["publish_all"],
-        tuple(sorted({*exposed, *map(_exposed, options["expose"])})),
+        tuple(sorted({*single, *(port for text in ranges for port in _exposed(text))})),
         tuple(_address("--dns", written) for written in options["dns"]),
         tuple(options["dns_search"]),
         tuple(options["dns_option"]),
@@ -137,11 +139,10 @@ def _ports(options: Options) -> tuple[PortBinding, ...]:
     return tuple(port for written in options["publish"] for port in parse(written))
 
 
-def _exposed(written: str) -> str:
+def _exposed(written: str) -> list[str]:
     from mydocker.network.ports import parse_exposed
 
-    port = parse_exposed(written)
-    return f"{port.container}/{port.protocol}"
+    return parse_exposed(written)
 
 
 def _address(option: str, written: str | None) -> str:

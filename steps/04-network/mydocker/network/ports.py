@@ -73,12 +73,12 @@ def _ip(text: str, written: str) -> str:
     return "" if value == 0 else addresses.text(version, value)
 
 
-def parse_exposed(written: str) -> PortBinding:
-    """A port that an image exposes, ``80/tcp``, for ``-P``. Raises Failure."""
-    found = parse(written)
-    if len(found) != 1:
-        raise Invalid(f"port {written}: one port is exposed at a time", "Write it as 80/tcp")
-    return found[0]
+def parse_exposed(written: str) -> list[str]:
+    """What an image or ``--expose`` exposes: ``80``, ``80/tcp``, ``90-92/udp``; each port as
+    ``90/udp``. Raises Failure."""
+    if ":" in written:
+        raise Invalid(f"port {written}: a port of the container alone is exposed", "As 80/tcp")
+    return [f"{port.container}/{port.protocol}" for port in parse(written)]
 
 
 class Reservations:

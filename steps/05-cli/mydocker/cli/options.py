@@ -230,7 +230,7 @@ def _labels(options: Mapping[str, Any]) -> dict[str, str]:
     found: dict[str, str] = {}
     for path in options["label_file"]:
         try:
-            with open(path, encoding="utf-8") as file:
+            with open(path, encoding="utf-8-sig") as file:
                 lines = [line.strip() for line in file]
         except OSError as error:
             raise Invalid(f"open {path}: {os.strerror(error.errno or 0)}") from None

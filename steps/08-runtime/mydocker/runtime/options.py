@@ -4,7 +4,7 @@ Not by click: a caller waits for each of these commands, and the import alone wo
 that ``state`` takes.
 """
 
-from mydocker.kernel.errors import Failure, Invalid
+from mydocker.kernel.errors import Invalid
 from mydocker.kernel.records import record
 
 FLAG, VALUE, LIST = "flag", "value", "list"

@@ -149,8 +149,7 @@ def _network(told: Json, options: Json) -> Networking:
     first, *more = asked or ("default",)
     exposed = set(told["image_config"].get("ExposedPorts") or ())
     for text in options.get("expose") or ():
-        port = parse_exposed(text)
-        exposed.add(f"{port.container}/{port.protocol}")
+        exposed.update(parse_exposed(text))
     return Networking(
         alone[0] if alone else BRIDGE,
         () if alone else (Attachment(first, aliases, *wanted),
