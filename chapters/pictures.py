@@ -106,6 +106,36 @@ def namespaces(machine: Machine) -> str:
     return drawing.svg()
 
 
+def pids(machine: Machine) -> str:
+    """The processes of a container, each with its number outside and inside."""
+    *_, found = _typed(
+        machine,
+        "python3 steps/01-namespaces/main.py run --pid --mount sh -c 'sleep 1000 & sleep 2000' &",
+        "until [ $(pgrep -c -x sleep) = 2 ]; do sleep 0.1; done; INIT=$(pgrep -P $!)",
+        "for pid in $! $INIT $(pgrep -P $INIT); do"
+        " echo $(cat /proc/$pid/comm) $(grep NSpid /proc/$pid/status | cut -f 2-); done",
+    )
+    monitor, init, *children = [line.split() for line in found]
+    drawing = Drawing(760, 330, "The numbers of a container's processes, outside and inside")
+    drawing.box(20, 20, 720, 290, "host")
+    drawing.box(240, 60, 480, 230, "own")
+    drawing.text(40, 44, "the host: it sees all of them")
+    drawing.text(260, 84, "the container's PID namespace: it sees its own")
+
+    def process(x: int, y: int, name: str, *numbers: str) -> None:
+        sides = ("outside", "inside")
+        told = [f"{side}: pid {pid}" for side, pid in zip(sides, numbers, strict=False)]
+        drawing.box(x, y, 170, 24 + 16 * len(told), "plain", name, *told)
+
+    process(45, 152, *monitor)
+    process(280, 144, *init)
+    for row, child in enumerate(children):
+        process(530, 100 + 90 * row, *child)
+        drawing.line(450, 172, 530, 128 + 90 * row)
+    drawing.line(215, 172, 280, 172)
+    return drawing.svg()
+
+
 def cgroups(machine: Machine) -> str:
     """A container's group in each hierarchy, with the limits that stand in its files."""
     _, _, memberships, limits = _typed(
@@ -144,7 +174,7 @@ def cgroups(machine: Machine) -> str:
         drawing.line(middle, 192 + 16 * len(here), 20 + 135 * len(told), 276, dashed=True)
     drawing.box(135 * len(told) - 90, 276, 220, 44, "own", "sleep 1000", "in all of them")
     if others:
-        drawing.text(20, 350, "and in its group of each other hierarchy", small=True)
+        drawing.text(20, 350, "and in one group of each other hierarchy", small=True)
     return drawing.svg()
 
 
@@ -183,8 +213,9 @@ def layers(machine: Machine) -> str:
                 drawing.text(x + 72, y + 33, "·", "middle", small=True)
             elif status == "character special file 0,0":
                 drawing.box(x, y, 145, 56, "gone", "whiteout", "device 0,0")
-            elif layer == "merged":
-                drawing.box(x, y, 145, 56, "own" if top[column] != "none" else "host", "file")
+            elif layer == "merged":  # in the colour of the layer that it comes from
+                changed = "copied" if below[column] != "none" else "own"
+                drawing.box(x, y, 145, 56, changed if top[column] != "none" else "host", "file")
             elif layer == "upper":
                 copied = below[column] != "none"
                 words = ("file", "copied up, changed") if copied else ("file", "new")
@@ -209,10 +240,48 @@ def network(machine: Machine) -> str:
 
 ALL: dict[str, Callable[[Machine], str]] = {
     "namespaces": namespaces,
+    "pids": pids,
     "cgroups": cgroups,
     "layers": layers,
     "network": network,
 }
+
+
+# What is said in a picture, in the words of terminology.md; names of the kernel's stay.
+_CHINESE = {
+    "Namespaces of a process and of a container": "一个进程和一个容器的命名空间",
+    "The numbers of a container's processes, outside and inside": "容器里的进程在外面和里面的编号",
+    "the host: it sees all of them": "宿主机看得见全部",
+    "the container's PID namespace: it sees its own": "容器的 PID 命名空间只看得见自己的",
+    "your shell": "你的 shell",
+    "a process": "一个进程",
+    "shared where there is one box": "只有一个方框的是共用的",
+    "A container's control groups": "一个容器的控制组",
+    "a hierarchy": "一棵层级树",
+    "in all of them": "在所有这些组里",
+    "and in one group of each other hierarchy": "在其余每棵层级树里也各属于一个组",
+    "The layers of a container: copy-up, whiteout, new file": "容器的各层",
+    "what it sees": "它看到的",
+    "its own": "它自己的",
+    "image": "镜像",
+    "file": "文件",
+    "copied up, changed": "向上复制并修改",
+    "new": "新建",
+    "hidden": "被遮住",
+    "shows through": "透出来",
+    "whiteout": "白障 whiteout",
+    "device 0,0": "设备 0,0",
+    "this machine": "这台机器",
+}
+
+
+def in_chinese(svg: str) -> str:
+    """The same picture with its words in Chinese."""
+    for english, chinese in _CHINESE.items():
+        svg = svg.replace(f">{html.escape(english)}<", f">{chinese}<")
+    for english, chinese in (("outside", "外面"), ("inside", "里面")):
+        svg = svg.replace(f">{english}: pid ", f">{chinese}: pid ")
+    return svg
 
 
 def can_draw(name: str) -> bool:
@@ -227,6 +296,8 @@ def redraw() -> None:
     try:
         for name, draw in ALL.items():
             if can_draw(name):
-                (PICTURES / f"{name}.svg").write_text(draw(machine))
+                drawn = draw(machine)
+                (PICTURES / f"{name}.svg").write_text(drawn)
+                (PICTURES / f"{name}.zh.svg").write_text(in_chinese(drawn))
     finally:
         machine.close()

@@ -15,7 +15,12 @@ from collections.abc import Iterator
 from functools import partial
 from html import escape, unescape
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from transcripts import commands
@@ -54,15 +59,61 @@ def build(site: Path) -> None:
         _mkdocs(configuration, site / "zh")
 
 
+_MENU = {
+    "en": ("The chapters", "Appendices", "For teachers"),
+    "zh": ("各章", "附录", "教师与译者"),
+}
+
+
+def on_config(config: "MkDocsConfig") -> None:
+    """MkDocs calls this first: the menu, which mkdocs.yml has in the book's order, gets groups."""
+    pages = [page for page in config.nav or [] if page != "README.md"]
+    appendices = [page for page in pages if page.startswith("appendix-")]
+    first, last = pages.index(appendices[0]), pages.index(appendices[-1])
+    groups = (pages[:first], appendices, pages[last + 1 :])
+    titles = _MENU[config.theme["language"]]
+    config.nav = [
+        "README.md",
+        *({title: group} for title, group in zip(titles, groups, strict=True)),
+    ]
+
+
 def on_page_markdown(markdown: str, **_: object) -> str:
     """MkDocs calls this for each page: the other language is another site, which it cannot see."""
     return _across(markdown, "zh/README.md", "zh/index.html")
 
 
 def on_page_content(html: str, **_: object) -> str:
-    """MkDocs calls this, too: what the copy button of a transcript copies can be pasted, and the
-    line above one that says where it can be run has a style of its own."""
-    return _TRANSCRIPT.sub(_to_paste, _WHERE.sub(r'<p class="where">\1', html))
+    """MkDocs calls this, too: what the copy button of a transcript copies can be pasted, the line
+    above one that says where it can be run has a style of its own, and what is for different
+    machines is in tabs."""
+    html = _TRANSCRIPT.sub(_to_paste, _WHERE.sub(r'<p class="where">\1', html))
+    numbers = count(1)
+    return _TABS.sub(lambda found: _tabbed(found[0], next(numbers)), html)
+
+
+# <!-- tab: cgroup v1 --> … <!-- tab: cgroup v2 --> … <!-- end of tabs -->
+_TABS = re.compile(r"<!-- tab: (?:(?!<!-- end of tabs -->).)*<!-- end of tabs -->", re.S)
+_TAB = re.compile(r"<!-- tab: (.*?) -->(.*?)(?=<!-- tab: |<!-- end of tabs -->)", re.S)
+
+
+def _tabbed(region: str, number: int) -> str:
+    """The tabs of one region, as Material's own extension makes them: the first one is open.
+
+    In the Markdown they stand one below the other, where they are read as well as anything else.
+    """
+    tabs = list(enumerate(_TAB.findall(region), 1))
+    name = f"__tabbed_{number}"
+    doors = "".join(
+        f'<input {"checked " if n == 1 else ""}id="{name}_{n}" name="{name}" type="radio">'
+        for n, _ in tabs
+    )
+    labels = "".join(f'<label for="{name}_{n}">{label}</label>' for n, (label, _) in tabs)
+    bodies = "".join(f'<div class="tabbed-block">{body}</div>' for _, (_, body) in tabs)
+    return (
+        f'<div class="tabbed-set tabbed-alternate" data-tabs="{number}:{len(tabs)}">{doors}'
+        f'<div class="tabbed-labels">{labels}</div><div class="tabbed-content">{bodies}</div></div>'
+    )
 
 
 _WHERE = re.compile(r"<p>(<em>(?:(?!</?em>|</p>).)*</em></p>)", re.S)

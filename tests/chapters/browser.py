@@ -47,6 +47,7 @@ class Browser:
                 raise RuntimeError("chromedriver did not start")
             self.address = f"http://127.0.0.1:{found[1]}/session"
             arguments = ["--headless=new", "--no-sandbox", f"--user-data-dir={self.place}/profile"]
+            arguments.append("--window-size=1280,900")
             wanted = {"goog:chromeOptions": {"binary": "/usr/bin/chromium", "args": arguments}}
             answer = self._ask("", {"capabilities": {"alwaysMatch": wanted}})
             self.address += "/" + answer["sessionId"]

@@ -1,5 +1,6 @@
 """The pictures show what is: each is drawn again from a run, and compared with the book's."""
 
+import re
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
@@ -33,6 +34,16 @@ def test_a_picture_is_as_it_would_be_drawn_now(name: str, machine: transcripts.M
     )
 
 
+@pytest.mark.parametrize("name", pictures.ALL)
+def test_its_words_are_in_both_languages(name: str) -> None:
+    """What is said in a picture is said in Chinese; what the kernel calls so, stays."""
+    english = (pictures.PICTURES / f"{name}.svg").read_text()
+    chinese = (pictures.PICTURES / f"{name}.zh.svg").read_text()
+    assert chinese == pictures.in_chinese(english), "run: python3 chapters/book.py --pictures"
+    prose = [word for word in words(f"{name}.zh") if len(re.findall(r"\b[a-z]{2,}\b", word)) > 1]
+    assert [word for word in prose if not re.search(r"[_=:/.]|--|sleep|[0-9a-f]{8}", word)] == []
+
+
 def words(name: str) -> list[str]:
     drawing = ElementTree.parse(pictures.PICTURES / f"{name}.svg")
     return [element.text or "" for element in drawing.iter() if element.tag.endswith("text")]
@@ -43,14 +54,20 @@ def test_what_they_show() -> None:
     found = words("namespaces")
     assert sum(word.startswith("uts:[") for word in found) == 2
     assert sum(word.startswith("net:[") for word in found) == 1
+    found = words("pids")
+    assert [word for word in found if word.startswith("inside: pid ")] == [
+        f"inside: pid {pid}" for pid in (1, 2, 3)
+    ]
+    assert len([word for word in found if word.startswith("outside: pid ")]) == 4
     assert {"memory.limit_in_bytes = 104857600", "pids.max = 20"} <= set(words("cgroups"))
     assert {"whiteout", "copied up, changed", "shows through", "new"} <= set(words("layers"))
     assert any("8080" in word for word in words("network"))
 
 
 def test_each_is_in_a_chapter_and_needs_nothing_from_elsewhere() -> None:
-    chapters = "".join(path.read_text() for path in (ROOT / "chapters").glob("*.md"))
+    chapters = "".join(path.read_text() for path in (ROOT / "chapters").rglob("*.md"))
     for path in pictures.PICTURES.iterdir():
-        assert f"(pictures/{path.name})" in chapters
+        assert f"pictures/{path.name})" in chapters
         assert "href" not in path.read_text()
-    assert {path.stem for path in pictures.PICTURES.iterdir()} == set(pictures.ALL)
+    drawn = set(pictures.ALL) | {f"{name}.zh" for name in pictures.ALL}
+    assert {path.stem for path in pictures.PICTURES.iterdir()} == drawn

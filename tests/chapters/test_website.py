@@ -85,9 +85,10 @@ def browser(site: Path, tmp_path: Path) -> Iterator[Browser]:
         serving.join()
 
 
-# The page as it is, a field to paste into at its end, and a number on each block of code.
+# The page with all its tabs open, a field to paste into at its end, and a number on each block.
 _PREPARE = """
-document.body.append(document.createElement('textarea'));
+document.body.append(document.createElement('textarea'), document.createElement('style'));
+document.body.lastChild.textContent = '.tabbed-content > .tabbed-block { display: block }';
 return [...document.querySelectorAll('.highlight')].map((block, number) => {
     block.id = 'block' + number;
     return block.querySelector('code').innerText;
@@ -110,6 +111,38 @@ def test_what_is_copied_can_be_pasted(browser: Browser, page: str) -> None:
         assert pasted == typed(shown), shown
         clicked += 1
     assert clicked >= 6
+
+
+@pytest.mark.root
+def test_who_chose_v2_sees_v2_everywhere(browser: Browser) -> None:
+    """The tabs of a page: one is open, and a click opens that of the same name in all."""
+    browser.open(f"{browser.home}/02-cgroups.html")
+    shown = """
+        return [...document.querySelectorAll('.tabbed-block')]
+            .filter(block => block.offsetHeight > 0)
+            .map(block => block.innerText.includes('cgroup v2 alone'))
+    """
+    tabs = browser.run("return document.querySelectorAll('.tabbed-set').length")
+    assert tabs >= 5
+    assert browser.run(shown) == [False] * tabs
+    browser.click(".tabbed-set label:last-of-type")
+    assert browser.run(shown) == [True] * tabs
+
+
+# Blocks whose lines all have at most a hundred columns, as the book's code has, and that are cut.
+_CUT = """
+return [...document.querySelectorAll('pre code')].filter(code =>
+    code.offsetHeight > 0 && code.scrollWidth > code.clientWidth + 1 &&
+    Math.max(...code.innerText.split('\\n').map(line => line.length)) <= 100
+).map(code => code.innerText.slice(0, 200))
+"""
+
+
+@pytest.mark.root
+def test_on_a_small_screen_no_drawing_or_listing_is_cut(browser: Browser) -> None:
+    for page in ("00-what-is-a-container", "01-namespaces", "04-network", "05-cli"):
+        browser.open(f"{browser.home}/{page}.html")
+        assert browser.run(_CUT) == [], page
 
 
 @pytest.mark.root
