@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -13,10 +14,15 @@ from typing import Any
 
 import psutil
 import pytest
+from sandbox import contract
 from sandbox.containers import Containers
+from sandbox.groups import called
 from sandbox.launcher import eventually
+from sandbox.machine import Sandbox
 from sandbox.patience import patience
 
+from mydocker.engine.cleaning import leftovers
+from mydocker.engine.cleaning.leftover import Place
 from mydocker.engine.monitor.probes import Probes
 from mydocker.engine.records.health import Health, Result
 from mydocker.engine.records.store import Store
@@ -210,7 +216,7 @@ def test_when_the_next_test_comes(monkeypatch: pytest.MonkeyPatch) -> None:
 class Prober:
     """A prober of our own, which tests when we say so."""
 
-    def __init__(self, docker: Containers, name: str) -> None:
+    def __init__(self, docker: Containers, name: str, fault: str = "") -> None:
         self.docker, self.name = docker, name
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket.settimeout(patience(60))
@@ -220,14 +226,22 @@ class Prober:
         root, run = os.environ["MYDOCKER_ROOT"], os.environ["MYDOCKER_RUN"]
         identifier = Store(root, run).find(name)
         command = [sys.executable, "-ISE", "-c", program, root, run, identifier]
-        self.process = subprocess.Popen(command, stdin=theirs.fileno())
+        environment = {**os.environ, "MYDOCKER_FAULT": fault}
+        self.process = subprocess.Popen(command, stdin=theirs.fileno(), env=environment)
         theirs.close()
 
     def test(self) -> Any:
         """Make one; what ``inspect`` says after it."""
-        self.socket.send(b"p")
-        assert self.socket.recv(1) in (b"s", b".")
+        assert self.made() in (b"s", b".")
         return self.told()
+
+    def made(self) -> bytes:
+        """Make one; its answer, b"" if it was killed."""
+        self.socket.send(b"p")
+        try:
+            return self.socket.recv(1)
+        except ConnectionResetError:
+            return b""
 
     def told(self) -> Any:
         return json.loads(self.docker.get(self.name, "{{json .State.Health}}"))
@@ -347,6 +361,46 @@ def test_nothing_is_left_of_a_test_where_there_is_no_v2(docker: Containers) -> N
     groups = Path(f"/proc/{docker.pid('one')}/cgroup").read_text()
     assert not [line for line in groups.splitlines() if line.endswith("/health")]
     subprocess.run([*without, *argv(5, "rm", "-f", "one")], check=True)
+
+
+@pytest.mark.root
+def test_a_prober_killed_at_a_request(docker: Containers, sandbox: Sandbox) -> None:
+    """The next test finds the container as if nothing had been, and at the end nothing is left.
+
+    Some of its requests, beginning anywhere; all with ``MYDOCKER_TEST_EVERY=1``.
+    """
+    every = int(os.environ.get("MYDOCKER_TEST_EVERY", "5"))
+    options = ("--health-cmd", LEAVING + "exit 0", "--health-timeout", "1m")
+    identifier = docker.run("--name", "one", *SELDOM, *options, *SLEEP)
+    k, killed = random.randrange(1, every + 1), 0
+    while True:
+        tests = Prober(docker, "one", f"kill:{k}")
+        answer = tests.made()
+        tests.close()
+        if answer:
+            break
+        killed += 1
+        tests = Prober(docker, "one")
+        last = tests.test()["Log"][-1]
+        tests.close()
+        assert (last["ExitCode"], last["Output"]) == (0, "begun\n"), f"after a kill at {k}"
+        assert processes(docker, "one") == ["1000"], f"after a kill at {k}"
+        assert docker("exec", "one", "echo", "there").stdout == "there\n"
+        k += every
+    assert killed > 25 // every
+    docker("system", "prune", "-f")
+    place = Place(str(sandbox.root), str(sandbox.run))
+    assert (leftovers.find(place), docker.get("one", "{{.State.Status}}")) == ([], "running")
+    tests = Prober(docker, "one", f"kill:{random.randrange(1, k)}")
+    tests.made()
+    tests.close()
+    stopping = docker.start("stop", "-t", "0", "one")
+    # What the killed one started is our orphan, and a container waits for the last of its own.
+    eventually(lambda: contract.photograph() and stopping.poll() is not None)
+    docker("rm", "one")
+    docker("system", "prune", "-f")
+    groups = called(f"{sandbox.cgroup_parent}/{identifier}")
+    assert [*groups, *sandbox.run.glob(f"**/*{identifier}*"), *leftovers.find(place)] == []
 
 
 @pytest.mark.root

@@ -132,7 +132,8 @@ class Container:
             self._record(identify(self.pid))
             self._attach()
             self.going = True
-            ours.send({"go": trace.count(), "observed": trace.observed()})
+            with suppress(BrokenPipeError):  # it was killed: what it said before is heard now
+                ours.send({"go": trace.count(), "observed": trace.observed()})
             self._listen(ours)
         finally:
             ours.close()
