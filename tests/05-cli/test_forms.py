@@ -59,10 +59,10 @@ def test_durations(written: str, nanoseconds: int) -> None:
 
 @pytest.mark.parametrize("written", ["", "10", "s", "1d", "1 s", "-1s", "1h x"])
 def test_what_is_no_duration(written: str) -> None:
-    from mydocker.engine.errors import Refused
     from mydocker.engine.words.times import duration
+    from mydocker.kernel.errors import Invalid
 
-    with pytest.raises(Refused):
+    with pytest.raises(Invalid):
         duration(written)
 
 
@@ -121,13 +121,13 @@ def test_a_log_as_it_is_asked_for() -> None:
 
 def test_detach_keys() -> None:
     from mydocker.cli.attaching import parse_keys
-    from mydocker.engine.errors import Refused
+    from mydocker.kernel.errors import Invalid
 
     assert parse_keys("ctrl-p,ctrl-q") == b"\x10\x11"
     assert parse_keys("a,ctrl-@,ctrl-_") == b"a\x00\x1f"
     assert parse_keys("") == b""
     for wrong in ("ctrl-", "ab", "ctrl-1", "ü"):
-        with pytest.raises(Refused):
+        with pytest.raises(Invalid):
             parse_keys(wrong)
 
 

@@ -139,7 +139,7 @@ def test_nothing_is_open_for_a_moment(mydocker: Launcher, tmp_path: Path) -> Non
         5, "run", "--rm", "--net", "none", "-v", "files:/files", "-e", SECRET, "busybox", "true"
     )
     tracer = ["strace", "-ff", "-qq", "-y", "-s", "4096", "-o", str(tmp_path / "trace")]
-    tracer += ["-e", "trace=mkdir,mkdirat,open,openat,creat"]
+    tracer += ["-e", "trace=mkdir,mkdirat,open,openat,openat2,open_tree,fsmount,creat"]
     subprocess.run([*tracer, *command], env=mydocker.environment(environment), umask=0, check=True)
     seen, opened = 0, []
     for process in strace.read(tmp_path / "trace").values():

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from mydocker.engine.errors import Refused
 from mydocker.engine.words.gotypes import typed
 from mydocker.engine.words.govalues import Row
 from mydocker.engine.words.templates import BAD_TEMPLATE, Template
+from mydocker.kernel.errors import Invalid
 
 VALUE = {
     "Name": "box", "Up": True, "Down": False, "Zero": 0, "Three": 3, "None": None, "Empty": "",
@@ -62,7 +62,7 @@ def test_json_can_be_read_again() -> None:
     ["{{.Nothing}}", "{{.Name.First}}", "{{.None.X}}", "{{index .List 3}}", "{{index .List -1}}"],
 )
 def test_what_is_not_there(template: str) -> None:
-    with pytest.raises(Refused, match="executing"):
+    with pytest.raises(Invalid, match="executing"):
         Template(template)(VALUE)
 
 
@@ -77,7 +77,7 @@ def answer(kind: str, template: str) -> tuple[int, str]:
     value: Any = typed(DOCKER["values"][kind], TYPES.get(kind, kind))
     try:
         return 0, Template(template, failed=BAD_TEMPLATE).told(value)
-    except Refused as refused:
+    except Invalid as refused:
         return refused.exit_code, refused.message
 
 
@@ -106,12 +106,12 @@ def test_a_line_of_a_list() -> None:
     row = Row("a row", {"Name": "<box>", "ID": "1"}, Label=lambda name: name * 2)
     assert Template("{{json .}}")(row) == '{"ID":"1","Name":"\\u003cbox\\u003e"}'
     assert Template('{{.Name}} {{.Label "x"}}')(row) == "<box> xx"
-    with pytest.raises(Refused, match="can't evaluate field Nosuch in type a row"):
+    with pytest.raises(Invalid, match="can't evaluate field Nosuch in type a row"):
         Template("{{.Nosuch}}")(row)
     assert Template("{{upper .Name}}", titles=True)(Row("titles", {"Name": "Name"})) == "Name"
 
 
 @pytest.mark.parametrize("template", ['{{define "T"}}{{template "T"}}{{end}}{{template "T"}}'])
 def test_what_has_no_end_is_refused(template: str) -> None:
-    with pytest.raises(Refused, match="maximum template depth"):
+    with pytest.raises(Invalid, match="maximum template depth"):
         Template(template)({})

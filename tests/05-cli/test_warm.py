@@ -286,7 +286,7 @@ for operation, arguments in (("stop", ["box"]), ("volume_rm", ["data"]), ("nonse
     try:
         other.call(operation, *arguments)
     except Failure as failure:
-        print(type(failure).__name__, failure.exit_code, failure)
+        print(type(failure).__name__, f"({failure.kind})", failure)
 warm.call("create", asked("box", "--net", "none", "busybox", "sh", "-c", "echo $HOME; sleep 1000"))
 socket = warm.call("start_attached", "box")
 print(socket.recv(100))
@@ -299,9 +299,9 @@ other.close()
     )
     assert done.stdout.splitlines() == [
         "True",
-        "NoSuchContainer 1 No such container: box",
-        "NoSuchVolume 1 get data: no such volume",
-        "Failure 125 the warm process knows no operation nonsense",
+        "NoSuchContainer (not found) No such container: box",
+        "NoSuchVolume (not found) get data: no such volume",
+        "Failure (failed) the warm process knows no operation nonsense",
         "b'o/root\\n'",
     ], done.stderr
     assert done.stderr == ""

@@ -42,7 +42,7 @@ class Process:
         paths = tuple(m.group(2) if (m := _DESCRIPTOR.match(word)) else "" for word in words)
         plain = tuple(self._plain(word) for word in words)
         self.calls.append(Call(name, plain, result, error or "", paths))
-        if name in ("openat", "openat2", "open") and opened is not None:
+        if name in ("openat", "openat2", "open", "open_tree", "fsmount") and opened is not None:
             self.open[int(result)] = opened
 
     def _plain(self, word: str) -> str:

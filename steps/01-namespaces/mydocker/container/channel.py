@@ -16,7 +16,15 @@ import _socket  # the C half of socket: the other half costs 3 ms of every start
 import json
 from typing import Any
 
-from mydocker.kernel.errors import MORE_OPEN, TOO_MANY_OPEN, Failure, KernelError, place
+from mydocker.kernel.errors import (
+    MORE_OPEN,
+    OF_KIND,
+    TOO_MANY_OPEN,
+    Failure,
+    KernelError,
+    kind_of,
+    place,
+)
 from mydocker.kernel.trace import Event
 
 _MAXIMUM = 1 << 17  # bytes of one message; a socket's buffer takes 208 KiB
@@ -109,23 +117,28 @@ def event_of(message: dict[str, Any]) -> Event:
 
 def error_message(error: BaseException) -> dict[str, Any]:
     """An error of the container's side as a message, so that it arrives as the error it is."""
-    if isinstance(error, KernelError):
-        told = {"call": error.call, "arguments": error.arguments, "number": error.errno}
-        return {"error": {**told, "hint": error.hint, "exit_code": error.exit_code}}
+    told: dict[str, Any]
     if isinstance(error, Failure):
-        told = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
+        told = {"kind": error.kind, "hint": error.hint, "exit_code": error.exit_code}
+        if isinstance(error, KernelError):
+            told |= {"call": error.call, "arguments": error.arguments, "number": error.errno}
+        else:
+            told["message"] = error.message
         return {"error": told}
     text = f"in the container: {type(error).__name__}: {error} ({place(error)})"
     hint = ""
     if isinstance(error, OSError) and error.errno in TOO_MANY_OPEN:
         text, hint = f"in the container: {error.filename}: {error.strerror}", MORE_OPEN
-    return {"error": {"message": text, "hint": hint, "exit_code": 125}}
+    return {"error": {"kind": kind_of(error), "message": text, "hint": hint}}
 
 
 def error_of(message: dict[str, Any]) -> Failure:
     """The error that :func:`error_message` packed."""
-    told = message["error"]
-    if "call" in told:
-        told["arguments"] = tuple(told["arguments"])
-        return KernelError(**told)
-    return Failure(**told)
+    told = dict(message["error"])
+    kind = told.pop("kind")
+    if "call" not in told:
+        return OF_KIND[kind](**told)
+    told["arguments"] = tuple(told["arguments"])
+    error = KernelError(**told)
+    error.kind = kind
+    return error

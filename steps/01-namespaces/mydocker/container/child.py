@@ -14,7 +14,14 @@ from mydocker.container.channel import Channel, encoded, error_message, event_me
 from mydocker.container.parts import Part
 from mydocker.container.process import Process
 from mydocker.kernel import signals, syscalls, trace
-from mydocker.kernel.errors import CANNOT_RUN, NOT_EXECUTABLE, NOT_FOUND, Failure, KernelError
+from mydocker.kernel.errors import (
+    CANNOT_RUN,
+    NO_SUCH_COMMAND,
+    NOT_EXECUTABLE,
+    Failure,
+    Invalid,
+    KernelError,
+)
 
 if TYPE_CHECKING:
     from mydocker.container.gate import Gate
@@ -121,7 +128,7 @@ def _start_in(directory: str) -> None:
     """
     syscalls.chdir(directory, why="where the command starts")
     if not syscalls.getcwd().startswith("/"):
-        raise Failure(f"working directory {directory}: is outside of the container's root")
+        raise Invalid(f"working directory {directory}: is outside of the container's root")
 
 
 def execute(process: Process, channel: Channel) -> NoReturn:
@@ -161,25 +168,26 @@ def search(name: str) -> str:
             return path
     if found:
         hint = f"{found[0]} has no x permission"
-        raise Failure(f'exec: "{name}": permission denied', hint, NOT_EXECUTABLE)
+        raise Invalid(f'exec: "{name}": permission denied', hint, NOT_EXECUTABLE)
     message = f'exec: "{name}": executable file not found in $PATH'
     hint = "Is it spelt right, and in the image?"
     if name.startswith("-"):
         hint = "Options go before the image: what follows it is the command"
-    raise Failure(message, hint, NOT_FOUND)
+    raise Invalid(message, hint, NO_SUCH_COMMAND)
 
 
 def _explained(error: KernelError, name: str) -> Failure:
     """What a refused execve(2) means: errno alone does not say whose fault it is."""
     if error.errno == errno.ENOENT and not os.path.exists(name) and "/" in name:
         message = f'exec: "{name}": no such file or directory'
-        return Failure(message, "Is it spelt right, and in the image?", NOT_FOUND)
+        return Invalid(message, "Is it spelt right, and in the image?", NO_SUCH_COMMAND)
     if error.errno == errno.EACCES:
         hint = "Its x permission is missing"
         if os.path.isdir(name):
             hint = "It is a directory"
-        return Failure(f'exec: "{name}": permission denied', hint, NOT_EXECUTABLE)
-    error.exit_code = NOT_FOUND if error.errno == errno.ENOENT else NOT_EXECUTABLE
+        return Invalid(f'exec: "{name}": permission denied', hint, NOT_EXECUTABLE)
+    error.kind = "invalid"
+    error.exit_code = NO_SUCH_COMMAND if error.errno == errno.ENOENT else NOT_EXECUTABLE
     error.hint = error.hint or _MEANINGS.get(error.errno or 0, "")
     return error
 

@@ -1,21 +1,23 @@
 """What every ``main`` of the book has in common: the one line of an error, and ``--explain``.
 
-The library raises; this module prints. An error becomes one line on standard error and Docker's
-exit code, never a traceback (``MYDOCKER_TRACEBACK=1`` shows it, for those who look for a bug in
-our code).
+The library raises; this module prints. An error becomes one line on standard error and an exit
+code (``exit_codes``), never a traceback (``MYDOCKER_TRACEBACK=1`` shows it, for those who look for
+a bug in our code).
 """
 
 import errno
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from mydocker.container.exit_codes import OURS, Codes, exit_code
 from mydocker.container.flags import Command, JoinedOption, WrongUse
+from mydocker.container.running import Ended
 from mydocker.kernel import trace
 from mydocker.kernel.errors import CANNOT_RUN, MORE_OPEN, TOO_MANY_OPEN, Failure, one_line, place
 
@@ -30,13 +32,35 @@ _ALIASES = {"list": "ls", "ps": "ls", "remove": "rm"}
 
 
 class LazyGroup(click.Group, Command):
-    """A group whose commands are imported when called: ``{"list": "module:attribute"}``."""
+    """A group whose commands are imported when called: ``{"list": "module:attribute"}``.
+
+    Its commands end with ``codes`` if they fail, and those named in ``others`` with these.
+    """
 
     command_class = Command
 
-    def __init__(self, *args: Any, lazy: dict[str, str] | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        lazy: dict[str, str] | None = None,
+        codes: Codes = OURS,
+        others: Mapping[str, Codes] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.lazy = lazy or {}
+        self.codes, self.others = codes, others or {}
+
+    def codes_of(self, name: str | None) -> Codes:
+        """What its command ``name`` ends with."""
+        return self.others.get(name or "", self.codes)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Failure as failure:  # of a group in a group, the inner one is the first to say
+            failure.exit_code = exit_code(failure, self.codes_of(ctx.invoked_subcommand))
+            raise
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*super().list_commands(ctx), *self.lazy})
@@ -156,6 +180,22 @@ def finish(ended: "Ended") -> NoReturn:
     raise SystemExit(ended.exit_code)
 
 
+def one_failed(failure: Failure) -> int:
+    """Tell of a failure with one thing of several; what the command at work shall end with."""
+    _complain(str(failure))
+    return _codes(click.get_current_context(silent=True))[failure.kind]
+
+
+def _codes(context: click.Context | None) -> Codes:
+    """What the command of ``context`` ends with, as the nearest group says that knows."""
+    while context and context.parent:
+        group = context.parent.command
+        if isinstance(group, LazyGroup):
+            return group.codes_of(context.info_name)
+        context = context.parent
+    return OURS
+
+
 def main(command: click.Command, name: str = "mydocker") -> NoReturn:
     """Run a click command as the program: errors in one line, exit codes as Docker's."""
     _open_standard_streams()
@@ -192,7 +232,7 @@ def _exit_code(error: BaseException, name: str) -> int:
             if isinstance(error, OSError) and error.errno in TOO_MANY_OPEN and not error.hint:
                 error.hint = MORE_OPEN
             _complain(str(error))
-            return error.exit_code
+            return exit_code(error, OURS)
     return _unforeseen(error)
 
 

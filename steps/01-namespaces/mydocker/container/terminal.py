@@ -13,7 +13,7 @@ import signal
 from types import FrameType
 
 from mydocker.kernel import signals, trace
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import by_errno
 
 # Here, as inside there may be no termios to import from, and most containers have no terminal
 _TIOCSCTTY, _TIOCGWINSZ, _TIOCSWINSZ = 0x540E, 0x5413, 0x5414
@@ -30,7 +30,7 @@ def open_pair() -> tuple[int, int]:
         slave = fcntl.ioctl(master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY)
     except OSError as error:
         hint = "The container's /dev needs a devpts with its ptmx; without one, leave -t out"
-        raise Failure(f'open("/dev/ptmx"): {error.strerror}', hint) from None
+        raise by_errno(error.errno)(f'open("/dev/ptmx"): {error.strerror}', hint) from None
     return master, slave
 
 

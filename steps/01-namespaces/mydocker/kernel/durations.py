@@ -2,7 +2,7 @@
 
 import re
 
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Invalid
 from mydocker.kernel.sizes import short
 
 SECOND = 10**9  # in nanoseconds, as all here
@@ -18,9 +18,9 @@ def parse_duration(written: str) -> int:
     parts = re.findall(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)", rest)
     if not parts or "".join(n + unit for n, unit in parts) != rest:
         hint = "Write it as 10s, 5m or 1h30m"
-        raise Failure(f'invalid duration "{short(written)}"', hint)
+        raise Invalid(f'invalid duration "{short(written)}"', hint)
     if sum(float(n) * _UNITS[unit] for n, unit in parts) >= 1 << 63:  # Go counts in an int64
-        raise Failure(f'invalid duration "{short(written)}"', "It is too long")
+        raise Invalid(f'invalid duration "{short(written)}"', "It is too long")
     return sign * sum(int(float(n) * _UNITS[unit]) for n, unit in parts)
 
 

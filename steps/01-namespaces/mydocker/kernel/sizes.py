@@ -2,7 +2,7 @@
 
 import re
 
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Invalid
 
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 # Compiled when it is used: most runs have no size in them.
@@ -14,14 +14,14 @@ def parse_size(text: str) -> int:
     """A size as Docker writes it: ``300M``, ``1g``, ``1.5GiB``, ``65536``. Raises Failure."""
     match = re.fullmatch(_SIZE, text.strip())
     if match is None:
-        raise Failure(
+        raise Invalid(
             f"invalid size: '{short(text)}'",
             "Write bytes, or a number with b, k, m, g or t: 65536, 512k, 300M, 1.5g",
         )
     bytes_ = float(match[1]) * _UNITS[(match[2] or "").lower()]
     # The kernel counts pages in a signed 64-bit number of bytes, and takes less as "no limit".
     if bytes_ >= 1 << 63:  # or infinite, which no int can be
-        raise Failure(f"'{short(text)}' is too large", "The largest size is 8388607t")
+        raise Invalid(f"'{short(text)}' is too large", "The largest size is 8388607t")
     return int(bytes_)
 
 

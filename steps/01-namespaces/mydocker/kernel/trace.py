@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from mydocker.kernel.errors import Failure, KernelError
+from mydocker.kernel.errors import Failure, Invalid, KernelError
 from mydocker.kernel.numbers import decimal
 from mydocker.kernel.records import record
 
@@ -96,7 +96,7 @@ def arm(specification: str) -> None:
     kind, _, number = specification.partition(":")
     at = decimal(number, 1 << 62)
     if kind not in ("fail", "kill", *_DISK) or not at:
-        raise Failure(
+        raise Invalid(
             f"MYDOCKER_FAULT={specification}: not a fault",
             f"Write fail:K or kill:K, or for the disk one of {', '.join(_DISK)}; K from 1",
         )

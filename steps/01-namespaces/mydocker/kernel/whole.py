@@ -14,17 +14,19 @@ import os
 from typing import Any
 
 from mydocker.kernel import trace
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Failure, by_errno
 
 DRAFT = ".new"
 
 
 class Damaged(Failure):
-    """A file does not hold what was written there."""
+    """A file does not hold what was written there, or cannot be read: ``number`` says why."""
 
-    def __init__(self, path: str, hint: str = "", why: str = "") -> None:
-        super().__init__(f"{path}: {why or 'not what was written there'}", hint)
+    def __init__(self, path: str, hint: str = "", number: int = 0) -> None:
+        why = os.strerror(number) if number else "not what was written there"
+        super().__init__(f"{path}: {why}", hint)
         self.path = path
+        self.kind = by_errno(number).kind
 
 
 class NotWritten(Failure):
@@ -34,6 +36,7 @@ class NotWritten(Failure):
         # write(2) does not say which file it was
         super().__init__(f"{path}: {os.strerror(number)}", hint)
         self.errno = number
+        self.kind = by_errno(number).kind
 
 
 # ---------------------------------------------------------------- write
@@ -99,7 +102,7 @@ def read_json(path: str, hint: str = "") -> dict[str, Any] | None:
     except OSError as error:
         if error.errno == errno.EACCES:
             hint = "It belongs to root: use sudo"
-        raise Damaged(path, hint, os.strerror(error.errno or 0)) from None
+        raise Damaged(path, hint, error.errno or 0) from None
     return parse(data, path, hint)
 
 

@@ -11,7 +11,7 @@ from mydocker.container.parts import Part
 from mydocker.container.process import Process
 from mydocker.container.running import Ended, run
 from mydocker.kernel import signals, syscalls
-from mydocker.kernel.errors import Failure, KernelError, hints
+from mydocker.kernel.errors import Conflict, KernelError, NotPermitted, by_errno, hints
 from mydocker.kernel.records import record
 from mydocker.namespaces import users
 from mydocker.namespaces.kinds import KINDS
@@ -56,7 +56,8 @@ class Target:
 
 def find(pid: int) -> Target:
     """Hold on to the process ``pid``. Raises Failure if it is not there, or not ours to enter."""
-    with hints({errno.ESRCH: "See: ps -e", errno.EINVAL: "A pid is a number from 1 on"}):
+    told = {errno.ESRCH: "See: ps -e", errno.EINVAL: "A pid is a number from 1 on"}
+    with hints(told, named=True):
         pidfd = syscalls.pidfd_open(pid)
     try:
         root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -69,7 +70,7 @@ def find(pid: int) -> Target:
     except OSError as error:
         os.close(pidfd)
         hint = "Use sudo" if error.errno == errno.EACCES else "It has ended"
-        raise Failure(f"process {pid}: {error.strerror}", hint) from None
+        raise by_errno(error.errno, named=True)(f"process {pid}: {error.strerror}", hint) from None
     return Target(pid, pidfd, root, *ids)
 
 
@@ -146,7 +147,7 @@ def enter(pid: int, process: Process, flags: int | None = None, *, run_directory
     others = different(pid)
     if not others:
         hint = f"See: inspect {pid}"
-        raise Failure(f"process {pid} is in the same namespaces as you: nothing to enter", hint)
+        raise Conflict(f"process {pid} is in the same namespaces as you: nothing to enter", hint)
     chosen = others if flags is None else flags & others
     early = _early(chosen)
     target = find(pid)
@@ -179,5 +180,5 @@ def host_name(pid: int) -> str:
         name = os.fsdecode(file.read())
     signals.reap(child)
     if not name:
-        raise Failure(f"host name of process {pid}: permission denied", _HINTS[errno.EPERM])
+        raise NotPermitted(f"host name of process {pid}: permission denied", _HINTS[errno.EPERM])
     return name

@@ -10,9 +10,10 @@ from typing import Any
 
 import click
 
+from mydocker.container.exit_codes import NotATerminal
 from mydocker.container.process import Process
 from mydocker.kernel import syscalls
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Invalid
 from mydocker.kernel.records import replace
 from mydocker.namespaces.kinds import KINDS, flags_of
 from mydocker.namespaces.sharing import MODES, checked_mode
@@ -83,7 +84,7 @@ def namespaces_from(options: Options) -> Namespaces:
         if options.get(name) and not flags & flag:
             shown = name.replace("_", "-")
             hint = f"Add {option}: without a namespace of its own, it would be the host's"
-            raise Failure(f"--{shown} {options[name]}: there is no new namespace for it", hint)
+            raise Invalid(f"--{shown} {options[name]}: there is no new namespace for it", hint)
     return contents_from(options, tuple(name for name in ALL if name in new))
 
 
@@ -141,7 +142,7 @@ def shared_from(options: Options, asked: Namespaces) -> Namespaces:
     """``asked``, with what :func:`sharing_options` was told. Raises Failure."""
     modes = {kind: checked_mode(kind, options.get(f"{kind}_mode") or "") for kind in MODES}
     if options.get("hostname") and modes["uts"]:
-        raise Failure("conflicting options: hostname and the UTS mode", "Leave one of them out")
+        raise Invalid("conflicting options: hostname and the UTS mode", "Leave one of them out")
     new = tuple(kind for kind in asked.new if not modes.get(kind))
     return replace(asked, new=new, **modes)
 
@@ -162,7 +163,7 @@ def process_of(
     """The command, joined to the terminal as ``-i`` and ``-t`` say it (Docker's meaning)."""
     if options["tty"] and options["interactive"] and not os.isatty(0):
         hint = "Leave -t out when input comes from a pipe or a file"
-        raise Failure("the input device is not a TTY", hint, 1)  # 1, as Docker's client ends
+        raise NotATerminal(hint)
     if options["tty"]:
         environment = {"TERM": os.environ.get("TERM", "xterm"), **environment}
     return Process(

@@ -5,7 +5,7 @@ import os
 
 from mydocker.container.parts import Part
 from mydocker.kernel import files, loopback, syscalls
-from mydocker.kernel.errors import Failure, hints
+from mydocker.kernel.errors import Invalid, hints
 from mydocker.kernel.records import record
 
 _HOST_NAME_MAX = 64  # bytes, sethostname(2)
@@ -41,7 +41,7 @@ class HostName(Part):
         for name in (self.name, self.domain):
             if len(os.fsencode(name)) > _HOST_NAME_MAX or "\0" in name:
                 hint = f"The kernel takes at most {_HOST_NAME_MAX} bytes"
-                raise Failure(f"host name {name!r}: too long", hint)
+                raise Invalid(f"host name {name!r}: too long", hint)
 
     def enter(self) -> None:
         syscalls.sethostname(self.name, why="the machine's name, as the container shall see it")

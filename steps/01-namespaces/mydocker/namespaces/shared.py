@@ -6,7 +6,7 @@ import os
 from mydocker.container.parts import Part
 from mydocker.container.processes import Identity
 from mydocker.kernel import syscalls
-from mydocker.kernel.errors import Failure, hints
+from mydocker.kernel.errors import Conflict, hints
 from mydocker.kernel.records import mutable_record
 from mydocker.namespaces.kinds import KINDS
 
@@ -34,11 +34,11 @@ class SharedNamespace(Part):
     def _open(self, name: str, flags: int) -> int:
         gone = f"--{self.kind} container:{self.name}: container {self.name} is not running"
         if not Identity(self.pid, self.start).alive():
-            raise Failure(gone, "Start it first")
+            raise Conflict(gone, "Start it first")
         try:
             return os.open(f"/proc/{self.pid}/{name}", flags | os.O_CLOEXEC)
         except OSError:
-            raise Failure(gone, "Start it first") from None
+            raise Conflict(gone, "Start it first") from None
 
     def enter(self) -> None:
         flag = next(kind.flag for kind in KINDS if kind.name == self.kind)

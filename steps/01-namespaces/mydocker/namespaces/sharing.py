@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from mydocker.container.parts import Part
 from mydocker.container.processes import Identity
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Invalid, NotFound
 from mydocker.kernel.records import record
 from mydocker.namespaces.specification import HOST, SHARED, Namespaces
 
@@ -33,7 +33,7 @@ def checked_mode(kind: str, mode: str) -> str:
     forms = MODES[kind]
     shared = mode.startswith(SHARED) and mode != SHARED and "container:NAME" in forms
     if mode and not shared and (mode not in forms or mode == "container:NAME"):
-        raise Failure(f"--{kind} {mode}: not a mode", f"Write {' or '.join(forms)}")
+        raise Invalid(f"--{kind} {mode}: not a mode", f"Write {' or '.join(forms)}")
     return "" if mode == "private" else mode
 
 
@@ -60,5 +60,5 @@ def sharing_parts(asked: Namespaces, find: Find | None) -> list[Part]:
 def found(option: str, mode: str, find: Find | None) -> Shared:
     """The container that a mode ``container:NAME`` names. Raises Failure."""
     if find is None:
-        raise Failure(f"{option} {mode}: no other container is known here")
+        raise NotFound(f"{option} {mode}: no other container is known here")
     return find(mode.removeprefix(SHARED))

@@ -10,7 +10,7 @@ is changed; what we may not look at, another user's processes without root, is l
 import os
 from collections.abc import Iterable
 
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Failure, NotFound, NotPermitted
 from mydocker.kernel.records import record
 from mydocker.namespaces.kinds import KINDS
 from mydocker.namespaces.users import Mapping, parse_map
@@ -82,12 +82,12 @@ def _inode(pid: int | str, kind: str, proc: str) -> int:
         return parse_link(os.readlink(f"{proc}/{pid}/ns/{kind}"))
     except PermissionError:
         hint = "It is another user's, or has rights that you lack: use sudo"
-        raise Failure(f"namespaces of process {pid}: permission denied", hint) from None
+        raise NotPermitted(f"namespaces of process {pid}: permission denied", hint) from None
     except _GONE:
         if os.path.exists(f"{proc}/{pid}"):
             hint = "A zombie has none: only its parent's wait(2) is missing"
-            raise Failure(f"namespaces of process {pid}: it has ended", hint) from None
-        raise Failure(f"no such process: {pid}", "See: ps -e") from None
+            raise NotFound(f"namespaces of process {pid}: it has ended", hint) from None
+        raise NotFound(f"no such process: {pid}", "See: ps -e") from None
 
 
 def parse_link(link: str) -> int:
@@ -169,7 +169,7 @@ def portrait(pid: int, proc: str = "/proc") -> Portrait:
             members=tuple(_members(_within(every, "pid", mine["pid"]), proc)),
         )
     except _GONE:
-        raise Failure(f"process {pid}: it ended while we looked") from None
+        raise NotFound(f"process {pid}: it ended while we looked") from None
 
 
 def _membership(

@@ -5,7 +5,7 @@ import os
 
 from mydocker.container.parts import Part
 from mydocker.kernel import files, syscalls
-from mydocker.kernel.errors import Failure, hints
+from mydocker.kernel.errors import Invalid, hints
 from mydocker.kernel.numbers import decimal
 from mydocker.kernel.records import record
 
@@ -26,7 +26,7 @@ def parse(text: str) -> Mapping:
     numbers = [decimal(number, (1 << 32) - 1) for number in text.split(":")]
     if len(numbers) not in (2, 3) or None in numbers:
         hint = "Write INSIDE:OUTSIDE[:COUNT] in decimal, as 0:1000 or 0:100000:65536"
-        raise Failure(f"id map {text!r}: not a map", hint)
+        raise Invalid(f"id map {text!r}: not a map", hint)
     return Mapping(*(number or 0 for number in [*numbers, 1][:3]))
 
 

@@ -11,7 +11,7 @@ from mydocker.cgroups.hierarchy import V1, V2
 from mydocker.cgroups.limits import DEFAULT_PERIOD, UNLIMITED, Limits
 from mydocker.cgroups.oom import NO_LIMIT, pairs_of
 from mydocker.kernel import files
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Conflict
 from mydocker.kernel.sizes import size_text
 
 
@@ -43,7 +43,7 @@ def _check_use(group: Cgroup, limit: int) -> None:
     if room != "max":
         free = min(free, int(room) - int(group.read_or("memory.swap.current", "0")))
     if used - max(0, free) > limit:
-        raise Failure(
+        raise Conflict(
             f"-m {size_text(limit)}: {size_text(used)} are in use",
             "With less the kernel would kill a process now: end something in it first",
         )

@@ -28,7 +28,7 @@ from mydocker.cgroups.options import limit_options, limits_from, told
 from mydocker.cgroups.part import disposable_above, own_parent, parent_path
 from mydocker.container.commandline import LazyGroup, explain_option
 from mydocker.kernel import files
-from mydocker.kernel.errors import Failure, KernelError
+from mydocker.kernel.errors import Conflict, Invalid, KernelError, NotFound, NotPermitted
 from mydocker.kernel.records import replace
 from mydocker.kernel.sizes import parse_size, size_text
 
@@ -81,7 +81,7 @@ def _readable(name: str) -> Cgroup:
     """A group that is there, anybody's."""
     group = Cgroup(_path(name), hierarchy.read())
     if not group.exists:
-        raise Failure(f"no such group: /{group.path}", "The command tree shows the groups")
+        raise NotFound(f"no such group: /{group.path}", "The command tree shows the groups")
     return group
 
 
@@ -89,7 +89,7 @@ def _ours(name: str) -> Cgroup:
     """A group that we may change, there or not."""
     path, parent = _path(name), own_parent()
     if not path.startswith(f"{parent}/"):
-        raise Failure(
+        raise NotPermitted(
             f"/{path} is not below /{parent}, so it is not ours to change",
             "Groups made by others may be looked at; with MYDOCKER_CGROUP_PARENT you choose "
             "another parent of your own",
@@ -166,7 +166,7 @@ def tree_command(name: str, label: str | None, processes: bool) -> None:
         wanted = (found,)
     wanted = tuple(h for h in wanted if os.path.isdir(h.directory(group.path)))
     if not wanted:
-        raise Failure(f"no such group: /{group.path}", "The command tree shows the groups")
+        raise NotFound(f"no such group: /{group.path}", "The command tree shows the groups")
     for one in wanted:
         title = f"{one.label} on {one.mountpoint}"
         console.print(_tree(one, group.path, title, processes))
@@ -216,7 +216,7 @@ def create_command(name: str, **options: Any) -> None:
     """Make a group in every hierarchy, with limits."""
     group, limits = _ours(name), _limits(options)
     if group.exists:
-        raise Failure(f"/{group.path} is there already", "Change it with the command set")
+        raise Conflict(f"/{group.path} is there already", "Change it with the command set")
     plan = settings.plan(limits, group.machine)
     above = disposable_above(os.path.dirname(group.path), group.machine)
     try:
@@ -245,7 +245,7 @@ def set_command(name: str, values: tuple[str, ...], **options: Any) -> None:
     """
     group, asked = _our_living(name), told(options)
     if not values and not asked:
-        raise Failure("nothing to set", "Say a limit, as -m 100M, or FILE=VALUE: pids.max=20")
+        raise Invalid("nothing to set", "Say a limit, as -m 100M, or FILE=VALUE: pids.max=20")
     if absent := _to_hand_on(group, values):
         group.create(absent)
     pairs = [_pair(group, text) for text in values]
@@ -273,10 +273,10 @@ def _to_hand_on(group: Cgroup, values: tuple[str, ...]) -> frozenset[str]:
 def _pair(group: Cgroup, text: str) -> tuple[str, str]:
     file, equals, value = text.partition("=")
     if not equals or not value or "/" in file or "." not in file:
-        raise Failure(f"'{text}' is not FILE=VALUE", "Write it as pids.max=20 or memory.max=100M")
+        raise Invalid(f"'{text}' is not FILE=VALUE", "Write it as pids.max=20 or memory.max=100M")
     path = group.file(file)
     if not os.path.exists(path):
-        raise Failure(f"group /{group.path} has no file {file}", f"ls {os.path.dirname(path)}")
+        raise NotFound(f"group /{group.path} has no file {file}", f"ls {os.path.dirname(path)}")
     if value[:1].isdigit() and value[-1:].lower() in "kmgt" and value[:-1].isdigit():
         value = str(parse_size(value))
     return path, value
@@ -317,7 +317,7 @@ def attach_command(name: str, pids: tuple[int, ...]) -> None:
     """
     group = _our_living(name)
     if 1 in pids:
-        raise Failure(
+        raise NotPermitted(
             "process 1 stays where it is", "Without it the machine stops; its group can be killed"
         )
     for pid in pids:
@@ -359,7 +359,7 @@ def remove_command(names: tuple[str, ...]) -> None:
         pids = group.processes()
         if pids:
             shown = ", ".join(map(str, pids[:5])) + (", …" if len(pids) > 5 else "")
-            raise Failure(
+            raise Conflict(
                 f"/{group.path} is not empty: {shown}", "End its processes first: the command kill"
             )
         group.remove(Cgroup(own_parent(), group.machine).directories)

@@ -7,7 +7,7 @@ firewall (``socket cgroupv2`` in nft(8)).
 """
 
 from mydocker.cgroups.hierarchy import V1, Machine
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Failure, NotFound
 from mydocker.kernel.records import record
 
 
@@ -156,7 +156,7 @@ def named(name: str) -> Controller:
     """The controller called ``name`` in v1 or v2. Raises Failure with the names there are."""
     controller = BY_NAME.get(name) or BY_V2_NAME.get(name)
     if controller is None:
-        raise Failure(f"no such controller: {name}", f"There are: {', '.join(BY_NAME)}")
+        raise NotFound(f"no such controller: {name}", f"There are: {', '.join(BY_NAME)}")
     return controller
 
 

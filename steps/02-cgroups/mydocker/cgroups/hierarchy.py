@@ -14,7 +14,7 @@ machine's ``/`` is: a test puts the files of another machine there.
 
 import os
 
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Failure, NotFound
 from mydocker.kernel.records import record
 
 V1 = 1
@@ -177,7 +177,7 @@ def groups_of(pid: int | str = "self", root: str = "") -> dict[str, str]:
     """In which group of each hierarchy the process ``pid`` is. Raises Failure if it is gone."""
     text = _text(f"{root}/proc/{pid}/cgroup")
     if not text:
-        raise Failure(f"no process {pid}", "ps -e lists the processes that there are")
+        raise NotFound(f"no process {pid}", "ps -e lists the processes that there are")
     return membership_of(text)
 
 

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Mapping
 from typing import Any
 
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Invalid
 from mydocker.kernel.numbers import decimal
 from mydocker.kernel.records import fields, record, replace
 from mydocker.kernel.sizes import parse_size, short, size_text
@@ -67,7 +67,7 @@ class Limits:
         if memory is not None and "memory_swap" not in told:
             swap = swap if swap is not None or self.memory is None else 2 * self.memory
             if swap is not None and UNLIMITED != swap < memory:
-                raise Failure(
+                raise Invalid(
                     "Memory limit should be smaller than already set memoryswap limit, update the "
                     "memoryswap at the same time",
                     f"Memory and swap together may be {size_text(swap)}: say --memory-swap too",
@@ -94,32 +94,32 @@ class Limits:
             ("--memory-reservation", self.memory_reservation),
         ):
             if size is not None and size < MINIMUM_MEMORY:
-                raise Failure(
+                raise Invalid(
                     "Minimum memory limit allowed is 6MB",
                     f"{option} {size_text(size)}: write 6m or more",
                 )
         memory, swap = self.memory, self.memory_swap
         if swap is not None and swap != UNLIMITED:
             if memory is None:
-                raise Failure(
+                raise Invalid(
                     "--memory-swap without -m",
                     "It is the sum of memory and swap: say with -m how much of it is memory",
                 )
             if swap < memory:
-                raise Failure(
+                raise Invalid(
                     f"--memory-swap {size_text(swap)} is less than -m {size_text(memory)}",
                     "It is the sum of memory and swap, so at least as much as -m; -1: no limit",
                 )
         reservation = self.memory_reservation
         if memory is not None and reservation is not None and reservation > memory:
-            raise Failure(
+            raise Invalid(
                 f"--memory-reservation {size_text(reservation)} is more than the limit, "
                 f"-m {size_text(memory)}",
                 "The reservation is what is left to the container when memory is short: "
                 "less than its limit",
             )
         if self.oom_kill_disable and memory is None:
-            raise Failure(
+            raise Invalid(
                 "--oom-kill-disable without -m",
                 "A container without a limit that nothing may kill can bring the machine to a halt",
             )
@@ -129,14 +129,14 @@ class Limits:
             return
         if self.cpu_period is not None or self.cpu_quota is not None:
             other = "Period" if self.cpu_period is not None else "Quota"
-            raise Failure(
+            raise Invalid(
                 f"Conflicting options: Nano CPUs and CPU {other} cannot both be set",
                 "They are two ways to say one thing: --cpus 0.5 is --cpu-period 100000 "
                 "--cpu-quota 50000",
             )
         there = os.cpu_count() or 1
         if not 0.01 <= self.cpus <= there:
-            raise Failure(
+            raise Invalid(
                 f"--cpus {self.cpus:g}: out of range", f"This machine allows 0.01 to {there}"
             )
 
@@ -161,7 +161,7 @@ def cpus(text: str) -> float | None:
     except ValueError:
         value = math.nan
     if not math.isfinite(value) or value < 0:
-        raise Failure(f"failed to parse {text} as a rational number", "Write it as 0.5, 1 or 1.5")
+        raise Invalid(f"failed to parse {text} as a rational number", "Write it as 0.5, 1 or 1.5")
     return value or None
 
 
@@ -172,17 +172,17 @@ def whole(text: str, least: int, most: int, what: str, *, unlimited: bool = Fals
         return UNLIMITED
     if not re.fullmatch(r"[+]?[0-9]{1,18}", stripped):
         why = f'strconv.ParseInt: parsing "{text}": invalid syntax'
-        raise Failure(why, f"Write a number from {least} to {most}")
+        raise Invalid(why, f"Write a number from {least} to {most}")
     value = int(stripped)
     if value and not least <= value <= most:
-        raise Failure(f"'{text}' is out of range for a {what}", f"It goes from {least} to {most}")
+        raise Invalid(f"'{text}' is out of range for a {what}", f"It goes from {least} to {most}")
     return value or None
 
 
 def number_list(text: str) -> str:
     """A list of CPUs or memory nodes as in cpuset(7): ``0-2,5``."""
     if not re.fullmatch(_CPU_LIST, text):
-        raise Failure(f"'{text}' is not a list of numbers", "Write it as 0, 0-2 or 0-2,5")
+        raise Invalid(f"'{text}' is not a list of numbers", "Write it as 0, 0-2 or 0-2,5")
     numbers(text)
     return text
 
@@ -195,7 +195,7 @@ def numbers(text: str) -> frozenset[int]:
         # No machine has more CPUs than 8192 (NR_CPUS), and 0-99999999999 would fill our memory.
         low, high = decimal(first, (1 << 16) - 1), decimal(last or first, (1 << 16) - 1)
         if low is None or high is None or high < low:
-            raise Failure(
+            raise Invalid(
                 f"'{short(part)}' is not a range of numbers", "Write the lower one first: 0-2"
             )
         found.update(range(low, high + 1))
@@ -207,13 +207,13 @@ def rate(text: str, *, is_bytes: bool) -> tuple[str, int]:
     path, _, amount = text.rpartition(":")
     form = "/dev/sda:1mb" if is_bytes else "/dev/sda:500"
     if not path or not path.startswith("/"):
-        raise Failure(f"'{text}' is not a device and a rate", f"Write it as {form}")
+        raise Invalid(f"'{text}' is not a device and a rate", f"Write it as {form}")
     if is_bytes:
         value = parse_size(amount)
     else:
         value = whole(amount, 1, (1 << 32) - 2, "number of operations per second") or 0
     if value == 0:
-        raise Failure(f"'{text}': a rate of 0 would stop the device", f"Write it as {form}")
+        raise Invalid(f"'{text}': a rate of 0 would stop the device", f"Write it as {form}")
     return device_number(path), value
 
 
@@ -223,12 +223,12 @@ def device_number(path: str) -> str:
         status = os.stat(path)
     except (OSError, ValueError) as error:  # ValueError: no path has a zero byte in it
         what = error.strerror if isinstance(error, OSError) else error
-        raise Failure(f"{path}: {what}", "lsblk lists the block devices") from None
+        raise Invalid(f"{path}: {what}", "lsblk lists the block devices") from None
     if not stat.S_ISBLK(status.st_mode):
-        raise Failure(f"{path} is not a block device", "lsblk lists the block devices")
+        raise Invalid(f"{path} is not a block device", "lsblk lists the block devices")
     number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
     if os.path.exists(f"/sys/dev/block/{number}/partition"):
-        raise Failure(
+        raise Invalid(
             f"{path} is a partition",
             "The kernel throttles whole disks only: name the disk that it is on",
         )
@@ -241,7 +241,7 @@ def device_rule(text: str) -> str:
     if normal == "a":
         normal = "a *:* rwm"
     if not re.fullmatch(_DEVICE_RULE, normal):
-        raise Failure(
+        raise Invalid(
             f"'{text}' is not a device rule",
             "Write TYPE MAJOR:MINOR ACCESS: 'c 1:11 r', 'b 7:* rwm'; a for all devices",
         )
@@ -256,6 +256,6 @@ def _check_list(option: str, wanted: str, there: str) -> None:
         return  # no /sys: the kernel will say what it thinks of the list
     missing = numbers(wanted) - numbers(online)
     if missing:
-        raise Failure(
+        raise Invalid(
             f"{option} {wanted}: this machine has no {min(missing)}", f"There are: {online}"
         )

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 
 from mydocker.cgroups.hierarchy import Machine
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Conflict
 
 _ATTEMPTS, _STEP = 100, 0.02  # two seconds: to make a group and begin in it takes a tenth of one
 
@@ -31,7 +31,9 @@ def by_nobody(machine: Machine) -> Iterator[None]:
     fd = _open(machine)
     try:
         if not _locked(fd, LOCK_EX):
-            raise Failure("somebody is just making groups, so an empty one may be his", "Try again")
+            raise Conflict(
+                "somebody is just making groups, so an empty one may be his", "Try again"
+            )
         yield
     finally:
         os.close(fd)

@@ -9,7 +9,7 @@ from mydocker.cgroups.cgroup import Cgroup
 from mydocker.cgroups.hierarchy import V2
 from mydocker.cgroups.limits import Limits
 from mydocker.container.parts import Part
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Failure, Invalid
 from mydocker.kernel.records import field, record
 
 DEFAULT_PARENT = "mydocker"
@@ -34,7 +34,7 @@ def parent_path(text: str) -> str:
     path = text.strip("/")
     names = path.split("/")
     if not path or any(name in ("", ".", "..") or "\0" in name or "\n" in name for name in names):
-        raise Failure(
+        raise Invalid(
             f"'{text}' is not the path of a group",
             "Write names with / between them, as mydocker or classroom/group1",
         )

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO, cast
 
 from mydocker.kernel import beneath, files
-from mydocker.kernel.errors import Failure, KernelError
+from mydocker.kernel.errors import Failure, Invalid, KernelError, by_errno
 from mydocker.overlay2 import holes, notes
 from mydocker.overlay2.tarformat import (
     BLOCK_DEVICE,
@@ -53,7 +53,7 @@ _WHY = {
 }
 
 
-class UnsafeArchive(Failure):
+class UnsafeArchive(Invalid):
     """An archive that wants to write outside of its directory."""
 
 
@@ -141,7 +141,7 @@ class _Unpacking:
             raise self._failure(entry, error) from None
         except (OverflowError, ValueError):  # of Python's own, before the kernel is asked
             what = "an owner, device or name in its header is none"
-            raise Failure(f"cannot unpack {os.fsdecode(entry.name)!r}: {what}", _DAMAGED) from None
+            raise Invalid(f"cannot unpack {os.fsdecode(entry.name)!r}: {what}", _DAMAGED) from None
 
     def _failure(self, entry: Entry, error: OSError) -> Failure:
         name, number = os.fsdecode(entry.name), error.errno or 0
@@ -150,7 +150,7 @@ class _Unpacking:
             hint = "The archive has a file, or a link to one, where this name needs a directory"
         if number == errno.ENOENT and entry.kind == HARD_LINK:
             hint = f"It is a hard link to {os.fsdecode(entry.linkname)!r}, which is not there"
-        return Failure(f"cannot unpack {name!r}: {os.strerror(number)}", hint)
+        return by_errno(number)(f"cannot unpack {name!r}: {os.strerror(number)}", hint)
 
     # ------------------------------------------------------------ directories
 

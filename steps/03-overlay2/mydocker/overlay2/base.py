@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Failure, NotPermitted
 from mydocker.overlay2.image import Image, ImageConfig
 from mydocker.overlay2.images import ImageStore, NoSuchImage
 from mydocker.overlay2.importing import import_stream
@@ -202,7 +202,7 @@ def make_debian(store: ImageStore, report: Report = _silent) -> Image:
     if not shutil.which("debootstrap", path=path):
         raise Failure("debootstrap: command not found", "Install it: apt-get install debootstrap")
     if os.geteuid() != 0:
-        raise Failure("debootstrap makes device nodes and owners", "Only root can: use sudo")
+        raise NotPermitted("debootstrap makes device nodes and owners", "Only root can: use sudo")
     suite, mirror = _suite_and_mirror()
     with workspace(store.root) as work:
         tree = f"{work}/tree"

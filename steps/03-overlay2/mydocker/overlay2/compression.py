@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
 
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Failure, Invalid
 
 PIECE = 1 << 20
 
@@ -21,7 +21,7 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 Read = Callable[[int], bytes]
 
 
-class DamagedCompression(Failure):
+class DamagedCompression(Invalid):
     """What was compressed cannot be had back."""
 
 

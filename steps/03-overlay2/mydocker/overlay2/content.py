@@ -22,7 +22,7 @@ from typing import Any
 
 from mydocker.container.private import FILE
 from mydocker.kernel import files, signals, whole
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import by_errno
 from mydocker.kernel.records import record
 from mydocker.kernel.whole import Damaged
 from mydocker.overlay2 import digest as digests
@@ -78,7 +78,7 @@ class ContentStore:
         """A blob that is a JSON object: a manifest or a configuration."""
         value = whole.read_json(self.blob(digest), DAMAGED)
         if value is None:
-            raise Damaged(self.blob(digest), DAMAGED, os.strerror(errno.ENOENT))
+            raise Damaged(self.blob(digest), DAMAGED, errno.ENOENT)
         return value
 
     def manifest(self, digest: str) -> Manifest:
@@ -173,7 +173,7 @@ class ContentStore:
             return
         except OSError as error:
             hint = "The data belongs to root: use sudo; or name a directory with --root"
-            raise Failure(f"{self.path}: {error.strerror}", hint) from None
+            raise by_errno(error.errno)(f"{self.path}: {error.strerror}", hint) from None
 
     def write_index(self, entries: list[Named]) -> None:
         """Replace the index. The caller holds :meth:`lock`."""

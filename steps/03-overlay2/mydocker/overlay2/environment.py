@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Mapping
 
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Invalid
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -44,7 +44,7 @@ def environment(image: Iterable[str], hostname: str, given: Iterable[str]) -> di
 def _pair(text: str) -> tuple[str, str]:
     key, _, value = text.partition("=")
     if not key or "\0" in text:
-        raise Failure(f"-e {text}: no name of a variable", "Write -e KEY=VALUE, or -e KEY")
+        raise Invalid(f"-e {text}: no name of a variable", "Write -e KEY=VALUE, or -e KEY")
     return key, value
 
 
@@ -58,11 +58,11 @@ def read_env_file(path: str) -> list[str]:
             lines = [line.rstrip("\r\n").lstrip() for line in file]
     except (OSError, UnicodeDecodeError) as error:
         said = os.strerror(error.errno or 0) if isinstance(error, OSError) else "not UTF-8 text"
-        raise Failure(f"--env-file {path}: {said}") from None
+        raise Invalid(f"--env-file {path}: {said}") from None
     texts = [line for line in lines if line and not line.startswith("#")]
     for text in texts:
         key = text.partition("=")[0]
         if not key or any(space in key for space in " \t"):
             hint = "Each line is KEY=VALUE or KEY, without export and without quotes"
-            raise Failure(f"--env-file {path}: {text!r} has no name of a variable", hint)
+            raise Invalid(f"--env-file {path}: {text!r} has no name of a variable", hint)
     return texts

@@ -6,7 +6,7 @@ anything else, or not in time: not well. See HEALTHCHECK in Docker's "Dockerfile
 
 from typing import Any
 
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Failure, Invalid
 from mydocker.kernel.records import record, replace
 
 Json = dict[str, Any]
@@ -61,9 +61,9 @@ class Healthcheck:
             value = getattr(self, name)
             if name == "retries":
                 if value < 0:
-                    raise Failure("Retries in Healthcheck cannot be negative")
+                    raise Invalid("Retries in Healthcheck cannot be negative")
             elif value < _MILLISECOND and value != 0:
-                raise Failure(f"{shown} in Healthcheck cannot be less than 1ms")
+                raise Invalid(f"{shown} in Healthcheck cannot be less than 1ms")
 
     def with_defaults(self) -> "Healthcheck":
         """With a value for all that nobody has said."""

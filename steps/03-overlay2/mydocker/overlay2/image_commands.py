@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from mydocker.container.commandline import LazyGroup
+from mydocker.container.commandline import LazyGroup, one_failed
 from mydocker.container.flags import Command, command
 from mydocker.container.printing import as_json, shown
-from mydocker.kernel.errors import CANNOT_RUN, Failure
+from mydocker.kernel.errors import Failure
 from mydocker.overlay2.image import Image
 from mydocker.overlay2.images import ImageStore, Use
 from mydocker.overlay2.root_option import root_option
@@ -243,18 +243,16 @@ def remove_each(
     names: Sequence[str],
     force: bool,
     used_by: Callable[[str], Sequence[Use]] = lambda image_id: (),
-    failed: int = CANNOT_RUN,
 ) -> int:
     """Remove images and print what was done; one that fails does not keep the others. The exit
-    code, ``failed`` if one did."""
+    code."""
     code = 0
     for name in names:
         try:
             for line in store.remove(name, force=force, used_by=used_by):
                 click.echo(line)
         except Failure as failure:
-            click.echo(f"mydocker: {failure}", err=True)
-            code = failed
+            code = one_failed(failure)
     return code
 
 

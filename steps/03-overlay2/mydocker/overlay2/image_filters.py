@@ -6,7 +6,7 @@ See "Filtering" in docker-image-ls(1).
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Invalid
 from mydocker.overlay2.image import Image
 from mydocker.overlay2.images import ImageStore
 
@@ -23,16 +23,16 @@ def chosen(store: ImageStore, written: Sequence[str]) -> list[Listed]:
     for text in written:
         key, equals, value = text.partition("=")
         if not equals:
-            raise Failure(f"bad format of filter (expected name=value): {text}")
+            raise Invalid(f"bad format of filter (expected name=value): {text}")
         if key not in KNOWN:
-            raise Failure(f"invalid filter '{key}'", f"Known are {', '.join(KNOWN)}")
+            raise Invalid(f"invalid filter '{key}'", f"Known are {', '.join(KNOWN)}")
         filters.setdefault(key, []).append(value)
     images, damaged = store.listed()
     images += [image for image, _ in damaged]
     found: list[Listed] = [(image, image.names) for image in images]
     for value in filters.get("dangling", ()):
         if value not in _TRUTH:
-            raise Failure(f"invalid filter 'dangling={value}'", "Write dangling=true or =false")
+            raise Invalid(f"invalid filter 'dangling={value}'", "Write dangling=true or =false")
         found = [one for one in found if (not one[0].names) == _TRUTH[value]]
     for value in filters.get("before", ()):
         border = store.resolve(value)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mydocker.kernel.errors import Failure, one_line
+from mydocker.kernel.errors import Invalid, one_line
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
@@ -105,7 +105,7 @@ def render(template: str, value: Mapping[str, Any]) -> str:
         found: Any = value
         for name in filter(None, match[2].split(".")):
             if not isinstance(found, Mapping) or name not in found:
-                raise Failure(f"--format: there is no field .{match[2]} here")
+                raise Invalid(f"--format: there is no field .{match[2]} here")
             found = found[name]
         if match[1]:
             return json.dumps(found)
@@ -113,7 +113,7 @@ def render(template: str, value: Mapping[str, Any]) -> str:
 
     text = _FIELD.sub(fill, template)
     if "{{" in text and "{{" in _FIELD.sub("", template):
-        raise Failure(f"--format {template!r}: not understood", "Write fields as {{.Name}}")
+        raise Invalid(f"--format {template!r}: not understood", "Write fields as {{.Name}}")
     return text
 
 

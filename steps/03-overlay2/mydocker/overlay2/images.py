@@ -15,7 +15,7 @@ from typing import Any
 
 from mydocker.container import news
 from mydocker.kernel import files
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Conflict, Failure, Invalid, NotFound
 from mydocker.kernel.records import record, replace
 from mydocker.kernel.whole import Damaged
 from mydocker.overlay2 import digest as digests
@@ -35,7 +35,7 @@ from mydocker.overlay2.layerdb import LayerDB, Registered
 from mydocker.overlay2.layers import LayerStore
 
 
-class NoSuchImage(Failure):
+class NoSuchImage(NotFound):
     """There is no image of this name or id."""
 
     def __init__(self, name: str, hint: str = "") -> None:
@@ -119,7 +119,7 @@ class ImageStore:
                 ids[self.content.manifest(manifest).configuration] = manifest
         found = [image_id for image_id in ids if image_id.startswith(digests.ALGORITHM + digits)]
         if len(found) > 1:
-            raise Failure(f"{text}: more than one image's id begins so", "Write more of its digits")
+            raise Invalid(f"{text}: more than one image's id begins so", "Write more of its digits")
         if not found and (text != digits or len(digits) == 64):
             raise NoSuchImage(text)
         return self._image(ids[found[0]], index) if found else None
@@ -208,7 +208,7 @@ class ImageStore:
             for chain_id, diff_id in zip(chain, document["rootfs"]["diff_ids"], strict=True):
                 if diff_id not in new and not self.layerdb.cache_id(chain_id):
                     hint = "An image was removed meanwhile: try again"
-                    raise Failure(f"the layer {chain_id} is not in the store any more", hint)
+                    raise Conflict(f"the layer {chain_id} is not in the store any more", hint)
             descriptors = []
             for number, diff_id in enumerate(document["rootfs"]["diff_ids"]):
                 if new.get(diff_id) and not self._has_layer(chain[number], diff_id):
@@ -244,7 +244,7 @@ class ImageStore:
         try:
             return os.stat(self.content.blob(diff_id)).st_size
         except FileNotFoundError:
-            raise Failure(
+            raise Conflict(
                 f"the layer {diff_id} below is not in the store any more",
                 "Its image was removed; export the container instead",
             ) from None
@@ -279,7 +279,7 @@ class ImageStore:
 
         reference = parse(target)
         if reference.digest:
-            raise Failure("refusing to create a tag with a digest reference")
+            raise Invalid("refusing to create a tag with a digest reference")
         with self.content.lock():
             image = self.resolve(source)
             index = self.content.index()
@@ -365,14 +365,14 @@ class ImageStore:
         by_id = not self._is_name_of(image, name)
         repositories = {tag.rpartition(":")[0] for tag in removed}
         if len(repositories) > 1 and not force:
-            raise Failure(
+            raise Conflict(
                 f"conflict: unable to delete {image.short_id} (must be forced)"
                 " - image is referenced in multiple repositories",
                 "Remove it by its names, or with --force",
             )
         running = next((use for use in uses if use.running), None)
         if by_id and running:
-            raise Failure(
+            raise Conflict(
                 f"conflict: unable to delete {image.short_id} (cannot be forced)"
                 f" - image is being used by running container {running.container[:SHORT_ID]}",
                 "Stop and remove the container first",
@@ -389,7 +389,7 @@ class ImageStore:
                     f'conflict: unable to remove repository reference "{name}" (must force)'
                     f" - container {container} is using its referenced image {image.short_id}"
                 )
-            raise Failure(message, "Remove the container first")
+            raise Conflict(message, "Remove the container first")
 
     def _names_to_remove(self, image: Image, name: str) -> list[str]:
         """The one that was named; all if the image was named by its id."""

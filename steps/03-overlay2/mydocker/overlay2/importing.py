@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from mydocker.kernel import signals
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Failure, Invalid, by_errno
 from mydocker.overlay2 import holes
 from mydocker.overlay2.archive import unpack
 from mydocker.overlay2.compression import decompressed
@@ -75,7 +75,9 @@ class Landing:
         if isinstance(self._error, OSError) and not isinstance(self._error, Failure):
             number = self._error.errno or 0
             hint = "The disk is full" if number == errno.ENOSPC else ""
-            raise Failure(f"cannot read the archive and keep it: {os.strerror(number)}", hint)
+            raise by_errno(number)(
+                f"cannot read the archive and keep it: {os.strerror(number)}", hint
+            )
         if self._error:
             raise self._error
 
@@ -123,13 +125,15 @@ def source(path: str) -> Iterator[tuple[int, int]]:
     try:
         fd = os.dup(0) if path == "-" else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise Failure(f"{path}: {os.strerror(error.errno or 0)}") from None
+        raise by_errno(error.errno, named=True)(
+            f"{path}: {os.strerror(error.errno or 0)}"
+        ) from None
     try:
         import stat
 
         status = os.fstat(fd)
         if stat.S_ISDIR(status.st_mode):
-            raise Failure(
+            raise Invalid(
                 f"{path}: it is a directory", f"Pack it first: tar -C {path} -c . | … import -"
             )
         yield fd, status.st_size if stat.S_ISREG(status.st_mode) else 0

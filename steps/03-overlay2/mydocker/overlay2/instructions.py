@@ -8,7 +8,7 @@ import json
 import shlex
 from collections.abc import Callable, Iterable
 
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Invalid
 from mydocker.kernel.numbers import decimal
 from mydocker.kernel.records import replace
 from mydocker.overlay2 import healthcheck
@@ -22,15 +22,15 @@ def apply(config: ImageConfig, changes: Iterable[str]) -> ImageConfig:
         change = _CHANGES.get(word.upper())
         if change is None:
             known = ", ".join(sorted(_CHANGES))
-            raise Failure(
+            raise Invalid(
                 f"--change {line!r}: {word!r} is not a valid change command", f"Known: {known}"
             )
         if not rest.strip():
-            raise Failure(f"--change {line!r}: {word.upper()} needs an argument")
+            raise Invalid(f"--change {line!r}: {word.upper()} needs an argument")
         try:
             config = change(config, rest.strip())
         except ValueError as error:
-            raise Failure(f"--change {line!r}: {error}") from None
+            raise Invalid(f"--change {line!r}: {error}") from None
     return config
 
 

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from mydocker.kernel import beneath
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Invalid, by_errno
 from mydocker.overlay2 import notes
 
 DIRECTORY = "directory"
@@ -66,7 +66,7 @@ def look(path: str, layer: int) -> Sighting | None:
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
             return None
-        raise Failure(f"{path}: {error.strerror}") from None
+        raise by_errno(error.errno)(f"{path}: {error.strerror}") from None
     try:
         status = os.fstat(fd)
         kind = _kind(fd, status)
@@ -191,7 +191,7 @@ def listed(directory: Sighting) -> list[str]:
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
             return []
-        raise Failure(f"{directory.path}: {error.strerror}") from None
+        raise by_errno(error.errno)(f"{directory.path}: {error.strerror}") from None
 
 
 def link(sighting: Sighting) -> str:
@@ -229,7 +229,7 @@ def follow(path: str, tops: Sequence[Sighting]) -> tuple[str, list[Sighting], li
             trail.append(found)
             continue
         if len(links) == _MAX_LINKS:
-            raise Failure(f"{path}: too many levels of symbolic links")
+            raise Invalid(f"{path}: too many levels of symbolic links")
         target = link(seen)
         links.append(f"/{'/'.join([*reached, name])} -> {target}")
         rest += [part for part in reversed(target.split("/")) if part not in ("", ".")]

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from mydocker.container.process import Process
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Invalid
 from mydocker.kernel.records import replace
 from mydocker.namespaces.options import apply, content_options, contents_from, process_of
 from mydocker.namespaces.specification import ALL, WITHOUT_USERS, Namespaces
@@ -153,7 +153,7 @@ def _arguments(options: Options, config: ImageConfig, command: tuple[str, ...]) 
     else:
         arguments = (*config.entrypoint, *(command or config.cmd))
     if not arguments:
-        raise Failure("no command specified", "The image names none: write one after its name")
+        raise Invalid("no command specified", "The image names none: write one after its name")
     return arguments
 
 

@@ -4,7 +4,7 @@
 Docker calls familiar, and gives it back in listings.
 """
 
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Invalid
 from mydocker.kernel.records import record
 
 DEFAULT_TAG = "latest"
@@ -18,7 +18,7 @@ _TAG = r"\w[\w.-]{0,127}"
 _DIGEST = r"sha256:[0-9a-f]{64}"
 
 
-class InvalidReference(Failure):
+class InvalidReference(Invalid):
     """Not the name of an image."""
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from mydocker.kernel import beneath, files, syscalls
-from mydocker.kernel.errors import Failure, KernelError, hints
+from mydocker.kernel.errors import Failure, Invalid, KernelError, hints
 from mydocker.overlay2.held import Held
 from mydocker.overlay2.mount_options import Options
 from mydocker.overlay2.plan import Device, Directory, Entry, Mount, Nodes, Plan
@@ -72,7 +72,7 @@ class Root:
                 hint = "The image's links go round in a circle"
                 if not links:
                     hint = "The image has a link there, and must have a directory or nothing"
-                raise Failure(f"{path} in the container: {error.strerror}", hint) from None
+                raise Invalid(f"{path} in the container: {error.strerror}", hint) from None
             raise
 
     def provide(self, path: str, directory: bool = True, *, links: bool = True) -> int:
@@ -84,14 +84,14 @@ class Root:
         above = self.provide(parent or "/", links=links)
         try:
             if syscalls.fstatfs(above) in _KERNELS:  # to make a directory there may make a cgroup
-                raise Failure(f"{path} in the container: is in {_path(above)}, the kernel's", _AWAY)
+                raise Invalid(f"{path} in the container: is in {_path(above)}, the kernel's", _AWAY)
             self._make(above, name, directory)
             fd = beneath.made(above, name, stat.S_IFDIR if directory else stat.S_IFREG)
         except KernelError as error:
             if error.errno != errno.EEXIST:
                 raise
             hint = "The image has a link there that leads to nothing: mount on what it points to"
-            raise Failure(f"{path} in the container: cannot be made", hint) from None
+            raise Invalid(f"{path} in the container: cannot be made", hint) from None
         finally:
             os.close(above)
         return fd
@@ -109,14 +109,14 @@ class Root:
         if os.path.samestat(os.fstat(fd), os.fstat(self.fd)):
             os.close(fd)
             hint = "The image has a link there. Choose another directory"
-            raise Failure(f"{path} in the container: is the root itself", hint)
+            raise Invalid(f"{path} in the container: is the root itself", hint)
         inside = _path(fd).removeprefix(_path(self.fd).rstrip("/"))
         kernels = syscalls.fstatfs(fd) in _KERNELS or f"{inside}/".startswith(("/proc/", "/sys/"))
         its_own = path in OF_PROC or f"{path}/".startswith("/sys/") or (path, kind) == _PROC
         asked = inside == path and its_own
         if kernels and not asked:
             os.close(fd)
-            raise Failure(f"{path} in the container: is {inside}, the kernel's", _AWAY)
+            raise Invalid(f"{path} in the container: is {inside}, the kernel's", _AWAY)
         return fd
 
     def _make(self, above: int, name: str, directory: bool) -> None:
@@ -133,7 +133,7 @@ class Root:
         if stat.S_ISDIR(os.fstat(fd).st_mode) != directory:
             os.close(fd)
             is_, wanted = ("a file", "directory") if directory else ("a directory", "file")
-            raise Failure(f"{path} in the container: is {is_}, and a {wanted} is mounted on it")
+            raise Invalid(f"{path} in the container: is {is_}, and a {wanted} is mounted on it")
         return fd
 
     def mount(
@@ -251,7 +251,7 @@ def _mount(root: Root, mount: Mount, held: Held) -> None:
         return
     if asked.propagation & ~(syscalls.MS_PRIVATE | syscalls.MS_REC):
         hint = "Its mounts are private; only of a bind can they be shared, slave or unbindable"
-        raise Failure(f"{mount.destination}: a new {mount.type} has no propagation", hint)
+        raise Invalid(f"{mount.destination}: a new {mount.type} has no propagation", hint)
     fd = root.place(mount.destination, kind=mount.type)
     try:
         with hints(_VALUES if mount.type == "tmpfs" else {}):
@@ -298,7 +298,7 @@ def _check_proc(root: Root) -> None:
     fd = root.find("/proc", links=False)
     try:
         if fd < 0 or syscalls.fstatfs(fd) != syscalls.PROC_SUPER_MAGIC:
-            raise Failure("/proc in the container: is not the kernel's", "Mount nothing over it")
+            raise Invalid("/proc in the container: is not the kernel's", "Mount nothing over it")
     finally:
         if fd >= 0:
             os.close(fd)

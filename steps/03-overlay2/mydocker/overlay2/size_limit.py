@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable
 
 from mydocker.kernel import files, quota, signals
-from mydocker.kernel.errors import Failure, KernelError
+from mydocker.kernel.errors import Failure, Invalid, KernelError
 from mydocker.kernel.sizes import parse_size
 from mydocker.overlay2.layer import Layer
 
@@ -23,7 +23,7 @@ def parse(options: Iterable[str]) -> int:
     for text in options:
         key, equals, value = text.partition("=")
         if key != "size" or not equals:
-            raise Failure(f"unknown option in --storage-opt: '{text}'", "It is size=10G")
+            raise Invalid(f"unknown option in --storage-opt: '{text}'", "It is size=10G")
         size = parse_size(value)
     return size
 

@@ -4,7 +4,7 @@ import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Failure, Invalid, NotFound, by_errno
 from mydocker.kernel.records import record
 from mydocker.overlay2.images import ImageStore
 from mydocker.overlay2.layer import Layer
@@ -34,7 +34,7 @@ def readable() -> Iterator[None]:
         if error.errno not in (errno.EACCES, errno.EPERM) or isinstance(error, Failure):
             raise
         hint = "Layers belong to root, as the files of their containers do: use sudo"
-        raise Failure(f"{error.filename}: {error.strerror}", hint) from None
+        raise by_errno(error.errno)(f"{error.filename}: {error.strerror}", hint) from None
 
 
 def container_stack(root: str, name: str) -> Stack:
@@ -43,7 +43,7 @@ def container_stack(root: str, name: str) -> Stack:
     found = _beginning(name, _containers(root, store))
     if not found:
         hint = "Give the beginning of its id, as its host name shows it, while it runs"
-        raise Failure(f"No such container: {name}", hint)
+        raise NotFound(f"No such container: {name}", hint)
     return Stack(f"container {found[:12]}", tuple(store.stack(found)), writable=True)
 
 
@@ -61,7 +61,7 @@ def find_stack(root: str, name: str) -> Stack:
         return Stack(f"image {name} ({image.short_id})", layers, writable=False)
     found = _beginning(name, store.ids())
     if not found:
-        raise Failure(f"{name}: no container, image or layer of this name or id")
+        raise NotFound(f"{name}: no container, image or layer of this name or id")
     return Stack(f"layer {found[:12]}", tuple(store.stack(found)), writable=False)
 
 
@@ -74,5 +74,5 @@ def _containers(root: str, store: LayerStore) -> list[str]:
 def _beginning(name: str, ids: Sequence[str]) -> str:
     found = [layer_id for layer_id in ids if name and layer_id.startswith(name)]
     if len(found) > 1:
-        raise Failure(f"{name}: more than one id begins so", "Write more of its digits")
+        raise Invalid(f"{name}: more than one id begins so", "Write more of its digits")
     return found[0] if found else ""

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from struct import Struct
 
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Invalid
 
 BLOCK = 512
 _BUFFER = 1 << 20
@@ -40,7 +40,7 @@ _HEADER = Struct("100s8s8s8s12s12s8s1s100s8s32s32s8s8s155s12x")
 _GNU_SPARSE = Struct("12s12s")
 
 
-class DamagedArchive(Failure):
+class DamagedArchive(Invalid):
     """The bytes are not a tar archive, or not all of it."""
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Invalid, NotFound
 from mydocker.kernel.records import record
 from mydocker.overlay2 import lookup
 from mydocker.overlay2.lookup import DIRECTORY, FILE, Sighting
@@ -49,11 +49,11 @@ def trace(path: str, directories: Sequence[str], writable: bool) -> Trace:
     them. Raises Failure for a path that is not absolute or that no layer has heard of.
     """
     if not path.startswith("/"):
-        raise Failure(f"{path}: not an absolute path", f"Try /{path}")
+        raise Invalid(f"{path}: not an absolute path", f"Try /{path}")
     tops = lookup.roots(directories)
     final, sightings, links = lookup.follow(path, tops)
     if not sightings:
-        raise Failure(f"{path}: in none of the {len(directories)} layers", "Is it spelt right?")
+        raise NotFound(f"{path}: in none of the {len(directories)} layers", "Is it spelt right?")
     parts = final.strip("/").split("/")[:-1]
     parents = ["/" + "/".join(parts[: depth + 1]) for depth in range(len(parts))]
     way = tuple((parent, tuple(lookup.walk(tops, parent, tops))) for parent in parents)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Sequence
 
 from mydocker.kernel import files, syscalls
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Invalid
 from mydocker.kernel.records import record
 from mydocker.overlay2.mount_options import FLAGS
 
@@ -46,9 +46,9 @@ def parse_volume(text: str) -> Volume:
     where = f"-v {text}"
     forms = "Write -v HOST:CONTAINER, or -v HOST:CONTAINER:ro to forbid writing"
     if not colon or not source or not target:
-        raise Failure(f"{where}: needs a directory of the host and one of the container", forms)
+        raise Invalid(f"{where}: needs a directory of the host and one of the container", forms)
     if mode not in ("", "ro", "rw"):
-        raise Failure(f"{where}: {mode} is not ro or rw", forms)
+        raise Invalid(f"{where}: {mode} is not ro or rw", forms)
     return Volume(
         BIND, _target(target, where), _source(source, where), read_only=mode == "ro", create=True
     )
@@ -67,7 +67,7 @@ def parse_mount(text: str) -> Volume:
     kind = fields.pop("type", "")
     target = fields.pop("target", "")
     if kind not in (BIND, TMPFS) or not target:
-        raise Failure(f"{where}: needs a type, bind or tmpfs, and a target", _MOUNT_FORMS)
+        raise Invalid(f"{where}: needs a type, bind or tmpfs, and a target", _MOUNT_FORMS)
     read_only = _truth(fields.pop("readonly", "false"), where)
     if kind == TMPFS:
         options = [f"{name}={fields.pop(f'tmpfs-{name}')}" for name in ("size", "mode")
@@ -77,7 +77,7 @@ def parse_mount(text: str) -> Volume:
         source = _source(fields.pop("source", ""), where)
         volume = Volume(BIND, _target(target, where), source, read_only=read_only)
     if fields:
-        raise Failure(f"{where}: {next(iter(fields))} is no key of type={kind}", _MOUNT_FORMS)
+        raise Invalid(f"{where}: {next(iter(fields))} is no key of type={kind}", _MOUNT_FORMS)
     return volume
 
 
@@ -94,16 +94,16 @@ def _fields(text: str, where: str) -> dict[str, str]:
         key, equals, value = field.partition("=")
         key = _ALIASES.get(key, key)
         if not equals and key != "readonly":
-            raise Failure(f"{where}: {field or 'an empty field'} is not KEY=VALUE", _MOUNT_FORMS)
+            raise Invalid(f"{where}: {field or 'an empty field'} is not KEY=VALUE", _MOUNT_FORMS)
         if key in fields:
-            raise Failure(f"{where}: says {key} twice", _MOUNT_FORMS)
+            raise Invalid(f"{where}: says {key} twice", _MOUNT_FORMS)
         fields[key] = value if equals else "true"
     return fields
 
 
 def _truth(text: str, where: str) -> bool:
     if text not in ("true", "false", "1", "0"):
-        raise Failure(f"{where}: readonly={text} is neither true nor false", _MOUNT_FORMS)
+        raise Invalid(f"{where}: readonly={text} is neither true nor false", _MOUNT_FORMS)
     return text in ("true", "1")
 
 
@@ -118,7 +118,7 @@ def _tmpfs(target: str, options: Iterable[str], where: str) -> Volume:
             data[key] = value
         elif option:
             known = f"{', '.join(_WORDS)}, {'=, '.join(_TMPFS_DATA)}="
-            raise Failure(f"{where}: {option} is no option of a tmpfs", f"Known are {known}")
+            raise Invalid(f"{where}: {option} is no option of a tmpfs", f"Known are {known}")
     text = ",".join(f"{key}={value}" for key, value in data.items())
     return Volume(TMPFS, target, flags=flags, data=text)
 
@@ -126,16 +126,16 @@ def _tmpfs(target: str, options: Iterable[str], where: str) -> Volume:
 def _source(path: str, where: str) -> str:
     if not path.startswith("/"):
         hint = f"Write it from the root of the host: {os.path.join(os.getcwd(), path)}"
-        raise Failure(f"{where}: the host's directory must be an absolute path", hint)
+        raise Invalid(f"{where}: the host's directory must be an absolute path", hint)
     return os.path.normpath(path)
 
 
 def _target(path: str, where: str) -> str:
     if not path.startswith("/"):
-        raise Failure(f"{where}: {path} is not an absolute path in the container")
+        raise Invalid(f"{where}: {path} is not an absolute path in the container")
     path = "/" + os.path.normpath(path).lstrip("/")
     if path == "/":
-        raise Failure(f"{where}: / is the image itself", "Choose a directory below it")
+        raise Invalid(f"{where}: / is the image itself", "Choose a directory below it")
     return path
 
 
@@ -150,9 +150,9 @@ def ordered(volumes: Sequence[Volume]) -> tuple[Volume, ...]:
     for volume in volumes:
         if f"{volume.target}/".startswith("/proc/") and volume.target not in OF_PROC:
             hint = "Choose another directory"
-            raise Failure(f"{volume.target}: nothing can be mounted inside /proc", hint)
+            raise Invalid(f"{volume.target}: nothing can be mounted inside /proc", hint)
         if volume.target in seen:
-            raise Failure(f"{volume.target}: two volumes for the same place in the container")
+            raise Invalid(f"{volume.target}: two volumes for the same place in the container")
         seen.add(volume.target)
     return tuple(sorted(volumes, key=lambda volume: volume.target.count("/")))
 
@@ -171,7 +171,7 @@ def provide_sources(volumes: Iterable[Volume]) -> None:
             continue
         if not volume.create:
             hint = f"Make it first (mkdir -p {volume.source}), or use -v, which makes it"
-            raise Failure(f"--mount: {volume.source}: no such file or directory", hint)
+            raise Invalid(f"--mount: {volume.source}: no such file or directory", hint)
         _make_directory(volume.source)
 
 

@@ -5,7 +5,7 @@ import os
 
 from mydocker.container.parts import Part
 from mydocker.kernel import files, syscalls
-from mydocker.kernel.errors import Failure, KernelError, hints
+from mydocker.kernel.errors import Invalid, KernelError, hints
 from mydocker.kernel.records import record
 
 
@@ -20,7 +20,7 @@ class WorkingDirectoryPart(Part):
 
     def __post_init__(self) -> None:
         if not self.path.startswith("/"):
-            raise Failure(f"-w {self.path}: must be an absolute path in the container")
+            raise Invalid(f"-w {self.path}: must be an absolute path in the container")
 
     def enter(self) -> None:
         hint = "With --read-only, the directory must be in the image, or a --tmpfs"
@@ -43,7 +43,7 @@ def _make(path: str) -> None:
     _make(above or "/")
     parent = _directory(above or "/")
     if parent < 0:
-        raise Failure(f"-w {path}: cannot be made", "Something on the way is no directory")
+        raise Invalid(f"-w {path}: cannot be made", "Something on the way is no directory")
     try:
         files.mkdir(name, why="the working directory is missing in the image", parent=parent,
                     shown=path)  # fmt: skip
@@ -51,7 +51,7 @@ def _make(path: str) -> None:
         if error.errno != errno.EEXIST:
             raise
         hint = "Name a directory, or one that can be made"
-        raise Failure(f"-w {path}: not a directory", hint) from None
+        raise Invalid(f"-w {path}: not a directory", hint) from None
     finally:
         os.close(parent)
 

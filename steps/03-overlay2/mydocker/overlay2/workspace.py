@@ -14,7 +14,7 @@ from fcntl import LOCK_EX, LOCK_NB, flock
 from mydocker.container import private
 from mydocker.container.private import DIRECTORY, TOP
 from mydocker.kernel import files
-from mydocker.kernel.errors import Failure, KernelError
+from mydocker.kernel.errors import Failure, KernelError, by_errno
 from mydocker.overlay2.layers import LayerStore
 
 # The id of the layer that a workspace is about to become is noted here before the layer is made.
@@ -61,7 +61,7 @@ def explained(path: str) -> Iterator[None]:
         if isinstance(error, Failure):
             error.hint = error.hint or _WHY.get(number, "")
             raise
-        raise Failure(f"{path}: {os.strerror(number)}", _WHY.get(number, "")) from None
+        raise by_errno(number)(f"{path}: {os.strerror(number)}", _WHY.get(number, "")) from None
 
 
 _WHY = {

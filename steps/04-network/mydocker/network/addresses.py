@@ -8,7 +8,7 @@ and more, and takes 7 ms to import: every run of a container would pay for it.
 import _socket
 from collections.abc import Iterable, Iterator
 
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Failure, Invalid
 from mydocker.kernel.numbers import decimal
 from mydocker.kernel.records import record
 
@@ -28,7 +28,7 @@ def number(text: str) -> tuple[int, int]:
             return version, int.from_bytes(_socket.inet_pton(family, text), "big")
         except (OSError, ValueError):
             pass
-    raise Failure(f"address '{text}': not an IPv4 or IPv6 address", "Write 10.0.0.2 or fd00::2")
+    raise Invalid(f"address '{text}': not an IPv4 or IPv6 address", "Write 10.0.0.2 or fd00::2")
 
 
 def text(version: int, address: int) -> str:
@@ -52,14 +52,14 @@ class Subnet:
         try:
             version, first = number(address)
         except Failure:
-            raise Failure(f"subnet '{written}': not a subnet", hint) from None
+            raise Invalid(f"subnet '{written}': not a subnet", hint) from None
         bits = 32 if version == 4 else 128
         prefix = decimal(length, bits)
         if not slash or prefix is None:
-            raise Failure(f"subnet '{written}': not a subnet", hint)
+            raise Invalid(f"subnet '{written}': not a subnet", hint)
         subnet = cls.around(version, first, prefix)
         if subnet.first != first:
-            raise Failure(f"subnet '{written}': has host bits set", f"Did you mean {subnet}?")
+            raise Invalid(f"subnet '{written}': has host bits set", f"Did you mean {subnet}?")
         return subnet
 
     @classmethod
@@ -159,12 +159,12 @@ def check_mac(written: str) -> str:
         len(p) == 2 and all(c in "0123456789abcdef" for c in p) for p in parts
     )
     if not good:
-        raise Failure(f"--mac-address '{written}': not a MAC address", "Write 02:42:0a:00:00:02")
+        raise Invalid(f"--mac-address '{written}': not a MAC address", "Write 02:42:0a:00:00:02")
     if int(parts[0], 16) & 1:
-        raise Failure(
+        raise Invalid(
             f"--mac-address '{written}': a multicast address, no card may have it",
             "Make the first byte even, for example 02",
         )
     if set(parts) == {"00"}:
-        raise Failure(f"--mac-address '{written}': all zeros is no address", "Write 02:42:…")
+        raise Invalid(f"--mac-address '{written}': all zeros is no address", "Write 02:42:…")
     return ":".join(parts)

@@ -8,7 +8,7 @@ else may have removed it) and make just that.
 import errno
 
 from mydocker.kernel import files, programs
-from mydocker.kernel.errors import Failure, hints
+from mydocker.kernel.errors import Conflict, Failure, hints
 from mydocker.network import addresses, firewall, forwarding, host, links
 from mydocker.network.store import Endpoint, Network, Store
 
@@ -33,7 +33,7 @@ _OWN = "Use a network of your own: network create NAME, and run --net NAME"
 def _refuse_foreign(network: Network) -> None:
     if host.has_link(network.bridge):
         other = _OWN if network.default else "Or choose another name with -o bridge.name=NAME"
-        raise Failure(
+        raise Conflict(
             f"network '{network.name}': a link called {network.bridge} is there already",
             f"If nobody needs it: ip link delete {network.bridge}. {other}",
         )
@@ -41,7 +41,7 @@ def _refuse_foreign(network: Network) -> None:
     for subnet, _ in network.subnets:
         use = addresses.culprit(subnet, in_use)
         if use:
-            raise Failure(
+            raise Conflict(
                 f"network '{network.name}': {subnet} overlaps {use.subnet}, {use.by}",
                 _OWN if network.default else "Make the network anew with another --subnet",
             )

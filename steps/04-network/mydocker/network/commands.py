@@ -6,10 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mydocker.container.commandline import LazyGroup, default_root, default_run, explain_option
+from mydocker.container.commandline import (
+    LazyGroup,
+    default_root,
+    default_run,
+    explain_option,
+    one_failed,
+)
+from mydocker.container.exit_codes import DOCKERS
 from mydocker.container.flags import command
 from mydocker.container.private import close
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Failure, Invalid, NotFound
 from mydocker.network import addresses, bridges, drawing, membership, networks
 from mydocker.network.attachment import Attachment
 from mydocker.network.endpoints import published
@@ -18,9 +25,6 @@ from mydocker.network.store import Store
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-
-_REFUSED = 1  # docker's exit code for all that is not run or a wrong option
 
 
 def _store() -> Store:
@@ -34,18 +38,7 @@ def _console() -> "Console":
     return console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
-class NetworkGroup(LazyGroup):
-    """The group ``network``: its refusals end with 1, as Docker's do; 125 is for ``run``."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except Failure as failure:
-            failure.exit_code = _REFUSED
-            raise
-
-
-@click.group("network", cls=NetworkGroup)
+@click.group("network", cls=LazyGroup, codes=DOCKERS)
 def network() -> None:
     """Networks: make, list, remove them; put containers on them."""
 
@@ -53,7 +46,7 @@ def network() -> None:
 def _pairs(option: str, written: tuple[str, ...]) -> dict[str, str]:
     for pair in written:
         if "=" not in pair and option != "--label":
-            raise Failure(f"{option} {pair}: not KEY=VALUE")
+            raise Invalid(f"{option} {pair}: not KEY=VALUE")
     return dict(pair.partition("=")[::2] for pair in written)
 
 
@@ -71,7 +64,7 @@ def _pairs(option: str, written: tuple[str, ...]) -> dict[str, str]:
 def create(name: str, driver: str, **asked: Any) -> None:
     """Make the network NAME and bring it up; prints its id."""
     if driver != "bridge":
-        raise Failure(f"--driver {driver}: unknown driver", "There is one: bridge")
+        raise NotFound(f"--driver {driver}: unknown driver", "There is one: bridge")
     asked["options"] = _pairs("-o", asked["options"])
     asked["labels"] = _pairs("--label", asked["labels"])
     click.echo(networks.create(_store(), name, **asked).id)
@@ -137,8 +130,7 @@ def _each(names: tuple[str, ...], action: Callable[[str], str]) -> int:
         try:
             click.echo(action(name))
         except Failure as failure:
-            click.echo(f"mydocker: {failure}", err=True)
-            code = _REFUSED
+            code = one_failed(failure)
     return code
 
 
@@ -216,7 +208,7 @@ def port(container: str, private: str | None) -> None:
         wanted = (number, protocol or "tcp")
         found = [p for p in found if (str(p.container), p.protocol) == wanted]
         if not found:
-            raise Failure(f"port {private} of {container}: not published")
+            raise NotFound(f"port {private} of {container}: not published")
     for one in found:
         where = f"[{one.ip}]" if ":" in one.ip else one.ip or "0.0.0.0"
         left = "" if private else f"{one.container}/{one.protocol} -> "
@@ -236,7 +228,7 @@ def ladder(number: int | None) -> None:
             click.echo(f"{count}  {rung.title}")
         return
     if not 1 <= number <= len(RUNGS):
-        raise Failure(f"ladder {number}: no such rung", f"There are 1 to {len(RUNGS)}")
+        raise NotFound(f"ladder {number}: no such rung", f"There are 1 to {len(RUNGS)}")
     console = _console()
 
     def tell(step: Step, typed: str, output: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from mydocker.container.processes import Identity
 from mydocker.kernel import syscalls
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Failure, by_errno
 from mydocker.network import addresses, dns_socket, host, names
 from mydocker.network.store import Endpoint, Network, Store
 
@@ -182,7 +182,7 @@ class Server:
         try:
             listener = Listener(network, _index(network.bridge))
         except OSError as error:
-            raise Failure(_explained(error, network)) from None
+            raise by_errno(error.errno)(_explained(error, network)) from None
         self.listeners[network.id] = listener
         self._watch(listener.udp.fileno(), lambda: self._datagram(listener))
         self._watch(listener.tcp.fileno(), lambda: self._connection(listener))

@@ -4,7 +4,7 @@ import os
 import time
 
 from mydocker.kernel import programs
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Invalid
 from mydocker.network import addresses, background, bridges, dns, host, ipam, links
 from mydocker.network.addresses import Subnet
 from mydocker.network.attachment import Attachment
@@ -37,7 +37,7 @@ def reserve(
             )
         )
     if wants.address6 and len(pairs) < 2:
-        raise Failure(f"--ip6 {wants.address6}: network '{network.name}' has no IPv6")
+        raise Invalid(f"--ip6 {wants.address6}: network '{network.name}' has no IPv6")
     mac = wants.mac or addresses.hardware_address(*addresses.number(found[0]))
     return Endpoint(
         network=network.id,

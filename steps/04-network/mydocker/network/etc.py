@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from mydocker.container import private
 from mydocker.container.parts import Part
 from mydocker.kernel import files
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Failure, Invalid
 from mydocker.kernel.records import field, mutable_record
 from mydocker.network import addresses, host
 from mydocker.network.store import Endpoint, Network, Store, entries
@@ -72,13 +72,13 @@ def parse_extra(written: str) -> tuple[str, str]:
         name, colon, address = written.partition("=")
     hint = "Write NAME:ADDRESS, for example db:10.0.0.7, or NAME:host-gateway"
     if not colon or not name or any(c.isspace() for c in name):
-        raise Failure(f"--add-host {written!r}: not a name and an address", hint)
+        raise Invalid(f"--add-host {written!r}: not a name and an address", hint)
     if address == GATEWAY_WORD:
         return name, address
     try:
         return name, addresses.text(*addresses.number(address.strip("[]")))
     except Failure:
-        raise Failure(f"--add-host {written}: '{address}' is not an address", hint) from None
+        raise Invalid(f"--add-host {written}: '{address}' is not an address", hint) from None
 
 
 def check_host_name(option: str, name: str) -> None:
@@ -91,7 +91,7 @@ def check_host_name(option: str, name: str) -> None:
         for label in labels
     )
     if not good or len(name) > 253:
-        raise Failure(f"{option} {name!r}: not a name for DNS", "Letters, digits, - and _ will do")
+        raise Invalid(f"{option} {name!r}: not a name for DNS", "Letters, digits, - and _ will do")
 
 
 def _mount(name: str, source: str) -> Mount:

@@ -5,7 +5,7 @@ are known, by their records below the run directory.
 """
 
 from mydocker.container import state
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Conflict, Invalid, NotFound
 from mydocker.namespaces.sharing import Find, Shared
 from mydocker.network.store import Store
 
@@ -21,8 +21,8 @@ def find_container(store: Store, word: str) -> str:
     if len(found) == 1:
         return found.pop()
     if found:
-        raise Failure(f"container '{word}': several are called so", "Use the id")
-    raise Failure(f"container '{word}': no such container is running")
+        raise Invalid(f"container '{word}': several are called so", "Use the id")
+    raise NotFound(f"container '{word}': no such container is running")
 
 
 def running(store: Store) -> dict[str, str]:
@@ -43,7 +43,7 @@ def find_shared(root: str, run: str) -> Find:
         identifier = find_container(Store(root, run), word)
         record = state.read(run, identifier)
         if record is None:
-            raise Failure(f"container '{word}': ended just now")
+            raise Conflict(f"container '{word}': ended just now")
         return Shared(word, record.process, f"{root}/containers/{identifier}")
 
     return find

@@ -9,7 +9,7 @@ half written. ``ls -l`` shows it all.
 import os
 from collections.abc import Callable
 
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Conflict, Failure, Invalid
 from mydocker.network import addresses
 from mydocker.network.addresses import Subnet
 
@@ -64,12 +64,12 @@ def _wanted(
     version, value = addresses.number(wanted)
     address = addresses.text(version, value)
     if version != subnet.version or value not in subnet.hosts():
-        raise Failure(f"address {wanted}: not one for a container in {subnet}")
+        raise Invalid(f"address {wanted}: not one for a container in {subnet}")
     if address == gateway:
-        raise Failure(f"address {wanted}: belongs to the gateway of {subnet}")
+        raise Invalid(f"address {wanted}: belongs to the gateway of {subnet}")
     if _take(directory, address, owner) or _take_over(directory, address, owner, exists):
         return address
-    raise Failure(
+    raise Conflict(
         f"address {wanted}: in use by container {holder(directory, address)[:12]}",
         "Choose another --ip, or none to get a free one",
     )

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from mydocker.container import state
 from mydocker.container.parts import rebuilt
 from mydocker.kernel import programs, syscalls
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Conflict
 from mydocker.kernel.records import replace
 from mydocker.network import bridges, dns, host, ipam, links, networks
 from mydocker.network.attachment import Attachment
@@ -26,7 +26,7 @@ def inside(pid: int) -> Iterator[None]:
         there = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         os.close(home)
-        raise Failure(f"{path}: the container ended just now") from None
+        raise Conflict(f"{path}: the container ended just now") from None
     try:
         why = "into the container's network"
         syscalls.setns(there, syscalls.CLONE_NEWNET, why=why, shown=path)
@@ -43,7 +43,7 @@ def connect(store: Store, container: str, wants: Attachment) -> Endpoint:
     with store.lock():
         network = networks.to_join(store, wants.network)
         if store.endpoint(network, container):
-            raise Failure(f"container {part.name}: is on network '{network.name}' already")
+            raise Conflict(f"container {part.name}: is on network '{network.name}' already")
         others = store.attached(container)
         fresh = bridges.claim(store, network)
         index = _free_index([endpoint for _, endpoint in others])
@@ -69,11 +69,11 @@ def _networked(store: Store, container: str) -> tuple[int, NetworkPart]:
     """The process of a running container, and its part that knows of networks."""
     record = state.read(store.run, container)
     if record is None or not record.process.alive():
-        raise Failure(f"container {container[:12]}: is not running")
+        raise Conflict(f"container {container[:12]}: is not running")
     for part in rebuilt(record.parts):
         if isinstance(part, NetworkPart):
             return record.process.pid, part
-    raise Failure(
+    raise Conflict(
         f"container {container[:12]}: has no network of its own that could be connected",
         "It was started with --net none, host or container:NAME",
     )
@@ -85,7 +85,7 @@ def _free_index(endpoints: list[Endpoint]) -> int:
     while f"eth{index}" in used:
         index += 1
     if index > 15:
-        raise Failure("a container has at most 16 networks")
+        raise Conflict("a container has at most 16 networks")
     return index
 
 
@@ -110,7 +110,7 @@ def disconnect(store: Store, container: str, network: Network) -> None:
     with store.lock():
         endpoint = store.endpoint(network, container)
         if endpoint is None:
-            raise Failure(f"container {container[:12]}: is not on network '{network.name}'")
+            raise Conflict(f"container {container[:12]}: is not on network '{network.name}'")
         bridges.withdraw(store, endpoint)
         store.drop(endpoint)
         for address in endpoint.addresses:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mydocker.container import news
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Conflict, Failure, Invalid, NotPermitted
 from mydocker.kernel.numbers import decimal
 from mydocker.network import addresses, bridges, host
 from mydocker.network.addresses import Subnet, Taken
@@ -37,10 +37,10 @@ def create(
     """Make a network and bring it up. Raises Failure for what cannot be; then nothing is left."""
     check_name(name)
     if name in BUILT_IN:
-        raise Failure(f"network '{name}': the name is built in", "Choose another name")
+        raise NotPermitted(f"network '{name}': the name is built in", "Choose another name")
     with store.lock():
         if store.named(name):
-            raise Failure(f"network with name {name} already exists", "List them: network ls")
+            raise Conflict(f"network with name {name} already exists", "List them: network ls")
         network = _planned(
             store, name, subnets, gateways, ip_range, internal, ipv6, options or {}, labels or {}
         )
@@ -58,7 +58,7 @@ def check_name(name: str) -> None:
     """Raise Failure for a name that Docker would refuse too."""
     letters = name.isascii() and name.replace("_", "").replace(".", "").replace("-", "").isalnum()
     if not letters or not name[0].isalnum() or len(name) > 128:
-        raise Failure(
+        raise Invalid(
             f"network {name!r}: not a name",
             "Letters, digits, and after the first also _ . - are possible",
         )
@@ -78,7 +78,7 @@ def _planned(
     asked = [Subnet.parse(subnet) for subnet in subnets]
     for version in (4, 6):
         if sum(subnet.version == version for subnet in asked) > 1:
-            raise Failure(f"network '{name}': more than one IPv{version} --subnet", "One will do")
+            raise Invalid(f"network '{name}': more than one IPv{version} --subnet", "One will do")
     in_use = [*store.taken(), *host.taken()]
     four = next((s for s in asked if s.version == 4), None)
     six = next((s for s in asked if s.version == 6), None)
@@ -112,12 +112,12 @@ def _planned(
 def _check_subnet(subnet: Subnet, in_use: list[Taken]) -> None:
     hosts = subnet.hosts()
     if hosts.stop - hosts.start < 2:  # len() is for less than 2 ** 63, and a /64 has more
-        raise Failure(f"subnet {subnet}: no room for a gateway and a container", "Use fewer bits")
+        raise Invalid(f"subnet {subnet}: no room for a gateway and a container", "Use fewer bits")
     if subnet.version == 4 and (subnet.first >> 28 >= 14 or subnet.first >> 24 in (0, 127)):
-        raise Failure(f"subnet {subnet}: not addresses for machines", "Use 10.0.0.0/8 or the like")
+        raise Invalid(f"subnet {subnet}: not addresses for machines", "Use 10.0.0.0/8 or the like")
     use = addresses.culprit(subnet, in_use)
     if use:
-        raise Failure(
+        raise Conflict(
             f"subnet {subnet}: overlaps {use.subnet}, {use.by}",
             "Choose another --subnet, or none to get a free one",
         )
@@ -129,7 +129,7 @@ def _gateway(subnet: Subnet, asked: tuple[str, ...]) -> str:
         if version != subnet.version:
             continue
         if value not in subnet.hosts():
-            raise Failure(f"--gateway {written}: not an address for a machine in {subnet}")
+            raise Invalid(f"--gateway {written}: not an address for a machine in {subnet}")
         return addresses.text(version, value)
     return addresses.text(subnet.version, subnet.first + 1)
 
@@ -139,30 +139,30 @@ def _ip_range(written: str, subnet: Subnet) -> str:
         return ""
     ip_range = Subnet.parse(written)
     if not ip_range.within(subnet):
-        raise Failure(f"--ip-range {written}: not within {subnet}")
+        raise Invalid(f"--ip-range {written}: not within {subnet}")
     return str(ip_range)
 
 
 def _known(options: Mapping[str, str]) -> dict[str, str]:
     for key in options:
         if key not in _OPTIONS:
-            raise Failure(f"-o {key}: unknown option", f"There are: {', '.join(_OPTIONS)}")
+            raise Invalid(f"-o {key}: unknown option", f"There are: {', '.join(_OPTIONS)}")
     return {_OPTIONS[key]: value for key, value in options.items()}
 
 
 def _bridge_name(store: Store, name: str) -> str:
     good = name.isascii() and name.isprintable() and not set(name) & set("/ :\"'\\{};,*")
     if not good or len(name) > 15 or name in (".", "..", ""):
-        raise Failure(f"bridge {name!r}: not a name of a link", "1 to 15 letters and digits")
+        raise Invalid(f"bridge {name!r}: not a name of a link", "1 to 15 letters and digits")
     if host.has_link(name) or any(n.bridge == name for n in store.networks()):
-        raise Failure(f"bridge {name}: a link of this name is there already", "Choose another")
+        raise Conflict(f"bridge {name}: a link of this name is there already", "Choose another")
     return name
 
 
 def _mtu(written: str) -> int:
     value = decimal(written, 65535)
     if value is None or value < 68:
-        raise Failure(f"-o mtu={written}: not an MTU", "A number of bytes from 68 to 65535")
+        raise Invalid(f"-o mtu={written}: not an MTU", "A number of bytes from 68 to 65535")
     return value
 
 
@@ -279,14 +279,14 @@ def built_in(name: str) -> dict[str, Any]:
 def remove(store: Store, word: str) -> Network:
     """Remove a network nobody is attached to. Raises Failure if somebody is, or it is built in."""
     if word in BUILT_IN:
-        raise Failure(f"{word} is a pre-defined network and cannot be removed")
+        raise NotPermitted(f"{word} is a pre-defined network and cannot be removed")
     remove_leftovers(store)
     with store.lock():
         network = store.find(word)
         users = store.endpoints(network)
         if users:
             names = ", ".join(e.name for e in users[:5]) + (" …" if len(users) > 5 else "")
-            raise Failure(
+            raise Conflict(
                 f"error while removing network: network {network.name} id {network.id} has active "
                 "endpoints",
                 f"Of {names}: remove them, or: network disconnect {network.name} {users[0].name}",

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from mydocker.container.flags import Option
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Failure, Invalid
 from mydocker.namespaces.options import apply, sharing_options
 from mydocker.namespaces.specification import HOST, SHARED
 from mydocker.network import addresses
@@ -95,7 +95,7 @@ def networking_from(options: Options, exposed: tuple[str, ...] = ()) -> Networki
     asked = tuple(dict.fromkeys(options["networks"]))
     alone = [word for word in asked if word in (HOST, NONE) or word.startswith(SHARED)]
     if alone and len(asked) > 1:
-        raise Failure(f"--net {alone[0]}: cannot be combined with another --net")
+        raise Invalid(f"--net {alone[0]}: cannot be combined with another --net")
     mode = alone[0] if alone else BRIDGE
     single = [port for port in exposed if "-" not in port]  # as the image has them
     ranges = [*(port for port in exposed if "-" in port), *options["expose"]]
@@ -151,7 +151,7 @@ def _address(option: str, written: str | None) -> str:
     try:
         return addresses.text(*addresses.number(written))
     except Failure as failure:
-        raise Failure(f"{option} {written}: not an address", failure.hint) from None
+        raise Invalid(f"{option} {written}: not an address", failure.hint) from None
 
 
 def _check(options: Options, mode: str) -> None:
@@ -167,11 +167,11 @@ def _check(options: Options, mode: str) -> None:
     for option, key in (("--ip", "ip"), ("--ip6", "ip6"), ("--network-alias", "aliases")):
         if options[key] and (mode != BRIDGE or default_only):
             hint = "Make a network (network create NAME) and use it with --net NAME"
-            raise Failure(f"{option}: only on networks of your own", hint)
+            raise Invalid(f"{option}: only on networks of your own", hint)
     if mode == BRIDGE:
         return
     if mode != NONE and options["mac_address"]:
-        raise Failure(f"--mac-address: with --net {mode} it has no card of its own")
+        raise Invalid(f"--mac-address: with --net {mode} it has no card of its own")
     if options["publish"]:
         hint = "With --net host its ports are the host's own" if mode == HOST else ""
-        raise Failure(f"-p {options['publish'][0]}: nothing to publish with --net {mode}", hint)
+        raise Invalid(f"-p {options['publish'][0]}: nothing to publish with --net {mode}", hint)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from mydocker.container.parts import Part
 from mydocker.container.processes import identify
 from mydocker.kernel import programs, trace
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Invalid
 from mydocker.kernel.records import field, fromdict, mutable_record, replace
 from mydocker.network import bridges, dns, firewall, ipam, networks
 from mydocker.network.attachment import Attachment, PortBinding
@@ -57,7 +57,7 @@ class NetworkPart(Part):
             for index, attachment in enumerate(self.attachments):
                 network = networks.to_join(self.store, attachment.network)
                 if self.store.endpoint(network, self.container):
-                    raise Failure(f"--net {attachment.network}: the container is on it already")
+                    raise Invalid(f"--net {attachment.network}: the container is on it already")
                 fresh |= bridges.claim(self.store, network)
                 endpoint = reserve(
                     self.store, network, attachment, self.container, self.name, index

@@ -12,7 +12,7 @@ import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Conflict, Failure, Invalid
 from mydocker.kernel.numbers import decimal
 from mydocker.network import addresses
 from mydocker.network.attachment import PortBinding
@@ -34,7 +34,7 @@ def parse(written: str) -> list[PortBinding]:
     """
     rest, slash, protocol = written.partition("/")
     if slash and protocol.lower() not in PROTOCOLS:
-        raise Failure(f"-p {written}: unknown protocol '{protocol}'", _HINT)
+        raise Invalid(f"-p {written}: unknown protocol '{protocol}'", _HINT)
     protocol = protocol.lower() or "tcp"
     front, colon, container = rest.rpartition(":")
     ip, _, host = front.rpartition(":")
@@ -45,7 +45,7 @@ def parse(written: str) -> list[PortBinding]:
     if len(ports) == 1:
         return [PortBinding(ports[0], protocol, _ip(ip, written), hosts[0], hosts[-1])]
     if len(hosts) != len(ports):
-        raise Failure(f"-p {written}: {len(hosts)} ports of the host for {len(ports)}", _HINT)
+        raise Invalid(f"-p {written}: {len(hosts)} ports of the host for {len(ports)}", _HINT)
     address = _ip(ip, written)
     pairs = zip(hosts, ports, strict=True)
     return [PortBinding(c, protocol, address, h, h) for h, c in pairs]
@@ -56,9 +56,9 @@ def _range(text: str, written: str) -> range:
     low = decimal(first, 65535)
     high = decimal(last, 65535) if dash else low
     if not low or not high:
-        raise Failure(f"-p {written}: '{text}' is not a port from 1 to 65535, nor a range", _HINT)
+        raise Invalid(f"-p {written}: '{text}' is not a port from 1 to 65535, nor a range", _HINT)
     if high < low:
-        raise Failure(f"-p {written}: the range {text} runs backwards", _HINT)
+        raise Invalid(f"-p {written}: the range {text} runs backwards", _HINT)
     return range(low, high + 1)
 
 
@@ -69,7 +69,7 @@ def _ip(text: str, written: str) -> str:
     try:
         version, value = addresses.number(bare)
     except Failure:
-        raise Failure(f"-p {written}: '{text}' is not an address", _HINT) from None
+        raise Invalid(f"-p {written}: '{text}' is not an address", _HINT) from None
     return "" if value == 0 else addresses.text(version, value)
 
 
@@ -77,7 +77,7 @@ def parse_exposed(written: str) -> list[str]:
     """What an image or ``--expose`` exposes: ``80``, ``80/tcp``, ``90-92/udp``; each port as
     ``90/udp``. Raises Failure."""
     if ":" in written:
-        raise Failure(f"port {written}: a port of the container alone is exposed", "As 80/tcp")
+        raise Invalid(f"port {written}: a port of the container alone is exposed", "As 80/tcp")
     return [f"{port.container}/{port.protocol}" for port in parse(written)]
 
 
@@ -121,7 +121,7 @@ class Reservations:
             if port:
                 return port
         taken = _taken(wanted, refusals, [*((port, "") for port in own), *used()])
-        raise Failure(taken, "Choose another port of the host, or none")
+        raise Conflict(taken, "Choose another port of the host, or none")
 
     def _bind(
         self, wanted: PortBinding, host: int, ipv6: bool, refusals: list[OSError]
@@ -183,7 +183,7 @@ def refuse_clashes(ports: Iterable[Published], used: Sequence[Used]) -> None:
     for port in ports:
         for other, name in used:
             if _same(port, other):
-                raise Failure(
+                raise Conflict(
                     f"port {port.host}/{port.protocol} is taken by container {name}",
                     "If it is not running any more, what it left has to be removed: system prune",
                 )

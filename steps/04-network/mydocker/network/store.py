@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from mydocker.container import news, private
 from mydocker.kernel import signals, whole
-from mydocker.kernel.errors import Failure, KernelError
+from mydocker.kernel.errors import Conflict, Failure, Invalid, KernelError, NotFound
 from mydocker.kernel.records import alike, asdict, field, record
 from mydocker.kernel.whole import Damaged
 from mydocker.network.addresses import Subnet, Taken
@@ -178,7 +178,7 @@ class Store:
     def find(self, word: str) -> Network:
         """The network called ``word``, or whose id begins with it. Raises Failure."""
         if not word or "/" in word or "\0" in word:
-            raise Failure(f"network '{word}': not a name", "List the networks: network ls")
+            raise Invalid(f"network '{word}': not a name", "List the networks: network ls")
         network = self.named(word)
         if network:
             return network
@@ -186,8 +186,8 @@ class Store:
         if len(found) == 1:
             return found[0]
         if found:
-            raise Failure(f"network '{word}': several ids begin so", "Write more of the id")
-        raise Failure(
+            raise Invalid(f"network '{word}': several ids begin so", "Write more of the id")
+        raise NotFound(
             f"network {word} not found", f"List them: network ls. Or make it: network create {word}"
         )
 
@@ -213,7 +213,7 @@ class Store:
         except OSError as error:
             self._forget_definition(network.id)
             if error.errno == errno.EEXIST:
-                raise Failure(
+                raise Conflict(
                     f"network with name {network.name} already exists", "List them: network ls"
                 ) from None
             raise KernelError("symlink", (network.name,), error.errno or 0) from None

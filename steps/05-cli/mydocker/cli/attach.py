@@ -24,8 +24,8 @@ def attach(container: str, no_stdin: bool, detach_keys: str, sig_proxy: bool) ->
     from mydocker.cli.attaching import Attachment, Manner, check_input, greet, parse_keys
     from mydocker.container.running import Ended
     from mydocker.engine import connection
-    from mydocker.engine.errors import Refused
     from mydocker.engine.life import lifecycle
+    from mydocker.kernel.errors import Conflict
 
     store = containers()
     identifier = lifecycle.attachable(store, container)
@@ -35,7 +35,7 @@ def attach(container: str, no_stdin: bool, detach_keys: str, sig_proxy: bool) ->
     check_input(types, config.process.terminal)
     socket = connection.connect(store, identifier)
     if socket is None:
-        raise Refused("You cannot attach to a stopped container, start it first")
+        raise Conflict("You cannot attach to a stopped container, start it first")
     greet(socket, manner)
     ended = Attachment(socket, manner, lifecycle.attended(store, identifier)).run()
     if ended is None:

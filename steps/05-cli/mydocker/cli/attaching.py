@@ -12,11 +12,12 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 from mydocker.container.channel import event_of
+from mydocker.container.exit_codes import NotATerminal
 from mydocker.container.running import FORWARDED
 from mydocker.engine.connection import End, parse_end
-from mydocker.engine.errors import Refused
 from mydocker.engine.monitor.supervisor import READS, TYPES
 from mydocker.kernel import signals, trace
+from mydocker.kernel.errors import Invalid
 from mydocker.kernel.records import record
 
 _CHUNK = 32 << 10
@@ -35,18 +36,18 @@ class Manner:
 
 
 def parse_keys(written: str) -> bytes:
-    """``ctrl-p,ctrl-q`` or ``a,b`` as the bytes that these keys send. Raises Refused."""
+    """``ctrl-p,ctrl-q`` or ``a,b`` as the bytes that these keys send. Raises Invalid."""
     found = bytearray()
     for word in written.split(",") if written else []:
         key = word[5:] if word.startswith("ctrl-") else word
         if len(key) != 1 or not key.isascii():
-            raise Refused(f"invalid detach keys ({written}) provided", "As ctrl-p,ctrl-q or a,b")
+            raise Invalid(f"invalid detach keys ({written}) provided", "As ctrl-p,ctrl-q or a,b")
         if word == key:
             found += key.encode()
         elif key.isalpha() or key in "@[\\]^_":
             found.append(ord(key.upper()) & 0x1F)
         else:
-            raise Refused(f"invalid detach keys ({written}) provided", "ctrl- and a to z, @[\\]^_")
+            raise Invalid(f"invalid detach keys ({written}) provided", "ctrl- and a to z, @[\\]^_")
     return bytes(found)
 
 
@@ -56,9 +57,9 @@ def greet(socket: _socket.socket, manner: Manner) -> None:
 
 
 def check_input(input_: bool, terminal: bool) -> None:
-    """Raise Refused if a terminal is to be joined to an input that is none."""
+    """Raise NotATerminal if a terminal is to be joined to an input that is none."""
     if input_ and terminal and not os.isatty(0):
-        raise Refused("the input device is not a TTY", "Leave -t out when input comes from a pipe")
+        raise NotATerminal("Leave -t out when input comes from a pipe")
 
 
 class Attachment:

@@ -8,7 +8,7 @@ from mydocker.cli.completion import container_names
 from mydocker.cli.keys import detach_keys_option
 from mydocker.cli.pruning import agreed, prune_options, report, report_space
 from mydocker.cli.store import containers, for_each
-from mydocker.container.commandline import explain_option
+from mydocker.container.commandline import explain_option, one_failed
 from mydocker.container.flags import Option, command
 
 _SEVERAL = click.argument(
@@ -37,10 +37,10 @@ def start(names: tuple[str, ...], attach: bool, interactive: bool, detach_keys: 
     if attach or interactive:
         from mydocker.cli.attaching import Manner, check_input, parse_keys
         from mydocker.cli.run import attach_from_start
-        from mydocker.engine.errors import Refused
+        from mydocker.kernel.errors import Invalid
 
         if len(names) > 1:
-            raise Refused("you cannot start and attach multiple containers at once")
+            raise Invalid("you cannot start and attach multiple containers at once")
         config = store.config(store.find(names[0]))
         types = interactive and config.process.input
         check_input(types, config.process.terminal)
@@ -122,7 +122,6 @@ def unpause(names: tuple[str, ...]) -> int:
 @_SEVERAL
 def wait(names: tuple[str, ...]) -> int:
     """Wait until containers have ended; prints their exit codes."""
-    from mydocker.engine.errors import REFUSED
     from mydocker.engine.life import lifecycle
     from mydocker.kernel.errors import Failure
 
@@ -131,8 +130,7 @@ def wait(names: tuple[str, ...]) -> int:
         try:
             click.echo(lifecycle.wait(store, name))
         except Failure as failure:
-            click.echo(f"mydocker: {failure}", err=True)
-            code = REFUSED
+            code = one_failed(failure)
     return code
 
 
@@ -143,14 +141,12 @@ def wait(names: tuple[str, ...]) -> int:
 @_SEVERAL
 def rm(names: tuple[str, ...], force: bool, volumes: bool) -> int:
     """Remove containers."""
-    from mydocker.engine.errors import REFUSED
     from mydocker.engine.life.removal import remove
 
     store = containers()
     # As in Docker: who forces it wants it gone, and it is.
-    missing = 0 if force else REFUSED
     return for_each(
-        names, lambda name: remove(store, name, force=force, volumes=volumes), missing=missing
+        names, lambda name: remove(store, name, force=force, volumes=volumes), or_gone=force
     )
 
 

@@ -30,14 +30,14 @@ def cp(source: str, target: str, archive: bool, follow_link: bool) -> None:
     Examples: mydocker cp web:/etc/hosts .   mydocker cp web:/var/log - | tar t
     """
     from mydocker.engine import copying
-    from mydocker.engine.errors import Refused
+    from mydocker.kernel.errors import Invalid, NotFound
 
     store = containers()
     (here, source_path), (there, target_path) = _parts(source), _parts(target)
     if here and there:
-        raise Refused("copying between containers is not supported")
+        raise Invalid("copying between containers is not supported")
     if not here and not there:
-        raise Refused("must specify at least one container source")
+        raise Invalid("must specify at least one container source")
     identifier = store.find(here or there)
     host = os.open("/", os.O_PATH | os.O_CLOEXEC)
     with copying.root_of(store, identifier, write=bool(there)) as root:
@@ -45,7 +45,7 @@ def cp(source: str, target: str, archive: bool, follow_link: bool) -> None:
             path = source_path or "/"
             found = copying.find(root, path, f"{here}:{path}", follow=follow_link)
             if found.status is None:
-                raise Refused(f"No such container:path: {here}:{path}")
+                raise NotFound(f"No such container:path: {here}:{path}")
             if target == "-":
                 copying.pack(found, sys.stdout.buffer.write)
                 return
@@ -58,7 +58,7 @@ def cp(source: str, target: str, archive: bool, follow_link: bool) -> None:
             return
         found = copying.find(host, _absolute(source), source, follow=follow_link)
         if found.status is None:
-            raise Refused(f"lstat {source}: no such file or directory")
+            raise NotFound(f"lstat {source}: no such file or directory")
         copying.copy(found, into, owner=archive)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from mydocker.container.flags import Command
-from mydocker.engine.errors import Refused
+from mydocker.kernel.errors import Invalid
 
 _PULL = "An image comes as an archive: 'mydocker load -i FILE', or 'mydocker import FILE NAME'"
 _BUILD = "Meanwhile: run a container, change it, and 'mydocker commit' it"
@@ -54,4 +54,4 @@ class Elsewhere(Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         what, instead = LATER[ctx.command.name or ""]
-        raise Refused(f"{ctx.command_path} needs {what}", instead)
+        raise Invalid(f"{ctx.command_path} needs {what}", instead)

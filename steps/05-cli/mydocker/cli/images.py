@@ -12,9 +12,8 @@ from mydocker.cli.pruning import agreed, prune_options, report, report_space
 from mydocker.cli.store import containers
 from mydocker.container.commandline import explain_option
 from mydocker.container.flags import command
-from mydocker.engine.errors import REFUSED, Refused
 from mydocker.engine.images.history import Step
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Failure, Invalid, by_errno
 from mydocker.overlay2.image_commands import HEADINGS, byte_bar, images_command, remove_each
 from mydocker.overlay2.images import ImageStore
 from mydocker.overlay2.root_option import root_option
@@ -137,7 +136,7 @@ def load(path: str, quiet: bool, root: str) -> None:
     from mydocker.engine.images.load import load as load_images
 
     if path == "-" and sys.stdin.isatty():
-        raise Refused("requested load from stdin, but stdin is empty")
+        raise Invalid("requested load from stdin, but stdin is empty")
     with byte_bar("loading") as told:
         loaded = load_images(ImageStore(root), path, progress=None if quiet else told)
     for image in loaded:
@@ -236,7 +235,7 @@ def rmi(names: Sequence[str], force: bool, root: str) -> int:
     from mydocker.engine.images.uses import uses
 
     store = containers(root)
-    return remove_each(ImageStore(root), names, force, uses(store), REFUSED)
+    return remove_each(ImageStore(root), names, force, uses(store))
 
 
 @command()
@@ -268,7 +267,7 @@ def destination(path: str | None) -> Iterator[int]:
     """A descriptor to write to: a file that is there only when it is whole, or standard output."""
     if not path or path == "-":
         if sys.stdout.isatty():
-            raise Refused(
+            raise Invalid(
                 "cowardly refusing to save to a terminal",
                 "Use the -o option or redirect the output",
             )
@@ -283,7 +282,9 @@ def destination(path: str | None) -> Iterator[int]:
     try:
         fd = os.open(draft, flags, 0o600)
     except OSError as error:
-        raise Failure(f"{path}: {os.strerror(error.errno or 0)}") from None
+        raise by_errno(error.errno, named=True)(
+            f"{path}: {os.strerror(error.errno or 0)}"
+        ) from None
     try:
         yield fd
         if not special:
@@ -292,7 +293,9 @@ def destination(path: str | None) -> Iterator[int]:
         _forget(draft, special)
         if isinstance(error, Failure):
             raise
-        raise Failure(f"{path}: {os.strerror(error.errno or 0)}") from None
+        raise by_errno(error.errno, named=True)(
+            f"{path}: {os.strerror(error.errno or 0)}"
+        ) from None
     except BaseException:
         _forget(draft, special)
         raise

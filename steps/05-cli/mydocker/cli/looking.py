@@ -151,7 +151,7 @@ def diff(container: str) -> None:
 @click.argument("private", required=False, metavar="[PORT[/udp]]")
 def port(container: str, private: str | None) -> None:
     """Show the published ports of a container."""
-    from mydocker.engine.errors import Refused
+    from mydocker.kernel.errors import NotFound
     from mydocker.network.endpoints import published
     from mydocker.network.store import Store as Networks
 
@@ -163,7 +163,7 @@ def port(container: str, private: str | None) -> None:
         found = [p for p in found if (str(p.container), p.protocol) == wanted]
         if not found:
             shown = f"{number}/{protocol or 'tcp'}"
-            raise Refused(f"No public port '{shown}' published for {container}")
+            raise NotFound(f"No public port '{shown}' published for {container}")
     for one in sorted(found, key=lambda p: (p.container, p.protocol)):
         where = f"[{one.ip}]" if ":" in one.ip else one.ip or "0.0.0.0"
         left = "" if private else f"{one.container}/{one.protocol} -> "

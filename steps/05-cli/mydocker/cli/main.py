@@ -9,6 +9,7 @@ import mydocker.engine.records.keeping  # noqa: F401  (for what commands of all 
 from mydocker.cli.sections import CommandGroup, SectionedGroup
 from mydocker.container import commandline
 from mydocker.container.commandline import LazyGroup
+from mydocker.container.exit_codes import DOCKERS, OURS, STARTS
 from mydocker.kernel.errors import Failure
 
 _CGROUP = "attach create freeze get hierarchies kill remove set stats subsystems thaw tree"
@@ -39,6 +40,9 @@ namespace = LazyGroup(
     },
 )
 
+# Commands that Docker has end as Docker's do; these otherwise.
+_OTHERS = {"run": OURS, "create": STARTS, "exec": STARTS}
+
 _CHANGING = "start stop kill restart pause unpause wait rm rename update"
 
 container_commands = {
@@ -61,7 +65,11 @@ container_commands = {
 }
 
 container = CommandGroup(
-    "container", help="Everything that is done with containers.", lazy=container_commands
+    "container",
+    help="Everything that is done with containers.",
+    lazy=container_commands,
+    codes=DOCKERS,
+    others=_OTHERS,
 )
 
 _image_commands = {
@@ -75,6 +83,7 @@ _image_commands = {
 image = CommandGroup(
     "image",
     help="Everything that is done with images.",
+    codes=DOCKERS,
     lazy={
         **_image_commands,
         "inspect": "mydocker.cli.images:inspect",
@@ -164,6 +173,8 @@ group = SectionedGroup(
         ),
     ],
     sections=_SECTIONS,
+    codes=DOCKERS,
+    others={**_OTHERS, **dict.fromkeys(("layers", "trace-file", "notebook", "vm"), OURS)},
     help=_HELP,
     lazy={
         **{

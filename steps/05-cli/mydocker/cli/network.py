@@ -5,10 +5,16 @@ from typing import Any
 import click
 
 from mydocker.cli.pruning import agreed, prune_options, report
-from mydocker.container.commandline import default_root, default_run, explain_option
+from mydocker.container.commandline import (
+    LazyGroup,
+    default_root,
+    default_run,
+    explain_option,
+)
+from mydocker.container.exit_codes import DOCKERS
 from mydocker.container.flags import command
 from mydocker.container.private import close
-from mydocker.network.commands import NetworkGroup, all_networks, inspected
+from mydocker.network.commands import all_networks, inspected
 from mydocker.network.store import Store
 
 _FILTERS = ("driver", "id", "label", "name", "scope", "type")
@@ -23,8 +29,9 @@ _TITLES = {
     "CreatedAt": "CREATED AT",
 }
 
-network = NetworkGroup(
+network = LazyGroup(
     "network",
+    codes=DOCKERS,
     help="Networks: make, list, remove them; put containers on them.",
     lazy={
         "ls": "mydocker.cli.network:list_networks",

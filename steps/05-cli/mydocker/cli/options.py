@@ -11,9 +11,9 @@ import click
 
 from mydocker.cgroups.options import cgroups_options, limits_from
 from mydocker.container.running import new_identifier
-from mydocker.engine.errors import Refused
 from mydocker.engine.life.creation import DRIVERS, parse_restart, signal_number
 from mydocker.engine.records.config import Config, Point, Written
+from mydocker.kernel.errors import Invalid
 from mydocker.kernel.numbers import decimal
 from mydocker.kernel.records import replace
 from mydocker.namespaces.options import apply, process_options, shared_from
@@ -185,7 +185,7 @@ def _healthcheck(image: Healthcheck | None, options: Options) -> Healthcheck | N
     told = {name: options[f"health_{name}"] for name in names}
     if options["no_healthcheck"]:
         if any(told.values()):
-            raise Refused("--no-healthcheck conflicts with --health-* options")
+            raise Invalid("--no-healthcheck conflicts with --health-* options")
         return Healthcheck(("NONE",))
     if not any(told.values()):
         if image is not None:
@@ -196,7 +196,7 @@ def _healthcheck(image: Healthcheck | None, options: Options) -> Healthcheck | N
     times = {name: signed_duration(told[name] or "0") for name in _HEALTH_TIMES}
     for name, value in {**times, "retries": told["retries"]}.items():
         if value < 0:
-            raise Refused(f"--health-{name.replace('_', '-')} cannot be negative")
+            raise Invalid(f"--health-{name.replace('_', '-')} cannot be negative")
     test = ("CMD-SHELL", told["cmd"]) if told["cmd"] else ()
     check = Healthcheck(test, **times, retries=told["retries"]).over(image)
     check.check()
@@ -233,7 +233,7 @@ def _labels(options: Mapping[str, Any]) -> dict[str, str]:
             with open(path, encoding="utf-8-sig") as file:
                 lines = [line.strip() for line in file]
         except OSError as error:
-            raise Refused(f"open {path}: {os.strerror(error.errno or 0)}") from None
+            raise Invalid(f"open {path}: {os.strerror(error.errno or 0)}") from None
         found |= _pairs(line for line in lines if line and not line.startswith("#"))
     return found | _pairs(options["labels"])
 
@@ -245,7 +245,7 @@ def _pairs(written: Any) -> dict[str, str]:
 def _driver(options: Mapping[str, Any]) -> str:
     driver = options["log_driver"] or "json-file"
     if driver not in DRIVERS:
-        raise Refused(f"logger: no log driver named '{driver}' is registered")
+        raise Invalid(f"logger: no log driver named '{driver}' is registered")
     return str(driver)
 
 
@@ -257,16 +257,16 @@ def _rotation(options: Mapping[str, Any]) -> tuple[int, int]:
     asked = "max-size" in told
     size, files = told.pop("max-size", "-1"), told.pop("max-file", "1")
     if told:
-        raise Refused(f"unknown log opt '{next(iter(told))}' for json-file log driver")
+        raise Invalid(f"unknown log opt '{next(iter(told))}' for json-file log driver")
     count = decimal(files, _MOST_LOGS)
     if not count:
-        raise Refused("max-file cannot be less than 1", f"Nor more than {_MOST_LOGS}")
+        raise Invalid("max-file cannot be less than 1", f"Nor more than {_MOST_LOGS}")
     if size == "-1":
         if count > 1:
             hint = "--log-opt max-size="
-            raise Refused("max-size must be set when max-file is greater than 1", hint)
+            raise Invalid("max-size must be set when max-file is greater than 1", hint)
         return (0 if asked else -1), 1
     most = parse_size(size)
     if most == 0:
-        raise Refused(f"max-size: invalid size: '{size}'")
+        raise Invalid(f"max-size: invalid size: '{size}'")
     return most, count

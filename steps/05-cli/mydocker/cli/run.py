@@ -12,11 +12,10 @@ from mydocker.cli.store import containers
 from mydocker.container.commandline import explain_option, finish
 from mydocker.container.flags import command
 from mydocker.container.running import Ended
-from mydocker.engine.errors import Refused
 from mydocker.engine.life import creation, lifecycle
 from mydocker.engine.records.config import Config
 from mydocker.engine.records.store import Store
-from mydocker.kernel.errors import CANNOT_RUN, Failure
+from mydocker.kernel.errors import Conflict, by_errno
 from mydocker.namespaces.options import apply
 from mydocker.overlay2.options import find_image
 
@@ -32,10 +31,10 @@ _RUN_OPTIONS = [
 def _created(
     store: Store, image: str, command: tuple[str, ...], options: dict[str, Any], layer: bool
 ) -> Config:
-    """Make the container. Raises Failure, with Docker's exit code for what could not be run."""
+    """Make the container. Raises Failure."""
     cidfile = options.get("cidfile")
     if cidfile and os.path.exists(cidfile):
-        raise Failure(
+        raise Conflict(
             f"container ID file found, make sure the other container isn't running or delete "
             f"{cidfile}"
         )
@@ -50,7 +49,7 @@ def _created(
             from mydocker.engine.life.removal import remove
 
             remove(store, config.id)
-            raise Failure(
+            raise by_errno(error.errno)(
                 f"failed to create the container ID file: {cidfile}: {error.strerror}"
             ) from None
     return config
@@ -82,12 +81,8 @@ def run(image: str, command: tuple[str, ...], root: str, **options: Any) -> None
     Example: mydocker run --rm -it -m 100M --cpus 0.5 --hostname box busybox sh
     """
     if not options["detach"]:
-        check_input(options["interactive"], options["tty"])  # 1 and not 125, as Docker's client
-    try:
-        _run(containers(root), image, command, options)
-    except Refused as refused:
-        refused.exit_code = CANNOT_RUN
-        raise
+        check_input(options["interactive"], options["tty"])
+    _run(containers(root), image, command, options)
 
 
 def _run(store: Store, image: str, command: tuple[str, ...], options: dict[str, Any]) -> None:

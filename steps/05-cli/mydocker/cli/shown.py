@@ -1,11 +1,10 @@
 """``… inspect``: several things shown as one JSON list, or each by a template."""
 
-import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from mydocker.container.commandline import one_failed
 from mydocker.container.printing import as_json, shown
-from mydocker.engine.errors import REFUSED
 from mydocker.engine.words.gotypes import typed
 from mydocker.engine.words.templates import BAD_TEMPLATE, Template
 from mydocker.kernel.errors import Failure
@@ -20,7 +19,7 @@ def show(
     values of such a type itself.
     """
     template = Template(form, failed=BAD_TEMPLATE) if form and form != "json" else None
-    found, complaints, printed = [], [], 0
+    found, failures, printed = [], [], 0
     for name in names:
         try:
             told = find(name)
@@ -29,11 +28,9 @@ def show(
                 printed += 1
             found.append(told)
         except Failure as failure:
-            complaints.append(f"mydocker: {failure}")
+            failures.append(failure)
     if not template:
         print(as_json(found, indent=None if form else 4))
     elif not printed:
         print()  # as Docker does, so that there is a line in any case
-    for complaint in complaints:
-        print(complaint, file=sys.stderr)
-    return REFUSED if complaints else 0
+    return max(map(one_failed, failures), default=0)

@@ -6,9 +6,9 @@ from functools import partial
 
 import click
 
-from mydocker.container.commandline import default_root, default_run
+from mydocker.container.commandline import default_root, default_run, one_failed
 from mydocker.container.private import close
-from mydocker.engine.errors import REFUSED, NoSuchContainer
+from mydocker.engine.errors import NoSuchContainer
 from mydocker.engine.records.store import Store
 from mydocker.kernel.errors import Failure
 
@@ -33,19 +33,19 @@ def _tell_unwritten(store: Store) -> None:
 
 
 def for_each(
-    words: Iterable[str], action: Callable[[str], object], *, missing: int = REFUSED
+    words: Iterable[str], action: Callable[[str], object], *, or_gone: bool = False
 ) -> int:
     """Do it for every name and print the name, whatever becomes of the others; the exit code.
 
-    ``missing``: the exit code where the only trouble is that there is no such container.
+    ``or_gone``: that there is no such container is told, and no failure.
     """
     code = 0
     for word in words:
         try:
             action(word)
         except Failure as failure:
-            print(f"mydocker: {failure}", file=sys.stderr)
-            code = max(code, missing if isinstance(failure, NoSuchContainer) else REFUSED)
+            failed = one_failed(failure)
+            code = max(code, 0 if or_gone and isinstance(failure, NoSuchContainer) else failed)
         else:
             print(word)
     return code

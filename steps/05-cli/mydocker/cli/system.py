@@ -6,7 +6,8 @@ import click
 
 from mydocker.cli.pruning import agreed, prune_options, report, report_space
 from mydocker.container.commandline import LazyGroup, default_run, explain_option
-from mydocker.kernel.errors import Failure
+from mydocker.container.exit_codes import DOCKERS
+from mydocker.kernel.errors import Failure, Invalid
 from mydocker.overlay2.root_option import root_option
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 @click.group(
     cls=LazyGroup,
+    codes=DOCKERS,
     lazy={"events": "mydocker.cli.looking:events", "info": "mydocker.cli.about:info"},
 )
 def system() -> None:
@@ -37,12 +39,11 @@ def prune(every: bool, volumes: bool, force: bool, written: tuple[str, ...], roo
     from mydocker.cli.store import containers
     from mydocker.engine.cleaning import leftovers, unused
     from mydocker.engine.cleaning.leftover import Place
-    from mydocker.engine.errors import Refused
     from mydocker.engine.words.filters import PRUNING, parse
 
     chosen = parse(written, PRUNING)
     if volumes and "until" in chosen:  # a volume is as old as its data, which nobody wrote down
-        raise Refused('The "until" filter is not supported with "--volumes"')
+        raise Invalid('The "until" filter is not supported with "--volumes"')
     wish = unused.Wish(every, volumes, chosen)
     pruned = leftovers.prune(Place(root, default_run()))
     for leftover in pruned.released:

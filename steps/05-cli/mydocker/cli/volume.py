@@ -8,14 +8,15 @@ import click
 from mydocker.cli.pruning import agreed, prune_options, report, report_space
 from mydocker.cli.store import containers, for_each
 from mydocker.container.commandline import LazyGroup, explain_option
-from mydocker.engine.errors import Refused
+from mydocker.container.exit_codes import DOCKERS
+from mydocker.kernel.errors import Invalid, NotFound
 from mydocker.overlay2.root_option import root_option
 
 _FILTERS = ("dangling", "driver", "label", "name")
 _HEADINGS = {"Driver": "DRIVER", "Name": "VOLUME NAME", "Mountpoint": "MOUNTPOINT"}
 
 
-@click.group(cls=LazyGroup)
+@click.group(cls=LazyGroup, codes=DOCKERS)
 def volume() -> None:
     """Make, list and remove volumes.
 
@@ -35,14 +36,14 @@ def create(name: str, named: str, driver: str, labels: Sequence[str], root: str)
     from mydocker.engine.volumes.store import VolumeStore
 
     if named and name:
-        raise Refused(
+        raise NotFound(
             "conflicting options: cannot specify a volume-name through both --name and as a "
             "positional arg"
         )
     name = name or named
     if driver != "local":
-        raise Refused(f'create {name}: error looking up volume plugin {driver}: plugin "{driver}" '
-                      "not found")  # fmt: skip
+        raise NotFound(f'create {name}: error looking up volume plugin {driver}: plugin "{driver}" '
+                       "not found")  # fmt: skip
     told = {text.partition("=")[0]: text.partition("=")[2] for text in labels}
     click.echo(VolumeStore(root).create(name, told).name)
 
@@ -74,7 +75,7 @@ def _rows(root: str, written: Sequence[str]) -> list[dict[str, Any]]:
     dangling = {"true": True, "1": True, "false": False, "0": False}
     for value in chosen.get("dangling", ()):
         if value not in dangling:
-            raise Refused(f"invalid filter 'dangling={value}'")
+            raise Invalid(f"invalid filter 'dangling={value}'")
     rows = []
     for name in store.names():
         labels = store.get(name).labels

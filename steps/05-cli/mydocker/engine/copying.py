@@ -13,12 +13,11 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from mydocker.engine.errors import Refused
 from mydocker.engine.records.state import State
 from mydocker.engine.records.store import Store
 from mydocker.engine.truth import changing, look
 from mydocker.kernel import beneath
-from mydocker.kernel.errors import Failure, KernelError
+from mydocker.kernel.errors import Conflict, Invalid, KernelError, NotFound, by_errno
 from mydocker.kernel.records import field, mutable_record, record
 from mydocker.overlay2 import holes
 
@@ -44,7 +43,7 @@ def root_of(store: Store, identifier: str, *, write: bool = False) -> Iterator[i
             if write:
                 _, state = stack.enter_context(changing(store, identifier))
                 if state.active:
-                    raise Refused(f"Container {identifier[:12]} was started just now", "Try again")
+                    raise Conflict(f"Container {identifier[:12]} was started just now", "Try again")
                 need_layer_locked(store, identifier)
                 fd = view.writable_root(store.root, identifier)
             else:
@@ -87,7 +86,7 @@ class Place:
 def find(root: int, path: str, shown: str, *, follow: bool = False) -> Place:
     """The place ``path`` below the descriptor ``root``. The caller closes ``parent``.
 
-    ``follow``: if it is a symbolic link, what it leads to. Raises Refused if its directory is not
+    ``follow``: if it is a symbolic link, what it leads to. Raises NotFound if its directory is not
     there.
     """
     inner = path.endswith("/.") or path == "."
@@ -106,7 +105,7 @@ def find(root: int, path: str, shown: str, *, follow: bool = False) -> Place:
         status = None
     if status is not None and asks_directory and not stat.S_ISDIR(status.st_mode):
         os.close(parent)
-        raise Refused(f"{shown}: not a directory")
+        raise Invalid(f"{shown}: not a directory")
     return Place(parent, name, status, inner, shown)
 
 
@@ -116,8 +115,10 @@ def _open(root: int, path: str, shown: str) -> int:
         return beneath.find(root, path, _DIRECTORY)
     except KernelError as error:
         if error.errno == errno.EAGAIN:
-            raise Refused(f"{shown}: changes all the time") from None
-        raise Refused(f"{shown}: {os.strerror(error.errno or 0).lower()}") from None
+            raise Conflict(f"{shown}: changes all the time") from None
+        raise by_errno(error.errno, named=True)(
+            f"{shown}: {os.strerror(error.errno or 0).lower()}"
+        ) from None
 
 
 def _followed(root: int, path: str) -> str:
@@ -139,17 +140,17 @@ def copy(source: Place, target: Place, *, owner: bool) -> None:
     """Copy a file or a tree, in Docker's way with names.
 
     Into an existing directory under the source's name; to a name that is not there as that.
-    ``owner``: keep uid and gid, else what is new belongs to root. Raises Refused.
+    ``owner``: keep uid and gid, else what is new belongs to root. Raises Failure.
     """
     if source.status is None:
-        raise Refused(f"{source.shown}: no such file or directory")
+        raise NotFound(f"{source.shown}: no such file or directory")
     copying = _Copying(owner, source.shown, target.shown)
     try:
         _copy(copying, source, source.status, target)
     except OSError as error:
         hint = _HINTS.get(error.errno or 0, "Somebody changed it meanwhile")
         said = os.strerror(error.errno or 0).lower()
-        raise Failure(f"{source.shown} to {target.shown}: {said}", hint) from None
+        raise by_errno(error.errno)(f"{source.shown} to {target.shown}: {said}", hint) from None
 
 
 _HINTS = {
@@ -165,7 +166,7 @@ _HINTS = {
 def _copy(copying: "_Copying", source: Place, status: os.stat_result, target: Place) -> None:
     if source.is_directory:
         if target.status is not None and not target.is_directory:
-            raise Refused("cannot copy a directory over a file", target.shown)
+            raise Invalid("cannot copy a directory over a file", target.shown)
         with _opened(source.parent, source.name) as below:
             if not target.is_directory:
                 copying.directory(below, status, target.parent, target.name)
@@ -177,12 +178,12 @@ def _copy(copying: "_Copying", source: Place, status: os.stat_result, target: Pl
                     copying.directory(below, status, into, source.name)
         return
     if source.inner:
-        raise Refused(f"{source.shown}: not a directory")
+        raise Invalid(f"{source.shown}: not a directory")
     if target.is_directory:
         with _opened(target.parent, target.name) as into:
             copying.one(source.parent, source.name, status, into, source.name)
     elif target.shown.endswith("/"):
-        raise Refused(f"{target.shown}: the destination directory must exist")
+        raise NotFound(f"{target.shown}: the destination directory must exist")
     else:
         copying.one(source.parent, source.name, status, target.parent, target.name)
 
@@ -193,7 +194,7 @@ def _opened(parent: int, name: str) -> Iterator[int]:
         fd = beneath.open_directory(parent, name)
     except OSError as error:
         said = os.strerror(error.errno or 0).lower()
-        raise Failure(f"{name!r}: {said}", "Somebody changed it meanwhile") from None
+        raise by_errno(error.errno)(f"{name!r}: {said}", "Somebody changed it meanwhile") from None
     try:
         yield fd
     finally:
@@ -266,7 +267,7 @@ class _Copying:
         except FileExistsError:
             there = os.stat(name, dir_fd=target, follow_symlinks=False)
             if not stat.S_ISDIR(there.st_mode):
-                raise Refused(f"cannot overwrite non-directory {name!r} with a directory") from None
+                raise Invalid(f"cannot overwrite non-directory {name!r} with a directory") from None
 
     def _finish(self, source: int, into: int, status: os.stat_result) -> None:
         if self.owner:
@@ -311,7 +312,7 @@ class _Copying:
         except FileNotFoundError:
             pass
         except IsADirectoryError:
-            raise Refused(f"cannot overwrite directory {name!r} with non-directory") from None
+            raise Invalid(f"cannot overwrite directory {name!r} with non-directory") from None
 
     def one(self, source: int, name: str, status: os.stat_result, target: int, new: str) -> None:
         """Anything that is not a directory; what has the name is replaced, unless a directory."""
@@ -423,7 +424,7 @@ def pack(source: Place, write: Callable[[bytes], object]) -> None:
     from mydocker.engine.trees.layertar import pack_named
 
     if source.status is None:
-        raise Refused(f"{source.shown}: no such file or directory")
+        raise NotFound(f"{source.shown}: no such file or directory")
     top = "." if source.inner or source.name == "." else source.name
     for piece in pack_named(source.parent, source.name, top):
         write(piece)
@@ -435,7 +436,7 @@ def unpack(archive: int, target: Place) -> None:
     from mydocker.overlay2.tarformat import Reader
 
     if not target.is_directory:
-        raise Refused(f"destination {target.shown!r} must be a directory")
+        raise Invalid(f"destination {target.shown!r} must be a directory")
     size = os.fstat(archive).st_size
     with _opened(target.parent, target.name) as into:
         tar.unpack(Reader(archive, lambda offset: size, False), beneath.path(into))

@@ -1,28 +1,16 @@
-"""What the engine refuses, in Docker's words.
+"""What the engine will not do, in Docker's words."""
 
-Docker's client ends with 1 for these; ``run`` and ``create`` turn that into 125 for their users.
-"""
-
-from mydocker.kernel.errors import Failure
-
-REFUSED = 1
+from mydocker.kernel.errors import Conflict, NotFound
 
 
-class Refused(Failure):
-    """The engine will not do what it was asked for."""
-
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message, hint, REFUSED)
-
-
-class NoSuchContainer(Refused):
+class NoSuchContainer(NotFound):
     """No container has this name or id."""
 
     def __init__(self, word: str) -> None:
         super().__init__(f"No such container: {word}")
 
 
-class NameTaken(Refused):
+class NameTaken(Conflict):
     """Another container has the name already."""
 
     def __init__(self, name: str, owner: str) -> None:
@@ -32,7 +20,7 @@ class NameTaken(Refused):
         )
 
 
-class NotRunning(Refused):
+class NotRunning(Conflict):
     """The container is there, and does not run."""
 
     def __init__(self, identifier: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mydocker.container import state as records
-from mydocker.engine.errors import NoSuchContainer, Refused
+from mydocker.engine.errors import NoSuchContainer
 from mydocker.engine.records import events
 from mydocker.engine.records.config import Config
 from mydocker.engine.records.state import (
@@ -27,7 +27,7 @@ from mydocker.engine.records.state import (
 from mydocker.engine.records.store import Store
 from mydocker.engine.words.times import now
 from mydocker.kernel import signals
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Conflict, Failure
 from mydocker.kernel.records import replace
 from mydocker.kernel.whole import Damaged
 from mydocker.namespaces.sharing import Find, Shared
@@ -207,7 +207,7 @@ def finder(store: Store) -> Find:
         identifier = store.find(word)
         state = look(store, identifier)
         if not state.up:
-            raise Refused(f"cannot join the namespaces of a non running container: {identifier}")
+            raise Conflict(f"cannot join the namespaces of a non running container: {identifier}")
         return Shared(store.config(identifier).name, state.process, store.directory(identifier))
 
     return find

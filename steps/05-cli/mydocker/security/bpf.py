@@ -22,7 +22,7 @@ that call.
 import struct
 from typing import NamedTuple
 
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Failure, Invalid
 from mydocker.security.profile import ALLOW, ERRNO, KILL_PROCESS, LOG, Condition, Profile
 from mydocker.security.syscall_numbers import MACHINES, numbers
 
@@ -68,7 +68,7 @@ def compiled(profile: Profile, machine: str) -> bytes:
         raise Failure(f"seccomp: the system calls of {machine} are not known here", hint)
     program = _whole(profile, machine)
     if len(program) > _LONGEST:
-        raise Failure(f"seccomp profile: too long, {len(program)} instructions", "At most 4096")
+        raise Invalid(f"seccomp profile: too long, {len(program)} instructions", "At most 4096")
     return b"".join([instruction.code() for instruction in program])
 
 
@@ -144,7 +144,7 @@ def _aimed(instruction: Instruction, at: int, yes: int, no: int) -> Instruction:
     aims = {_YES: yes - at - 1, _NO: no - at - 1}
     true, false = (aims.get(label, label) for label in (instruction.true, instruction.false))
     if max(true, false) > _FARTHEST:
-        raise Failure("seccomp profile: too many conditions in one rule")
+        raise Invalid("seccomp profile: too many conditions in one rule")
     return instruction._replace(true=true, false=false)
 
 

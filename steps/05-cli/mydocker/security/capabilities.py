@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 from mydocker.container.parts import Part
 from mydocker.kernel import syscalls
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Invalid
 
 # In the order of their numbers
 _IN_ORDER = (
@@ -46,7 +46,7 @@ def parse(option: str, text: str) -> str:
         return ALL
     if f"CAP_{name}" not in NAMES:
         hint = "Names are those of capabilities(7), with or without CAP_, or ALL"
-        raise Failure(f"{option} {text}: unknown capability", hint)
+        raise Invalid(f"{option} {text}: unknown capability", hint)
     return f"CAP_{name}"
 
 

@@ -18,7 +18,7 @@ from mydocker.cgroups.limits import Limits
 from mydocker.container.order import in_order
 from mydocker.container.parts import Part
 from mydocker.kernel import syscalls
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Invalid
 from mydocker.kernel.records import replace
 from mydocker.namespaces.specification import Namespaces
 from mydocker.overlay2.plan import Contents
@@ -106,7 +106,7 @@ def _sysctls(asked: Security, namespaces: Namespaces) -> list[Part]:
     if not flags & syscalls.CLONE_NEWNET:
         if names := sysctls.of_network(settings):
             hint = "It would be changed for the host, or for the other container"
-            raise Failure(f"--sysctl {names[0]}: not allowed without a network of its own", hint)
+            raise Invalid(f"--sysctl {names[0]}: not allowed without a network of its own", hint)
     elif not flags & syscalls.CLONE_NEWUSER:  # where groups may have no number outside
         settings = {**dict(sysctls.DEFAULT), **settings}
     return [sysctls.Sysctls(tuple(settings.items()))] if settings else []

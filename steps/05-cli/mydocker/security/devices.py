@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Invalid
 from mydocker.overlay2.plan import Device
 from mydocker.security.specification import DeviceMapping
 
@@ -32,14 +32,14 @@ def given(mapping: DeviceMapping) -> list[Given]:
     if os.path.isdir(source):
         found = list(_below(source, target, access))
         if not found:
-            raise Failure(f"--device {text}: no device in this directory")
+            raise Invalid(f"--device {text}: no device in this directory")
         return found
     try:
         status = os.stat(source)
     except OSError as error:
-        raise Failure(f"--device {text}: {error.strerror}", "See: ls -l /dev") from None
+        raise Invalid(f"--device {text}: {error.strerror}", "See: ls -l /dev") from None
     if not _is_device(status):
-        raise Failure(f"--device {text}: not a device node", "Files and directories: use -v")
+        raise Invalid(f"--device {text}: not a device node", "Files and directories: use -v")
     return [_given(source, target, access, status)]
 
 
@@ -52,7 +52,7 @@ def parse(text: str) -> DeviceMapping:
     target, access = target or source, access or "rwm"
     valid = set(access) <= set("rwm") and len(set(access)) == len(access)
     if not valid or not source.startswith("/") or not target.startswith("/"):
-        raise Failure(f"--device {text}: not a device", _FORMS)
+        raise Invalid(f"--device {text}: not a device", _FORMS)
     return DeviceMapping(source, os.path.normpath(target), access)
 
 

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable
 
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Invalid
 from mydocker.security.specification import UNCONFINED
 
 _BUILTIN = "builtin"  # Docker's word for the default profile
@@ -24,7 +24,7 @@ def security_opts(texts: Iterable[str]) -> tuple[bool, str]:
             seccomp = "" if value == _BUILTIN else value
         else:
             hint = "Known: no-new-privileges, seccomp=unconfined, seccomp=FILE"
-            raise Failure(f"invalid --security-opt: {text!r}", hint)
+            raise Invalid(f"invalid --security-opt: {text!r}", hint)
     return no_new_privileges, seccomp
 
 
@@ -41,9 +41,9 @@ def read_profile(text: str) -> str:
             profile = file.read(_LARGEST).strip()
     except (OSError, UnicodeDecodeError) as error:
         said = os.strerror(error.errno or 0) if isinstance(error, OSError) else "not UTF-8 text"
-        raise Failure(f"--security-opt seccomp={path}: {said}", _SECCOMP_FORMS) from None
+        raise Invalid(f"--security-opt seccomp={path}: {said}", _SECCOMP_FORMS) from None
     if not profile.startswith("{"):  # else the text would pass for a file's name from here on
-        raise Failure(f"--security-opt seccomp={path}: not a JSON object", _SECCOMP_FORMS)
+        raise Invalid(f"--security-opt seccomp={path}: not a JSON object", _SECCOMP_FORMS)
     return f"seccomp={profile}"
 
 
@@ -55,7 +55,7 @@ def shm_size(text: str | None) -> int:
 
     size = parse_size(text)
     if size <= 0:
-        raise Failure(f"--shm-size {text}: must be more than 0", "Write a size, as 64m or 1g")
+        raise Invalid(f"--shm-size {text}: must be more than 0", "Write a size, as 64m or 1g")
     return size
 
 
@@ -63,5 +63,5 @@ def oom_score(adjustment: int | None) -> int | None:
     """``--oom-score-adj``. Raises Failure."""
     if adjustment is not None and not -1000 <= adjustment <= 1000:
         message = f"--oom-score-adj {adjustment}: Invalid value, range for oom score adj is "
-        raise Failure(message + "[-1000, 1000]")
+        raise Invalid(message + "[-1000, 1000]")
     return adjustment

@@ -10,7 +10,7 @@ import os
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Failure, Invalid
 from mydocker.kernel.numbers import decimal
 from mydocker.kernel.records import record
 
@@ -116,7 +116,7 @@ def told_profile(told: Any, surroundings: Surroundings) -> Profile:
 
 
 def _wrong(message: str, hint: str = "See Docker's documentation of seccomp profiles") -> Failure:
-    return Failure(f"seccomp profile: {message}", hint)
+    return Invalid(f"seccomp profile: {message}", hint)
 
 
 def _action(told: dict[str, Any], key: str, errno_key: str) -> int:

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from mydocker.container.parts import Part
 from mydocker.kernel import syscalls
-from mydocker.kernel.errors import Failure, hints
+from mydocker.kernel.errors import Invalid, hints
 from mydocker.security import bpf
 from mydocker.security.default_profile import default_profile
 from mydocker.security.profile import Profile, allows, here, parse
@@ -75,4 +75,4 @@ def _check(profile: Profile) -> None:
     missing = [name for name in _OURS if not allows(profile, name)]
     if missing:
         hint = "Between the filter and the command mydocker itself makes these: allow them"
-        raise Failure(f"seccomp profile: it does not allow {', '.join(missing)}", hint)
+        raise Invalid(f"seccomp profile: it does not allow {', '.join(missing)}", hint)

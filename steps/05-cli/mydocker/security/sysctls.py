@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from mydocker.container.parts import Part
 from mydocker.kernel import files
-from mydocker.kernel.errors import Failure, KernelError, hints
+from mydocker.kernel.errors import Invalid, KernelError, hints
 
 # ipc_namespaces(7)
 _IPC = frozenset(
@@ -45,12 +45,12 @@ def parse(texts: Iterable[str]) -> dict[str, str]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name or "\0" in text or "\n" in text:
-            raise Failure(f"--sysctl {text}: not a setting", "Write NAME=VALUE")
+            raise Invalid(f"--sysctl {text}: not a setting", "Write NAME=VALUE")
         if not _is_of_namespace(name):
             hint = (
                 "Only what a namespace has of its own: net.*, fs.mqueue.*, kernel.shm*, msg*, sem"
             )
-            raise Failure(f"--sysctl {text}: sysctl '{name}' is not allowed", hint)
+            raise Invalid(f"--sysctl {text}: sysctl '{name}' is not allowed", hint)
         found[name] = value
     return found
 

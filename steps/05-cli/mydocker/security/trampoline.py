@@ -28,7 +28,7 @@ from contextlib import suppress
 from mydocker.container.channel import Channel
 from mydocker.container.process import Answer, Process
 from mydocker.kernel import syscalls
-from mydocker.kernel.errors import NOT_EXECUTABLE, Failure, KernelError
+from mydocker.kernel.errors import NOT_EXECUTABLE, Invalid, KernelError
 from mydocker.kernel.records import record
 
 # Assembled from what stands beside it; a test does it again. After // is what it is good for.
@@ -159,7 +159,7 @@ def become(
     """
     if _leads_to_open_file(path):
         hint = "Name the command by its own path"
-        raise Failure(f'exec: "{path}": leads through a link of /proc', hint, NOT_EXECUTABLE)
+        raise Invalid(f'exec: "{path}": leads through a link of /proc', hint, NOT_EXECUTABLE)
     try:
         fd = _in_memory(answer, descriptor)
         if fd < 0:

@@ -9,7 +9,7 @@ import errno
 
 from mydocker.container.parts import Part
 from mydocker.kernel import files, syscalls
-from mydocker.kernel.errors import Failure, hints
+from mydocker.kernel.errors import Invalid, hints
 from mydocker.kernel.numbers import decimal
 from mydocker.kernel.records import record
 from mydocker.security.specification import Ulimit
@@ -32,12 +32,12 @@ def parse(text: str) -> Ulimit:
     name, equals, values = text.partition("=")
     soft, colon, hard = values.partition(":")
     if name not in NAMES:
-        raise Failure(f"--ulimit {text}: invalid ulimit type: {name}", f"Known: {', '.join(NAMES)}")
+        raise Invalid(f"--ulimit {text}: invalid ulimit type: {name}", f"Known: {', '.join(NAMES)}")
     if not equals or not _is_limit(soft) or (colon and not _is_limit(hard)):
-        raise Failure(f"--ulimit {text}: not a limit", "Write NAME=SOFT[:HARD]; -1 is unlimited")
+        raise Invalid(f"--ulimit {text}: not a limit", "Write NAME=SOFT[:HARD]; -1 is unlimited")
     limit = Ulimit(name, int(soft), int(hard if colon else soft))
     if limit.hard != UNLIMITED and (limit.soft == UNLIMITED or limit.soft > limit.hard):
-        raise Failure(
+        raise Invalid(
             f"--ulimit {text}: ulimit soft limit must be less than or equal to hard limit: "
             f"{limit.soft} > {limit.hard}"
         )

@@ -4,14 +4,14 @@ Not by click: a caller waits for each of these commands, and the import alone wo
 that ``state`` takes.
 """
 
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Invalid
 from mydocker.kernel.records import record
 
 FLAG, VALUE, LIST = "flag", "value", "list"
 Given = dict[str, str | bool | list[str]]
 
 
-class Usage(Failure):
+class Usage(Invalid):
     """The command line is not one of ours."""
 
 

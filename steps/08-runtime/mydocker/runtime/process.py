@@ -8,7 +8,7 @@ from mydocker.container.channel import Channel
 from mydocker.container.parts import Part
 from mydocker.container.process import Answer
 from mydocker.kernel import syscalls
-from mydocker.kernel.errors import NOT_EXECUTABLE, NOT_FOUND, Failure
+from mydocker.kernel.errors import NO_SUCH_COMMAND, NOT_EXECUTABLE, Failure
 from mydocker.kernel.records import field, record
 from mydocker.runtime.hooks import State, run
 from mydocker.runtime.specification import Hook
@@ -62,6 +62,6 @@ class CommandIsThere(Part):
             mode = os.stat(os.path.join(self.directory, path)).st_mode
         except OSError as error:
             said = f'exec: "{self.name}": stat {path}: {(error.strerror or "").lower()}'
-            raise Failure(said, exit_code=NOT_FOUND) from None
+            raise Failure(said, exit_code=NO_SUCH_COMMAND) from None
         if stat.S_ISDIR(mode) or not os.access(os.path.join(self.directory, path), os.X_OK):
             raise Failure(f'exec: "{self.name}": permission denied', exit_code=NOT_EXECUTABLE)

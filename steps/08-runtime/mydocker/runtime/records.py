@@ -23,7 +23,7 @@ from mydocker.container.halves import CREATED, CREATING, RUNNING, STOPPED
 from mydocker.container.parts import Part, rebuilt
 from mydocker.container.processes import Identity
 from mydocker.kernel import signals, whole
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Failure, NotFound
 from mydocker.kernel.records import asdict, field, fromdict, record
 
 PAUSED = "paused"
@@ -33,7 +33,7 @@ _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345
 _CONFIG_MAX = 64 << 20  # bytes of a config.json: a hook's or an argument's megabytes, and no disk
 
 
-class NotThere(Failure):
+class NotThere(NotFound):
     """There is no container of this id."""
 
     def __init__(self) -> None:

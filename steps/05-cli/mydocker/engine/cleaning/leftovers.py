@@ -24,7 +24,7 @@ from mydocker.engine.cleaning.leftover import Leftover, Place, is_id
 from mydocker.engine.records.store import Store as ContainerStore
 from mydocker.engine.trees.disk import disk_use
 from mydocker.kernel import signals
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Failure, by_errno
 from mydocker.kernel.records import record
 from mydocker.network import leftovers as network_leftovers
 from mydocker.network.store import Store
@@ -65,7 +65,7 @@ def prune(place: Place) -> Pruned:
                 except Failure as failure:
                     failures.append(failure)
                 except OSError as error:
-                    failures.append(Failure(f"{leftover}: {error}"))
+                    failures.append(by_errno(error.errno)(f"{leftover}: {error}"))
     return Pruned(tuple(released), tuple(failures))
 
 
@@ -77,7 +77,7 @@ def _found(kind: Kind, place: Place, failures: list[Failure]) -> list[Leftover]:
     except PermissionError:
         raise  # of all kinds: it is told once
     except OSError as error:  # removed while we looked, or the disk refuses
-        failures.append(Failure(f"{error.filename}: {error.strerror}"))
+        failures.append(by_errno(error.errno)(f"{error.filename}: {error.strerror}"))
     return []
 
 

@@ -5,14 +5,13 @@ removes: what came into use meanwhile stays. (What killed commands left is anoth
 user's: see ``pruning``.)
 """
 
-from mydocker.engine.errors import Refused
 from mydocker.engine.images import unused as images
 from mydocker.engine.records.state import CREATED, DEAD, EXITED
 from mydocker.engine.records.store import Store
 from mydocker.engine.truth import look
 from mydocker.engine.volumes import removing as volumes
 from mydocker.engine.words.filters import Filters, passes
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Conflict, Failure
 from mydocker.kernel.records import record
 from mydocker.network import networks
 from mydocker.network.store import Store as Networks
@@ -91,7 +90,7 @@ def clean(store: Store, wish: Wish) -> Cleaned:
             names, size = volumes.prune(store, chosen=wish.chosen)
             kinds.append(("Volumes", tuple(names)))
             space += size
-        except Refused as refusal:  # for the sake of one: the rest goes all the same
+        except Conflict as refusal:  # for the sake of one: the rest goes all the same
             failures.append(refusal)
     if _idle(store, wish.chosen):
         removed = networks.prune(

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from mydocker.kernel import signals
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Failure, Invalid, by_errno
 from mydocker.overlay2.archive import UnsafeArchive
 from mydocker.overlay2.compression import decompressed
 from mydocker.overlay2.content import Json
@@ -30,7 +30,7 @@ _BOMB_RATIO = 500
 _BOMB_SIZE = 8 << 30
 
 
-class DamagedImage(Failure):
+class DamagedImage(Invalid):
     """The archive is whole, but what it says about its images is not so."""
 
 
@@ -218,7 +218,9 @@ def _spool(fd: int, size: int, path: str, told: Callable[[int, int], None]) -> t
         os.close(out)
         if isinstance(error, Failure):
             raise
-        raise Failure(f"cannot keep the archive: {error.strerror}", "Is the disk full?") from None
+        raise by_errno(error.errno)(
+            f"cannot keep the archive: {error.strerror}", "Is the disk full?"
+        ) from None
     except BaseException:
         os.close(out)
         raise

@@ -10,13 +10,13 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 
 from mydocker.container.processes import myself
-from mydocker.engine.errors import Refused
 from mydocker.engine.records import events
 from mydocker.engine.records.config import Config
 from mydocker.engine.records.state import RUNNING
 from mydocker.engine.records.store import Store
 from mydocker.engine.trees.layertar import pack_layer
 from mydocker.engine.trees.view import container_root
+from mydocker.kernel.errors import Conflict, NotFound
 from mydocker.kernel.records import replace
 from mydocker.overlay2.content import Json
 from mydocker.overlay2.image import Image, ImageConfig
@@ -82,7 +82,7 @@ def _still(store: Store, identifier: str, pause: bool) -> Iterator[None]:
         try:
             lifecycle.pause(store, identifier, myself())
             paused = True
-        except Refused:
+        except (Conflict, NotFound):
             pass  # it ended, or another paused it, just now
     try:
         with changing(store, identifier):
@@ -92,7 +92,7 @@ def _still(store: Store, identifier: str, pause: bool) -> Iterator[None]:
         if paused:
             try:
                 lifecycle.unpause(store, identifier)
-            except Refused:
+            except (Conflict, NotFound):
                 pass  # it was killed meanwhile
 
 

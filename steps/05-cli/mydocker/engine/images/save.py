@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from typing import NamedTuple
 
 from mydocker.engine.trees import tarheader
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Failure, by_errno
 from mydocker.overlay2.content import MANIFEST, REF_NAME, Json, encode
 from mydocker.overlay2.digest import ALGORITHM
 from mydocker.overlay2.image import Image
@@ -134,7 +134,9 @@ def _opened(store: ImageStore, digest: str, opened: ExitStack) -> _Blob:
         fd = os.open(store.content.blob(digest), os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         hint = "The image store is damaged: remove the image and import it again"
-        raise Failure(f"{store.content.blob(digest)}: {error.strerror}", hint) from None
+        raise by_errno(error.errno)(
+            f"{store.content.blob(digest)}: {error.strerror}", hint
+        ) from None
     opened.callback(os.close, fd)
     return _Blob(_path(digest), fd, os.fstat(fd).st_size)
 

@@ -32,7 +32,7 @@ def unused(
     """The images without a name, with ``every`` those with one too, that no container was made of.
 
     ``without``: containers that do not count. ``chosen``: ``until`` for those made before,
-    ``label`` and ``label!``. Raises Refused.
+    ``label`` and ``label!``. Raises Invalid.
     """
     wanted = chosen or {}
     if "dangling" in wanted:

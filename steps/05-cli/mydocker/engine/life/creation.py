@@ -3,12 +3,13 @@
 import signal
 
 from mydocker.engine.assembly import parts_of
-from mydocker.engine.errors import NameTaken, Refused
+from mydocker.engine.errors import NameTaken
 from mydocker.engine.records import events, names
 from mydocker.engine.records.config import Config, Restart
 from mydocker.engine.records.store import Store
 from mydocker.engine.truth import finder
 from mydocker.engine.words.times import now
+from mydocker.kernel.errors import Failure, Invalid
 from mydocker.kernel.numbers import decimal
 from mydocker.kernel.records import replace
 from mydocker.overlay2.layers import LayerStore
@@ -25,7 +26,7 @@ def create(store: Store, asked: Config, *, with_layer: bool = True) -> Config:
     """
     asked = replace(asked, created=now())
     if asked.auto_remove and asked.restart.policy != "no":
-        raise Refused("Conflicting options: --restart and --rm")
+        raise Invalid("Conflicting options: --restart and --rm")
     if asked.points or asked.written.volumes_from or asked.settings.volumes:
         return _create_with_volumes(store, asked, with_layer)
     return _create(store, asked, with_layer)
@@ -109,25 +110,25 @@ def _add(store: Store, config: Config) -> Config:
             return config
         except NameTaken:
             continue
-    raise Refused("no free name was found", "Give it one: --name NAME")
+    raise Failure("no free name was found", "Give it one: --name NAME")
 
 
 def parse_restart(written: str) -> Restart:
-    """``no``, ``always``, ``unless-stopped``, ``on-failure[:N]``. Raises Refused."""
+    """``no``, ``always``, ``unless-stopped``, ``on-failure[:N]``. Raises Invalid."""
     policy, colon, retries = written.partition(":")
     if policy not in _POLICIES:
-        raise Refused(f"invalid restart policy '{policy}'", f"It is one of {', '.join(_POLICIES)}")
+        raise Invalid(f"invalid restart policy '{policy}'", f"It is one of {', '.join(_POLICIES)}")
     if colon and policy != "on-failure":
-        raise Refused("maximum retry count cannot be used with restart policy '" + policy + "'")
+        raise Invalid("maximum retry count cannot be used with restart policy '" + policy + "'")
     most = decimal(retries, (1 << 31) - 1) if colon else 0
     if most is None:
-        raise Refused(f"invalid restart policy format: {written}: maximum retry count must be an "
+        raise Invalid(f"invalid restart policy format: {written}: maximum retry count must be an "
                       "integer")  # fmt: skip
     return Restart(policy, most)
 
 
 def signal_number(written: str) -> int:
-    """A signal's number from ``9``, ``KILL``, ``SIGKILL``, ``RTMIN+3``. Raises Refused."""
+    """A signal's number from ``9``, ``KILL``, ``SIGKILL``, ``RTMIN+3``. Raises Invalid."""
     number = decimal(written, signal.SIGRTMAX)
     if number in signal.valid_signals():
         return number or 0
@@ -139,4 +140,4 @@ def signal_number(written: str) -> int:
     try:
         return int(signal.Signals[f"SIG{word}"])
     except KeyError:
-        raise Refused(f"Invalid signal: {written}") from None
+        raise Invalid(f"Invalid signal: {written}") from None

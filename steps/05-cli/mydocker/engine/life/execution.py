@@ -15,7 +15,7 @@ from mydocker.cgroups.part import CgroupPart, JoinGroup
 from mydocker.container.parts import Part
 from mydocker.container.process import Process
 from mydocker.container.running import Container, Ended, new_identifier, run
-from mydocker.engine.errors import NotRunning, Refused
+from mydocker.engine.errors import NotRunning
 from mydocker.engine.groups import group_part
 from mydocker.engine.records import events
 from mydocker.engine.records.config import Config
@@ -24,6 +24,7 @@ from mydocker.engine.records.store import Store
 from mydocker.engine.truth import look
 from mydocker.kernel import signals, syscalls, trace
 from mydocker.kernel.descriptors import close_all_but
+from mydocker.kernel.errors import Conflict
 from mydocker.kernel.records import record, replace
 from mydocker.namespaces import joining
 from mydocker.overlay2.environment import environment
@@ -45,7 +46,7 @@ class ExecConfig:
 
 
 def execute(store: Store, word: str, asked: ExecConfig) -> Ended:
-    """Run a command in a container and wait for it. Raises NotRunning, Refused, or a Failure."""
+    """Run a command in a container and wait for it. Raises Conflict, or another Failure."""
     identifier = store.find(word)
     config = store.config(identifier)
     with prepared(store, config, asked) as (process, parts):
@@ -70,13 +71,13 @@ def prepared(
 ) -> Iterator[tuple[Process, list[Part]]]:
     """The process and its parts; the first process of the container is held on to meanwhile.
 
-    Raises NotRunning, Refused, or a Failure.
+    Raises Conflict if it does not run, is paused or restarting, or another Failure.
     """
     state = look(store, config.id)
     if state.status == PAUSED:
-        raise Refused(f"Container {config.name} is paused, unpause the container before exec")
+        raise Conflict(f"Container {config.name} is paused, unpause the container before exec")
     if state.status == RESTARTING:
-        raise Refused(f"Container {config.id} is restarting, wait until the container is running")
+        raise Conflict(f"Container {config.id} is restarting, wait until the container is running")
     if not state.up:
         raise NotRunning(config.id)
     flags = joining.different(state.process.pid)

@@ -14,13 +14,13 @@ from typing import Any
 from mydocker.cgroups.limits import Limits
 from mydocker.container.processes import Identity
 from mydocker.engine import connection
-from mydocker.engine.errors import NoSuchContainer, NotRunning, Refused
+from mydocker.engine.errors import NoSuchContainer, NotRunning
 from mydocker.engine.records import events, names
 from mydocker.engine.records.config import Config, Restart
 from mydocker.engine.records.state import DEAD, NOBODY, PAUSED, RESTARTING, RUNNING, State
 from mydocker.engine.records.store import Store
 from mydocker.engine.truth import changing, look
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import OF_KIND, Conflict, Failure, Invalid
 from mydocker.kernel.records import replace
 
 _PATIENCE = 60.0  # seconds for what follows a SIGKILL: the parts are released
@@ -39,11 +39,11 @@ def start(
 
     with changing(store, identifier) as (lock, state):
         if state.status == PAUSED:
-            raise Refused("cannot start a paused container, try unpause instead")
+            raise Conflict("cannot start a paused container, try unpause instead")
         if state.active:
             return None
         if state.status == DEAD:
-            raise Refused("container is marked for removal and cannot be started")
+            raise Conflict("container is marked for removal and cannot be started")
         config = store.config(identifier)
         try:
             return launch(store, config, lock, types=types, reads=reads)
@@ -187,7 +187,7 @@ def kill(store: Store, word: str, number: int = signal.SIGKILL) -> str:
         if not state.up:
             raise NotRunning(identifier)
     except Failure as failure:
-        raise Refused(f"Cannot kill container: {word}: {failure.message}") from None
+        raise OF_KIND[failure.kind](f"Cannot kill container: {word}: {failure.message}") from None
     config = store.known(identifier)
     if number in (signal.SIGKILL, config.stop_signal):
         state = _mark_stopped(store, identifier)
@@ -237,9 +237,9 @@ def pause(store: Store, word: str, pauser: Identity = NOBODY) -> str:
     identifier = store.find(word)
     with changing(store, identifier) as (_, state):
         if state.status == PAUSED:
-            raise Refused(f"Container {word} is already paused")
+            raise Conflict(f"Container {word} is already paused")
         if state.status == RESTARTING:
-            raise Refused(f"Container {word} is restarting, wait until the container is running")
+            raise Conflict(f"Container {word} is restarting, wait until the container is running")
         if state.status != RUNNING:
             raise NotRunning(identifier)
         group, config = group_of(store, identifier), store.config(identifier)
@@ -258,7 +258,7 @@ def unpause(store: Store, word: str) -> str:
     """Let them go on."""
     identifier = store.find(word)
     if not _thaw(store, identifier):
-        raise Refused(f"Container {identifier} is not paused")
+        raise Conflict(f"Container {identifier} is not paused")
     return identifier
 
 
@@ -320,7 +320,7 @@ def rename(store: Store, word: str, name: str) -> str:
     with changing(store, identifier) as (_, state):
         config = store.config(identifier)
         if config.name == bare:
-            raise Refused("Renaming a container with the same name as its current name")
+            raise Invalid("Renaming a container with the same name as its current name")
         store.rename(replace(config, name=bare), config.name)
     if state.up:
         _rename_endpoints(store, identifier, bare)
@@ -353,8 +353,8 @@ def update(
     with changing(store, identifier) as (_, state):
         config = store.config(identifier)
         if restart_policy is not None and config.auto_remove and restart_policy.policy != "no":
-            raise Refused("Restart policy cannot be updated because AutoRemove is enabled for the "
-                          "container")  # fmt: skip
+            raise Conflict("Restart policy cannot be updated because AutoRemove is enabled for the "
+                           "container")  # fmt: skip
         whole = config.limits.changed(limits) if limits else config.limits
         if limits and state.up:
             _apply(store, identifier, config.limits, whole)
@@ -373,13 +373,13 @@ def _apply(store: Store, identifier: str, before: Limits, now: Limits) -> None:
 
 
 def attachable(store: Store, word: str) -> str:
-    """The id of a container that one can attach to. Raises Refused for all others."""
+    """The id of a container that one can attach to. Raises Conflict for all others."""
     identifier = store.find(word)
     state = look(store, identifier)
     if state.status == PAUSED:
-        raise Refused("You cannot attach to a paused container, unpause it first")
+        raise Conflict("You cannot attach to a paused container, unpause it first")
     if state.status == RESTARTING:
-        raise Refused("You cannot attach to a restarting container, wait until it is running")
+        raise Conflict("You cannot attach to a restarting container, wait until it is running")
     if not state.up:
-        raise Refused("You cannot attach to a stopped container, start it first")
+        raise Conflict("You cannot attach to a stopped container, start it first")
     return identifier

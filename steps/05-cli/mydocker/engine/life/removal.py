@@ -2,12 +2,13 @@
 
 from contextlib import suppress
 
-from mydocker.engine.errors import NoSuchContainer, Refused
+from mydocker.engine.errors import NoSuchContainer
 from mydocker.engine.forgetting import forget
 from mydocker.engine.records import events
 from mydocker.engine.records.state import CREATED, DEAD, EXITED, REMOVING
 from mydocker.engine.records.store import Store
 from mydocker.engine.words.filters import Filters, passes
+from mydocker.kernel.errors import Conflict
 from mydocker.kernel.records import replace
 from mydocker.kernel.whole import NotWritten
 from mydocker.overlay2.layers import LayerStore
@@ -18,7 +19,7 @@ def remove(store: Store, word: str, *, force: bool = False, volumes: bool = Fals
 
     ``volumes``: its anonymous volumes too.
 
-    Raises NoSuchContainer, or Refused for one that runs.
+    Raises NoSuchContainer, or Conflict for one that runs.
     """
     from mydocker.engine.truth import changing
 
@@ -32,7 +33,7 @@ def remove(store: Store, word: str, *, force: bool = False, volumes: bool = Fals
                 end(store, identifier)
         with changing(store, identifier) as (_, state):
             if state.status not in (CREATED, EXITED, DEAD):
-                raise Refused(
+                raise Conflict(
                     f"You cannot remove a {state.status} container {identifier}",
                     "Stop the container before attempting removal or force remove",
                 )
@@ -70,7 +71,7 @@ def prune(store: Store, filters: Filters) -> tuple[list[str], int]:
                 continue
             size = disk_use(LayerStore(store.root).layer(identifier).diff)
             remove(store, identifier)
-        except (NoSuchContainer, Refused):
+        except (NoSuchContainer, Conflict):
             continue  # started or removed just now
         removed.append(identifier)
         space += size

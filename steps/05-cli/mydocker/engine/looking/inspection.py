@@ -3,14 +3,14 @@
 import os
 from collections.abc import Iterable
 
-from mydocker.engine.errors import NoSuchContainer, Refused
+from mydocker.engine.errors import NoSuchContainer
 from mydocker.engine.looking.views import exposed_ports, mounts
 from mydocker.engine.records.config import Config, Json
 from mydocker.engine.records.health import Health, health_of
 from mydocker.engine.records.state import DEAD, PAUSED, RESTARTING, State
 from mydocker.engine.records.store import Store
 from mydocker.engine.truth import look
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Failure, Invalid, NotFound
 from mydocker.network.attachment import BRIDGE
 from mydocker.network.store import Endpoint, Network, Published
 from mydocker.network.store import Store as Networks
@@ -363,14 +363,14 @@ KINDS = ("container", "image", "network", "volume")
 
 def inspect_any(store: Store, word: str, kind: str = "", *, size: bool = False) -> tuple[str, Json]:
     """What is called ``word``, a container, image, network or volume, sought in this order; and
-    which of these it is. ``kind``: it must be one of that. Raises Refused."""
+    which of these it is. ``kind``: it must be one of that. Raises Invalid, or NotFound."""
     if kind not in ("", *KINDS):
-        raise Refused(f"'{kind}' is not a valid value for --type", ", ".join(KINDS))
+        raise Invalid(f"'{kind}' is not a valid value for --type", ", ".join(KINDS))
     for one in (kind,) if kind else KINDS:
         found = _FINDERS[one](store, word, size)
         if found is not None:
             return one, found
-    raise Refused(f"No such {kind or 'object'}: {word}")
+    raise NotFound(f"No such {kind or 'object'}: {word}")
 
 
 def _container(store: Store, word: str, size: bool) -> Json | None:

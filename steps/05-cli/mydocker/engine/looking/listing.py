@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 
-from mydocker.engine.errors import NoSuchContainer, Refused
+from mydocker.engine.errors import NoSuchContainer
 from mydocker.engine.looking.views import exposed_ports, mounts
 from mydocker.engine.records import health as tests
 from mydocker.engine.records.config import Config
@@ -23,7 +23,7 @@ from mydocker.engine.truth import look
 from mydocker.engine.words import filters as forms
 from mydocker.engine.words.filters import Filters
 from mydocker.engine.words.times import number, span
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Failure, Invalid
 from mydocker.kernel.numbers import decimal
 from mydocker.kernel.records import record
 from mydocker.network.store import Endpoint
@@ -177,13 +177,13 @@ def _endpoints(store: Store) -> dict[str, list[tuple[str, Endpoint]]]:
 def _check(filters: Filters) -> None:
     for status in filters.get("status", ()):
         if status not in STATUSES:
-            raise Refused(f"invalid value for filter 'status': {status}")
+            raise Invalid(f"invalid value for filter 'status': {status}")
     for code in filters.get("exited", ()):
         if decimal(code.removeprefix("-"), 1 << 31) is None:
-            raise Refused(f"invalid filter 'exited={code}'")
+            raise Invalid(f"invalid filter 'exited={code}'")
     for status in filters.get("health", ()):
         if status not in tests.STATUSES:
-            raise Refused(f"Unrecognised filter value for health: {status}")
+            raise Invalid(f"Unrecognised filter value for health: {status}")
 
 
 def _around(
@@ -252,7 +252,7 @@ def _port(text: str) -> tuple[range, str]:
     first, dash, last = numbers.partition("-")
     low, high = decimal(first, 65535), decimal(last if dash else first, 65535)
     if low is None or high is None:
-        raise Refused(f"invalid port: {text}", "As 80, 80/tcp or 8000-8080/tcp")
+        raise Invalid(f"invalid port: {text}", "As 80, 80/tcp or 8000-8080/tcp")
     return range(low, high + 1), protocol or "tcp"
 
 

@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 
 from mydocker.engine import connection
-from mydocker.engine.errors import NoSuchContainer, Refused
+from mydocker.engine.errors import NoSuchContainer
 from mydocker.engine.records.store import Store
 from mydocker.engine.truth import look
 from mydocker.engine.words.times import number
+from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import record
 
 _BLOCK = 64 << 10
@@ -48,12 +49,12 @@ def read(
     """The last ``tail`` lines (-1: all), between two moments (nanoseconds; 0: no border).
 
     ``follow``: and those to come, until the container ends; ``pause`` is called before each wait
-    for more. Raises Refused for a container that keeps no log.
+    for more. Raises Failure for a container that keeps no log.
     """
     identifier = store.find(word)
     config = store.config(identifier)
     if config.log_driver != "json-file":
-        raise Refused("configured logging driver does not support reading")
+        raise Failure("configured logging driver does not support reading")
     files = Files(store.log(identifier), config.log_limits[1])
     with closing(files):
         yield from _between(map(_parsed, files.written(tail)), since, until)

@@ -3,10 +3,11 @@
 import os
 from collections.abc import Sequence
 
-from mydocker.engine.errors import NotRunning, Refused
+from mydocker.engine.errors import NotRunning
 from mydocker.engine.groups import group_of
 from mydocker.engine.records.store import Store
 from mydocker.engine.truth import look
+from mydocker.kernel.errors import Failure
 
 
 def top(store: Store, word: str, options: Sequence[str] = ()) -> tuple[list[str], list[list[str]]]:
@@ -24,11 +25,11 @@ def top(store: Store, word: str, options: Sequence[str] = ()) -> tuple[list[str]
         ["ps", *(options or ["-ef"])], capture_output=True, text=True, errors="replace", check=False
     )
     if told.returncode != 0:
-        raise Refused(f"ps: {' '.join(told.stderr.split())[:200]}")
+        raise Failure(f"ps: {' '.join(told.stderr.split())[:200]}")
     lines = told.stdout.splitlines()
     titles = lines[0].split()
     if "PID" not in titles:
-        raise Refused("Couldn't find PID field in ps output")
+        raise Failure("Couldn't find PID field in ps output")
     place = titles.index("PID")
     rows = [line.split(None, len(titles) - 1) for line in lines[1:]]
     return titles, [row for row in rows if len(row) > place and row[place] in pids]

@@ -20,7 +20,7 @@ from mydocker.engine.records.state import (
 )
 from mydocker.engine.records.store import Store
 from mydocker.engine.words.times import NEVER, now
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import CANNOT_RUN, Failure
 from mydocker.kernel.records import replace
 
 
@@ -73,7 +73,7 @@ def _note_start(store: Store, config: Config, state: State, container: Container
 
 
 def _note_failure(store: Store, config: Config, state: State, error: BaseException) -> None:
-    code = error.exit_code if isinstance(error, Failure) else 128
+    code = error.exit_code or CANNOT_RUN if isinstance(error, Failure) else 128
     status = CREATED if state.started == NEVER else EXITED
     failed = replace(
         state, status=status, process=NOBODY, monitor=NOBODY, exit_code=code, error=str(error)

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 
-from mydocker.engine.errors import Refused
+from mydocker.kernel.errors import Invalid
 
 _ADJECTIVES = """
 able amber ample apt bold brave breezy bright brisk busy calm candid careful cheerful clear
@@ -40,10 +40,10 @@ def _one(words: Sequence[str]) -> str:
 
 
 def check(name: str) -> str:
-    """``name`` without a leading slash. Raises Refused for what cannot be one."""
+    """``name`` without a leading slash. Raises Invalid for what cannot be one."""
     bare = name.removeprefix("/")
     if len(bare) < 2 or bare[0] not in _FIRST or not set(bare) <= _ALLOWED or len(bare) > 200:
-        raise Refused(
+        raise Invalid(
             f"Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
         )
     return bare

@@ -19,12 +19,12 @@ from contextlib import contextmanager
 from fcntl import LOCK_EX, LOCK_NB, flock
 
 from mydocker.container import private
-from mydocker.engine.errors import NameTaken, NoSuchContainer, Refused
+from mydocker.engine.errors import NameTaken, NoSuchContainer
 from mydocker.engine.records import keeping  # noqa: F401  (whoever opens a store keeps events)
 from mydocker.engine.records.config import Config, unknown
 from mydocker.engine.records.state import DEAD, State
 from mydocker.kernel import files, signals, whole
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Failure, Invalid
 from mydocker.kernel.whole import Damaged, NotWritten
 
 _NAMES = "names"
@@ -74,7 +74,7 @@ class Store:
     def find(self, word: str) -> str:
         """The id of the container called ``word``, or whose id is or begins with it.
 
-        Raises NoSuchContainer, or Refused if several ids begin so.
+        Raises NoSuchContainer, or Invalid if several ids begin so.
         """
         word = word.removeprefix("/")
         if not word or "/" in word or "\0" in word:
@@ -86,7 +86,7 @@ class Store:
             return named
         found = [] if word.strip(_HEX) else [one for one in self.ids() if one.startswith(word)]
         if len(found) > 1:
-            raise Refused(f"Multiple IDs found with provided prefix: {word}")
+            raise Invalid(f"Multiple IDs found with provided prefix: {word}")
         if not found:
             raise NoSuchContainer(word)
         return found[0]

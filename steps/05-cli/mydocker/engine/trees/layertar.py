@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from mydocker.engine.trees import tarheader
 from mydocker.kernel import beneath
-from mydocker.kernel.errors import Failure, KernelError
+from mydocker.kernel.errors import Conflict, Failure, KernelError, by_errno
 from mydocker.overlay2 import holes, notes
 from mydocker.overlay2.archive import OPAQUE, WHITEOUT
 from mydocker.overlay2.tarformat import (
@@ -219,7 +219,7 @@ class _Packing:
     def _reopened(self, root: int, path: bytes) -> int:
         fd = self._open(root, path)
         if fd is None:
-            raise Failure(f"{os.fsdecode(path)!r} went while it was read", "Pause the container")
+            raise Conflict(f"{os.fsdecode(path)!r} went while it was read", "Pause the container")
         return fd
 
     def _open(self, root: int, path: bytes) -> int | None:
@@ -228,7 +228,9 @@ class _Packing:
         except KernelError as error:
             if error.errno in _GONE and path:
                 return None
-            raise Failure(f"{os.fsdecode(path)!r} cannot be read: {error.strerror}") from None
+            raise by_errno(error.errno)(
+                f"{os.fsdecode(path)!r} cannot be read: {error.strerror}"
+            ) from None
 
     def _header(self, entry: Entry) -> None:
         if self._top:
@@ -347,7 +349,9 @@ class _Packing:
         except OSError as error:
             if error.errno in _GONE:
                 return
-            raise Failure(f"{os.fsdecode(full)!r} cannot be read: {error.strerror}") from None
+            raise by_errno(error.errno)(
+                f"{os.fsdecode(full)!r} cannot be read: {error.strerror}"
+            ) from None
         try:
             attributes = self._attributes(file, follow=True)
             if self._lower is not None and root == self._root and self._data_lies_below(file):

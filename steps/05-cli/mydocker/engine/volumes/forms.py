@@ -7,9 +7,9 @@ volume.
 import os
 from collections.abc import Iterable, Mapping
 
-from mydocker.engine.errors import Refused
 from mydocker.engine.records.config import Point
 from mydocker.engine.volumes.store import is_name
+from mydocker.kernel.errors import Invalid
 from mydocker.overlay2.volumes import Volume, parse_mount, parse_tmpfs, parse_volume
 
 _MODES = ("ro", "rw", "nocopy", "z", "Z", "")
@@ -54,7 +54,7 @@ class _Asked:
                 if unknown
                 else (f'"{source}" includes invalid characters for a local volume name')
             )
-            raise Refused(
+            raise Invalid(
                 f"-v {text}: {what}",
                 "Write -v NAME:PATH[:ro][,nocopy], or -v /HOST/PATH:PATH",
             )
@@ -72,7 +72,7 @@ class _Asked:
         known = {"type", "source", "src", "target", "dst", "destination", "readonly", "ro",
                  "volume-nocopy"}  # fmt: skip
         if unknown := set(fields) - known:
-            raise Refused(
+            raise Invalid(
                 f"--mount {text}: {sorted(unknown)[0]} is no key of type=volume",
                 "Write type=volume,source=NAME,target=PATH[,readonly][,volume-nocopy]",
             )
@@ -98,7 +98,7 @@ class _Asked:
 
     def _free(self, place: str, text: str) -> None:
         if place in self.binds or place in self.points:
-            raise Refused(f"Duplicate mount point: {place}", f"It is said again by {text}")
+            raise Invalid(f"Duplicate mount point: {place}", f"It is said again by {text}")
 
 
 def _set(fields: Mapping[str, str], key: str) -> bool:
@@ -106,13 +106,13 @@ def _set(fields: Mapping[str, str], key: str) -> bool:
 
 
 def destination(path: str, where: str) -> str:
-    """The place of a volume in the container. Raises Refused for none."""
+    """The place of a volume in the container. Raises Invalid for none."""
     if not path.startswith("/"):
-        raise Refused(
+        raise Invalid(
             f"{where}: invalid mount path: '{path}' mount path must be absolute",
             "Write -v NAME:/path or -v /path",
         )
     place = "/" + os.path.normpath(path).lstrip("/")
     if place == "/":
-        raise Refused(f"{where}: invalid specification: destination can't be '/'")
+        raise Invalid(f"{where}: invalid specification: destination can't be '/'")
     return place

@@ -8,11 +8,12 @@ bind of the volume's directory; which of a container's mounts are volumes is not
 import os
 from collections.abc import Callable, Container
 
-from mydocker.engine.errors import NoSuchContainer, Refused
+from mydocker.engine.errors import NoSuchContainer
 from mydocker.engine.records.config import Config, Point
 from mydocker.engine.records.store import Store
 from mydocker.engine.volumes.forms import destination
 from mydocker.engine.volumes.store import VolumeStore
+from mydocker.kernel.errors import Invalid
 from mydocker.kernel.records import replace
 from mydocker.kernel.whole import Damaged
 from mydocker.overlay2.volumes import BIND, Volume, ordered
@@ -61,7 +62,7 @@ class _Plan:
     def _from(self, text: str, taken: set[str]) -> None:
         word, _, mode = text.partition(":")
         if mode not in ("", "ro", "rw"):
-            raise Refused(f"invalid mode for volumes-from: {mode}", "It is ro or rw")
+            raise Invalid(f"invalid mode for volumes-from: {mode}", "It is ro or rw")
         other = self.store.config(self.store.find(word))
         places = {point.destination for point in other.points}
         for point in other.points:

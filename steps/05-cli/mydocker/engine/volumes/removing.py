@@ -2,7 +2,6 @@
 
 from collections.abc import Container
 
-from mydocker.engine.errors import Refused
 from mydocker.engine.records import events
 from mydocker.engine.records.config import Config
 from mydocker.engine.records.store import Store
@@ -10,13 +9,14 @@ from mydocker.engine.trees.disk import disk_use
 from mydocker.engine.volumes.points import used
 from mydocker.engine.volumes.store import NoSuchVolume, VolumeStore
 from mydocker.engine.words import filters
+from mydocker.kernel.errors import Conflict
 from mydocker.kernel.whole import Damaged
 
 FILTERS = ("label", "label!", "all")
 
 
 def remove(store: Store, name: str, *, force: bool = False) -> None:
-    """Remove a volume. Raises Refused if a container uses it, NoSuchVolume unless ``force``."""
+    """Remove a volume. Raises Conflict if a container uses it, NoSuchVolume unless ``force``."""
     volumes = VolumeStore(store.root)
     if not volumes.has(name):
         if force:
@@ -25,7 +25,7 @@ def remove(store: Store, name: str, *, force: bool = False) -> None:
     with volumes.lock():
         found, silent = used(store)
         if name in found:
-            raise Refused(
+            raise Conflict(
                 f"remove {name}: volume is in use - [{', '.join(found[name])}]",
                 "Remove the container first",
             )
@@ -34,9 +34,9 @@ def remove(store: Store, name: str, *, force: bool = False) -> None:
 
 
 def _refuse(what: str, silent: list[Damaged]) -> None:
-    """Raise Refused, if a container cannot tell which volumes it uses."""
+    """Raise Conflict, if a container cannot tell which volumes it uses."""
     if silent:
-        raise Refused(f"{what}: {silent[0].message}", silent[0].hint)
+        raise Conflict(f"{what}: {silent[0].message}", silent[0].hint)
 
 
 def remove_anonymous(store: Store, config: Config) -> None:
@@ -60,7 +60,7 @@ def prune(
 ) -> tuple[list[str], int]:
     """Remove all volumes without a name that no container uses, with ``every`` those with one too.
 
-    Gives their names, and the bytes that are free again. Raises Refused, and then nothing was
+    Gives their names, and the bytes that are free again. Raises Conflict, and then nothing was
     removed, while a container cannot tell what it uses.
     """
     volumes = VolumeStore(store.root)

@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from mydocker.container.private import DIRECTORY
-from mydocker.engine.errors import Refused
 from mydocker.engine.records.events import tell_of
 from mydocker.engine.words.times import now
 from mydocker.kernel import files, signals, whole
+from mydocker.kernel.errors import Invalid, NotFound
 from mydocker.kernel.records import alike, asdict, field, record
 from mydocker.kernel.whole import Damaged
 from mydocker.overlay2.workspace import explained, make_directories, workspace
@@ -28,7 +28,7 @@ _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _RECORD = "volume.json"
 
 
-class NoSuchVolume(Refused):
+class NoSuchVolume(NotFound):
     """No volume has this name."""
 
     def __init__(self, name: str) -> None:
@@ -110,15 +110,15 @@ class VolumeStore:
         """Make a volume, or find the one that is called so; without a ``name`` an anonymous one.
 
         ``fill`` is called with the new volume's directory, before anybody else sees it. Raises
-        Refused for what cannot be a name.
+        Invalid for what cannot be a name.
         """
         if len(name) == 1:
-            raise Refused(
+            raise Invalid(
                 f"create {name}: volume name is too short, names should be at least two"
                 " alphanumeric characters"
             )
         if name and not is_name(name):
-            raise Refused(
+            raise Invalid(
                 f'create {name}: "{name}" includes invalid characters for a local volume name,'
                 ' only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed',
                 "If you intended to pass a host directory, use absolute path",

@@ -19,8 +19,9 @@ import socket
 from importlib import import_module
 from typing import Any
 
+from mydocker.container import channel
 from mydocker.kernel import signals
-from mydocker.kernel.errors import Failure, KernelError, place
+from mydocker.kernel.errors import OF_KIND, Failure, KernelError, kind_of, place
 
 HAND_OVER, REQUEST, TAKEN = b"c", b"r", b"t"
 STREAMS = 3  # descriptors of a request at most
@@ -42,23 +43,21 @@ def receive_all(connection: socket.socket, descriptors: list[int], begun: bytes 
 def error_told(error: BaseException) -> dict[str, Any]:
     """An error of a worker as JSON, so that it arrives as the error it is."""
     if isinstance(error, KernelError):
-        told = {"call": error.call, "arguments": error.arguments, "number": error.errno}
-        return {**told, "hint": error.hint, "exit_code": error.exit_code}
-    if isinstance(error, Failure):
-        kind = type(error)
-        simple = {k: v for k, v in vars(error).items() if isinstance(v, str | int | bool)}
-        return {"kind": f"{kind.__module__}:{kind.__qualname__}", "told": simple}
-    text = f"{type(error).__name__}: {error} ({place(error)})"
-    return {"kind": "mydocker.kernel.errors:Failure", "told": vars(Failure(text))}
+        return channel.error_message(error)
+    if not isinstance(error, Failure):
+        error = OF_KIND[kind_of(error)](f"{type(error).__name__}: {error} ({place(error)})")
+    one = type(error)
+    simple = {k: v for k, v in vars(error).items() if isinstance(v, str | int | bool | None)}
+    return {"class": f"{one.__module__}:{one.__qualname__}", "told": simple}
 
 
 def error_of(told: dict[str, Any]) -> Failure:
     """The error that :func:`error_told` made of it."""
-    if "call" in told:
-        return KernelError(**{**told, "arguments": tuple(told["arguments"])})
-    module, _, name = told["kind"].partition(":")
-    kind = getattr(import_module(module), name)
-    error: Failure = kind.__new__(kind)
+    if "error" in told:
+        return channel.error_of(told)
+    module, _, name = told["class"].partition(":")
+    one = getattr(import_module(module), name)
+    error: Failure = one.__new__(one)
     fields = told["told"]
     Failure.__init__(error, fields["message"], fields["hint"], fields["exit_code"])
     vars(error).update(fields)

@@ -14,7 +14,6 @@ from typing import Any
 from mydocker.engine import copying
 from mydocker.engine.cleaning import leftovers, unused
 from mydocker.engine.cleaning.leftover import Place
-from mydocker.engine.errors import Refused
 from mydocker.engine.images import export, save
 from mydocker.engine.images.commit import commit as commit_container
 from mydocker.engine.life import creation, execution, lifecycle, removal
@@ -24,6 +23,7 @@ from mydocker.engine.records.store import Store
 from mydocker.engine.volumes import removing
 from mydocker.engine.volumes.store import VolumeStore
 from mydocker.kernel import signals
+from mydocker.kernel.errors import NotFound
 from mydocker.kernel.records import asdict, fromdict
 from mydocker.network import membership, networks
 from mydocker.network.attachment import Attachment
@@ -96,7 +96,7 @@ def copy_from(store: Store, word: str, path: str, *, follow: bool = False) -> No
     with copying.root_of(store, store.find(word)) as root:
         found = copying.find(root, path, f"{word}:{path}", follow=follow)
         if found.status is None:
-            raise Refused(f"No such container:path: {word}:{path}")
+            raise NotFound(f"No such container:path: {word}:{path}")
         copying.pack(found, lambda data: signals.write(1, data))
 
 

@@ -2,22 +2,22 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
-from mydocker.engine.errors import Refused
+from mydocker.kernel.errors import Invalid
 
 Filters = dict[str, list[str]]
 PRUNING = ("until", "label", "label!")  # what goes, in the words of all commands called prune
 
 
 def parse(written: Iterable[str], known: Iterable[str]) -> Filters:
-    """The values by key. Raises Refused for a key that is not ``known``."""
+    """The values by key. Raises Invalid for a key that is not ``known``."""
     found: Filters = {}
     for text in written:
         key, equals, value = text.partition("=")
         key = key.strip().lower()
         if not equals:
-            raise Refused(f"bad format of filter (expected name=value): {text}")
+            raise Invalid(f"bad format of filter (expected name=value): {text}")
         if key not in known:
-            raise Refused(f"Invalid filter '{key}'", f"Known are {', '.join(sorted(known))}")
+            raise Invalid(f"Invalid filter '{key}'", f"Known are {', '.join(sorted(known))}")
         found.setdefault(key, []).append(value.strip())
     return found
 
@@ -50,7 +50,7 @@ def any_of(values: list[str] | None, test: Callable[[str], bool]) -> bool:
 
 def passes(chosen: Mapping[str, list[str]], created: str, labels: Mapping[str, str]) -> bool:
     """True if what was made at the time ``created`` (RFC 3339) and has the ``labels`` is meant by
-    the filters of PRUNING. Raises Refused for a time that is none.
+    the filters of PRUNING. Raises Invalid for a time that is none.
 
     Without ``created`` its file could not be read: nobody knows whether it is meant, so it is not.
     """

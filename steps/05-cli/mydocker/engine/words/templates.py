@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from inspect import signature
 from typing import Any
 
-from mydocker.engine.errors import Refused
 from mydocker.engine.words import reading
 from mydocker.engine.words.functions import FUNCTIONS, TITLES
 from mydocker.engine.words.govalues import (
@@ -28,6 +27,7 @@ from mydocker.engine.words.govalues import (
     true,
     type_name,
 )
+from mydocker.kernel.errors import Invalid
 
 __all__ = ["BAD_TEMPLATE", "Template", "compact", "shown"]
 
@@ -285,7 +285,7 @@ class _Filling:
 
 
 class Template:
-    """A template that was read. Raises Refused for one that is wrong.
+    """A template that was read. Raises Invalid for one that is wrong.
 
     ``titles``: for the line above a table, whose columns no function changes.
     """
@@ -301,14 +301,14 @@ class Template:
         self._nodes, self.templates = parser.root, parser.templates
 
     def __call__(self, value: Any) -> str:
-        """The template filled in. Raises Refused for a field that is not there."""
+        """The template filled in. Raises Invalid for a field that is not there."""
         return self._filled(value, strict=not isinstance(value, Struct))
 
     def told(self, value: Any) -> str:
         """As ``inspect`` does it: with Go's types, and if that fails with JSON's."""
         try:
             return self._filled(value, strict=False)
-        except Refused:
+        except Invalid:
             return self._filled(raw(value), strict=True)
 
     def _filled(self, value: Any, strict: bool) -> str:
@@ -320,7 +320,7 @@ class Template:
             raise _refused("template: :1: executing: exceeded maximum template depth", 1) from None
 
 
-def _refused(message: str, code: int) -> Refused:
-    refused = Refused(f"template parsing error: {message}")
+def _refused(message: str, code: int) -> Invalid:
+    refused = Invalid(f"template parsing error: {message}")
     refused.exit_code = code
     return refused

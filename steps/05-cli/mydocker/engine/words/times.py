@@ -6,8 +6,7 @@ Docker's (and Go's) clock stands for "never".
 
 import time
 
-from mydocker.engine.errors import Refused
-from mydocker.kernel.errors import Failure
+from mydocker.kernel.errors import Invalid
 from mydocker.kernel.numbers import decimal
 
 NEVER = "0001-01-01T00:00:00Z"
@@ -76,10 +75,10 @@ def span(seconds: float) -> str:
 
 
 def duration(written: str) -> int:
-    """Nanoseconds of a Go duration: ``1h30m``, ``10s``, ``1.5m``. Raises Refused."""
+    """Nanoseconds of a Go duration: ``1h30m``, ``10s``, ``1.5m``. Raises Invalid."""
     value = signed_duration(written)
     if value < 0:
-        raise Refused(f'invalid duration "{written}"', "It cannot be negative")
+        raise Invalid(f'invalid duration "{written}"', "It cannot be negative")
     return value
 
 
@@ -87,16 +86,13 @@ def signed_duration(written: str) -> int:
     """As :func:`duration`, also of ``-1s``: for whoever has a better word against it."""
     from mydocker.kernel.durations import parse_duration
 
-    try:
-        return parse_duration(written)
-    except Failure as failure:
-        raise Refused(failure.message, failure.hint) from None
+    return parse_duration(written)
 
 
 def moment(written: str) -> int:
     """Nanoseconds after the epoch of what a user writes for ``--since`` and ``--until``.
 
-    A Unix time, a date with or without time and zone, or a duration before now. Raises Refused.
+    A Unix time, a date with or without time and zone, or a duration before now. Raises Invalid.
     """
     import re
     from datetime import datetime
@@ -105,7 +101,7 @@ def moment(written: str) -> int:
         seconds, _, rest = written.partition(".")
         whole_seconds = decimal(seconds, 1 << 33)
         if whole_seconds is None:
-            raise Refused(f"invalid time {written[:50]!r}", "Write 2026-01-31T12:00:00Z")
+            raise Invalid(f"invalid time {written[:50]!r}", "Write 2026-01-31T12:00:00Z")
         return whole_seconds * 10**9 + int(rest.ljust(9, "0")[:9] or 0)
     if re.fullmatch(r"\d{4}-\d{2}-\d{2}.*", written):
         whole, rest = written, "0"
@@ -114,6 +110,6 @@ def moment(written: str) -> int:
         try:
             when = datetime.fromisoformat(whole.replace("Z", "+00:00"))
         except ValueError:
-            raise Refused(f"invalid time {written!r}", "Write 2026-01-31T12:00:00Z") from None
+            raise Invalid(f"invalid time {written!r}", "Write 2026-01-31T12:00:00Z") from None
         return int(when.timestamp()) * 10**9 + int(rest.ljust(9, "0")[:9])
     return time.time_ns() - duration(written)
