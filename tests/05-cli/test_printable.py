@@ -24,6 +24,8 @@ pytestmark = pytest.mark.root
 BAD = "a\x1b]0;mine\x07\x1b[2J\x9b2J\x7f\u202egpj\u2066z"
 TURNING = "\u200e\u200f\u202a\u202e\u2066\u2069\u061c\u2028\udcff\ufeff"
 SHOWN = one_line(BAD)
+# As Go quotes a text (strconv.Quote): so Docker shows commands.
+QUOTED = r"a\x1b]0;mine\a\x1b[2J\u009b2J\x7f\u202egpj\u2066z"
 
 
 @pytest.mark.parametrize("character", [chr(n) for n in (*range(32), *range(127, 160))])
@@ -146,7 +148,7 @@ def test_nothing_of_it_reaches_the_terminal(docker: Containers, planted: str) ->
 
 
 def test_it_is_seen_where_it_is(docker: Containers, planted: str) -> None:
-    assert SHOWN in docker("ps", "--no-trunc").stdout
+    assert QUOTED in docker("ps", "--no-trunc").stdout
     assert f"C /etc/{SHOWN}" in on_a_terminal(docker, "diff", "planted").splitlines()
     assert SHOWN in on_a_terminal(docker, "events", "--since", "1h", "--until", "0s")
 
