@@ -115,6 +115,7 @@ class Sandbox:
         _reap(left_behind)
         if self.private:
             _remove_network()
+            begin_network()
         remove(self.root)
         remove(self.run)
 
