@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from sandbox.bundles import Runtime
 from sandbox.groups import Outside
@@ -171,7 +172,7 @@ def test_resources(runtime: Runtime, outside: Outside) -> None:
     assert read("memory", "memory.limit_in_bytes", "memory.max") == str(32 << 20)
     assert read("memory", "memory.soft_limit_in_bytes", "memory.low") == str(16 << 20)
     assert read("pids", "pids.max", "pids.max") == "33"
-    assert read("cpu", "cpu.shares", "cpu.weight") in ("512", "20")
+    assert read("cpu", "cpu.shares", "cpu.weight") in ("512", "59")
     assert outside.directory(pid, "pids").name == "box", "at the path that the bundle names"
     update = json.dumps({"memory": {"limit": 48 << 20}, "pids": {"limit": 44}})
     runtime("update", "--resources", "-", "box", typed=update)
@@ -182,6 +183,117 @@ def test_resources(runtime: Runtime, outside: Outside) -> None:
     assert (told["type"], told["id"]) == ("stats", "box")
     assert told["data"]["pids"] == {"current": 1, "limit": 55}
     assert told["data"]["memory"]["usage"]["limit"] == 48 << 20
+
+
+def test_resources_that_the_command_line_has_no_word_for(
+    runtime: Runtime, outside: Outside
+) -> None:
+    v1 = outside.is_v1("cpu")
+
+    def change(told: Told) -> None:
+        resources = told["linux"]["resources"]
+        resources["memory"] = {"limit": 32 << 20, "swappiness": 7}
+        resources["cpu"] = {"quota": 50000, "period": 100000, "burst": 20000}
+        if outside.is_v1("hugetlb") or not v1:
+            resources["hugepageLimits"] = [{"pageSize": "2MB", "limit": 4 << 20}]
+        if v1:
+            resources["network"] = {"classID": 0x100001}
+        else:
+            resources["unified"] = {"pids.max": "34"}
+
+    pid = runtime.create("sleep", "1000", change=change)
+
+    def read(controller: str, file: str) -> str:
+        return (outside.directory(pid, controller) / file).read_text().strip()
+
+    assert read("cpu", "cpu.cfs_burst_us" if v1 else "cpu.max.burst") == "20000"
+    if v1:
+        assert read("memory", "memory.swappiness") == "7"
+        if outside.is_v1("net_cls"):
+            assert read("net_cls", "net_cls.classid") == str(0x100001)
+        assert int(read("memory", "memory.memsw.limit_in_bytes")) > 1 << 60
+    else:
+        assert read("pids", "pids.max") == "34"
+    if outside.is_v1("hugetlb"):
+        assert read("hugetlb", "hugetlb.2MB.limit_in_bytes") == str(4 << 20)
+
+
+def test_unified_is_of_cgroup_v2(runtime: Runtime, outside: Outside) -> None:
+    if not outside.is_v1("pids"):
+        pytest.skip("it has its place there")
+    done = runtime.run(
+        "true", change=lambda t: t["linux"]["resources"].update(unified={"pids.max": "5"}), code=1
+    )
+    assert "cannot use unified on cgroup v1" in done.stderr
+
+
+def test_how_it_is_scheduled(runtime: Runtime) -> None:
+    def change(told: Told) -> None:
+        told["process"] |= {
+            "scheduler": {
+                "policy": "SCHED_BATCH",
+                "nice": 5,
+                "flags": ["SCHED_FLAG_RESET_ON_FORK"],
+            },
+            "ioPriority": {"class": "IOPRIO_CLASS_IDLE", "priority": 0},
+        }
+        told["linux"]["personality"] = {"domain": "LINUX32"}
+
+    pid = runtime.create("sleep", "1000", change=change)
+    assert os.sched_getscheduler(pid) & 0xFF == os.SCHED_BATCH
+    assert os.getpriority(os.PRIO_PROCESS, pid) == 5
+    assert psutil.Process(pid).ionice().ioclass == psutil.IOPRIO_CLASS_IDLE
+    assert int(Path(f"/proc/{pid}/personality").read_text(), 16) & 0xFF == 8  # PER_LINUX32
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t: t["process"].update(scheduler={"policy": "SCHED_X"}), "SCHED_X is none of"),
+        (
+            lambda t: t["process"].update(scheduler={"policy": "SCHED_RR", "runtime": 1}),
+            "for SCHED_DEADLINE only",
+        ),
+        (
+            lambda t: t["process"].update(ioPriority={"class": "IOPRIO_CLASS_BE", "priority": 8}),
+            "8 is not from 0 to 7",
+        ),
+        (lambda t: t["linux"].update(personality={"domain": "BSD"}), "BSD is none of"),
+        (
+            lambda t: t["linux"].update(
+                seccomp={"defaultAction": "SCMP_ACT_ALLOW", "flags": ["SECCOMP_X"]}
+            ),
+            "SECCOMP_X",  # in quotes, which the log escapes
+        ),
+    ],
+)
+def test_no_such_word(runtime: Runtime, change: Callable[[Told], object], said: str) -> None:
+    done = runtime.run("true", change=change, code=1)
+    assert said in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_a_filter_that_logs(runtime: Runtime) -> None:
+    def change(told: Told) -> None:
+        flags = ["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"]
+        told["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "flags": flags}
+
+    assert runtime.run("grep", "Seccomp:", "/proc/self/status", change=change).stdout.endswith(
+        "2\n"
+    )
+
+
+def test_on_which_processors_a_command_more_runs(runtime: Runtime, tmp_path: Path) -> None:
+    runtime.create("sleep", "1000")
+    runtime("start", "box")
+    own = json.loads((runtime.bundle.directory / "config.json").read_text())["process"]
+    process = own | {
+        "args": ["grep", "Cpus_allowed_list", "/proc/self/status"],
+        "execCPUAffinity": {"initial": "0", "final": "0"},
+    }
+    file = tmp_path / "process.json"
+    file.write_text(json.dumps(process))
+    done = runtime("exec", "--process", str(file), "box")
+    assert done.stdout.split() == ["Cpus_allowed_list:", "0"]
 
 
 def test_so_little_is_enough(runtime: Runtime) -> None:

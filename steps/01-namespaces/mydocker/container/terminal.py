@@ -51,6 +51,12 @@ def copy_size(source: int, target: int) -> None:
         return  # not a terminal: there is no size to copy
 
 
+def set_size(target: int, rows: int, columns: int) -> None:
+    """Give a terminal this window size, in characters (TIOCSWINSZ(2const)); 65535 is the most."""
+    size = b"".join(min(number, 0xFFFF).to_bytes(2, "little") for number in (rows, columns, 0, 0))
+    fcntl.ioctl(target, _TIOCSWINSZ, size)
+
+
 def copy_size_of_reader(target: int) -> None:
     """Give ``target`` the size of the reader's window, which any standard stream may lead to."""
     for stream in (0, 1, 2):

@@ -204,6 +204,20 @@ def _quotactl_fd(path: str, _command: str, _kind: str, project: int, size: int) 
     return f'{limit} "$(stat -c %m {word(path)})"  # the mount point'
 
 
+def _sched_setattr(
+    policy: int, flags: int, nice: int, priority: int, runtime: int, deadline: int, period: int
+) -> str:
+    names = {0: "other", 1: "fifo", 2: "rr", 3: "batch", 5: "idle", 6: "deadline"}
+    reset = "--reset-on-fork " if flags & 1 else ""
+    times = (
+        f"--sched-runtime {runtime} --sched-deadline {deadline} --sched-period {period} "
+        if policy == 6
+        else ""
+    )
+    renice = f"nice -n {nice} " if nice else ""
+    return f"chrt {reset}{times}--{names.get(policy, policy)} {priority} {renice}COMMAND"
+
+
 def _signal(pid: int, number: int) -> str:
     name = signal.Signals(number).name.removeprefix("SIG") if number else "0"
     return f"kill -{name} {pid}"
@@ -226,6 +240,10 @@ _TRANSLATORS: dict[str, Callable[..., str]] = {
     "prctl": _prctl,
     "capset": lambda *_: "setpriv --inh-caps=-all COMMAND  # an exec takes what is not in bounding",
     "keyctl": lambda _, name: f"keyctl session {word(name)} COMMAND",
+    "sched_setattr": _sched_setattr,
+    "ioprio_set": lambda kind, level: f"ionice -c {kind} -n {level} COMMAND",
+    "personality": lambda domain: f"setarch {'linux32' if domain == 8 else 'linux64'} COMMAND",
+    "sched_setaffinity": lambda cpus: f"taskset -c {cpus} COMMAND",
     "setrlimit": _setrlimit,
     "setsid": lambda: "setsid COMMAND",
     "setresuid": lambda ruid, euid, suid: f"setpriv --reuid {euid} COMMAND",

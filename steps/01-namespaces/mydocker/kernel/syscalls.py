@@ -250,16 +250,79 @@ def capbset_drop(numbers: Sequence[int], *, names: Sequence[str] = (), why: str 
     _make("prctl", (PR_CAPBSET_DROP, list(names or numbers)), why, drop)
 
 
-def seccomp(program: bytes, *, why: str = "") -> None:
+def seccomp(program: bytes, flags: int = 0, *, why: str = "") -> None:
     """Put a filter in front of all system calls to come, 8 bytes an instruction (seccomp(2)).
 
-    Needs no_new_privs, or CAP_SYS_ADMIN in its user namespace. It can never be taken away.
+    ``flags`` are SECCOMP_FILTER_FLAG_* values. Needs no_new_privs, or CAP_SYS_ADMIN in its user
+    namespace. It can never be taken away.
     """
     code = ctypes.create_string_buffer(program, len(program))
     filter_ = sock_fprog(len(program) // 8, ctypes.addressof(code))
-    raw = (_number(SYS_seccomp), c_uint(SECCOMP_SET_MODE_FILTER), c_uint(0), ctypes.byref(filter_))
+    mode = c_uint(SECCOMP_SET_MODE_FILTER)
+    raw = (_number(SYS_seccomp), mode, c_uint(flags), ctypes.byref(filter_))
     told = ("SECCOMP_SET_MODE_FILTER", f"{len(program) // 8} instructions")
     _make("seccomp", told, why, _syscall, *raw)
+
+
+class sched_attr(ctypes.Structure):
+    """<linux/sched/types.h>, its first form of 48 bytes."""
+
+    _fields_ = (
+        ("size", c_uint),
+        ("sched_policy", c_uint),
+        ("sched_flags", ctypes.c_uint64),
+        ("sched_nice", c_int),
+        ("sched_priority", c_uint),
+        ("sched_runtime", ctypes.c_uint64),
+        ("sched_deadline", ctypes.c_uint64),
+        ("sched_period", ctypes.c_uint64),
+    )
+
+
+def sched_setattr(
+    policy: int,
+    flags: int = 0,
+    nice: int = 0,
+    priority: int = 0,
+    times: tuple[int, int, int] = (0, 0, 0),
+    *,
+    why: str = "",
+) -> None:
+    """Set how this thread is scheduled (sched_setattr(2)); ``policy`` is a SCHED_* value.
+
+    ``times`` are runtime, deadline and period of SCHED_DEADLINE, in nanoseconds. More than
+    SCHED_OTHER with a nice value of 0 or more needs CAP_SYS_NICE of the first user namespace.
+    """
+    size = ctypes.sizeof(sched_attr)
+    attributes = sched_attr(size, policy, flags, nice, priority, *times)
+    raw = (_number(SYS_sched_setattr), c_int(0), ctypes.byref(attributes), c_uint(0))
+    _make("sched_setattr", (policy, flags, nice, priority, *times), why, _syscall, *raw)
+
+
+def ioprio_set(kind: int, level: int, *, why: str = "") -> None:
+    """Set class and level of this thread's disk traffic (ioprio_set(2)).
+
+    ``kind``: 1 real time, which needs CAP_SYS_ADMIN or CAP_SYS_NICE, 2 best effort, 3 idle.
+    """
+    raw = (_number(SYS_ioprio_set), c_int(1), c_int(0), c_int(kind << 13 | level))
+    _make("ioprio_set", (kind, level), why, _syscall, *raw)
+
+
+def personality(domain: int, *, why: str = "") -> None:
+    """Set which kernel this process and what it executes seem to run on (personality(2))."""
+    _make("personality", (domain,), why, _syscall, _number(SYS_personality), c_ulong(domain))
+
+
+def sched_setaffinity(cpus: frozenset[int], *, why: str = "") -> None:
+    """Let this thread run on these CPUs only (sched_setaffinity(2)).
+
+    CPUs that its cpuset does not have are passed over by the kernel; without any left: EINVAL.
+    """
+
+    def bind() -> None:
+        os.sched_setaffinity(0, cpus)
+
+    trace.request("sched_setaffinity", (",".join(map(str, sorted(cpus))),), why, bind)
 
 
 def join_session_keyring(name: str, *, why: str = "") -> None:

@@ -50,12 +50,13 @@ class Filter(Part):
 
     stage = "powers"
 
-    def __init__(self, program: bytes) -> None:
-        self.program = program
+    def __init__(self, program: bytes, flags: int = 0) -> None:
+        self.program, self.flags = program, flags
 
     def enter(self) -> None:
+        why = "system calls that containers need, and no others"
         with hints(_HINTS):
-            syscalls.seccomp(self.program, why="system calls that containers need, and no others")
+            syscalls.seccomp(self.program, self.flags, why=why)
 
 
 @lru_cache(_PROFILES)

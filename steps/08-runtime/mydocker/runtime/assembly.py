@@ -16,7 +16,7 @@ from mydocker.kernel.records import record
 from mydocker.namespaces.kinds import LATER, flags_of
 from mydocker.namespaces.parts import CgroupView, Clocks, HostName, Loopback
 from mydocker.namespaces.users import Mapping, UserMaps
-from mydocker.runtime import resources
+from mydocker.runtime import attributes, resources
 from mydocker.runtime import specification as oci
 from mydocker.runtime.hooks import RuntimeHooks
 from mydocker.runtime.joining import JoinedByPath
@@ -67,12 +67,13 @@ def assembled(spec: oci.Spec, asked: Asked, state: dict[str, Any]) -> Assembled:
     machine = hierarchy.read()
     group = resources.group_path(spec.linux.cgroups_path, asked.identifier)
     hooks = spec.hooks
-    first, late = confinement(process, spec.linux.seccomp)
+    first, late = confinement(process, spec.linux.seccomp, spec.linux.personality)
     plan = plan_of(spec, asked.bundle, machine, group)
     parts: list[Part] = [
         guard.Undumpable(),
         guard.StillUndumpable(),
         CgroupPart(group, resources.limits_of(spec.linux.resources), _disposable(group, machine)),
+        *resources.more(spec.linux.resources, group, machine),
         *_namespaces(spec, kinds),
         RuntimeHooks((*hooks.prestart, *hooks.create_runtime), {**state, "status": "creating"}),
         *_sysctls(spec, kinds),
@@ -144,7 +145,9 @@ def _sysctls(spec: oci.Spec, kinds: Kinds) -> list[Part]:
 
 
 def confinement(
-    process: oci.Process, filter_: oci.Seccomp | None
+    process: oci.Process,
+    filter_: oci.Seccomp | None,
+    personality: oci.Personality | None = None,
 ) -> tuple[list[Part], tuple[Part, ...]]:
     """The parts that confine a process in their stages, and those that come after the gate.
 
@@ -154,6 +157,7 @@ def confinement(
     """
     sets = process.capabilities or oci.CapabilitySets()
     first: list[Part] = [
+        *attributes.parts_of(process, personality),
         Numbers(process.user),
         CommandIsThere(process.args[0], process.cwd),
         capabilities.KeepCapabilities(),
@@ -172,9 +176,10 @@ def confinement(
     if process.no_new_privileges:
         first.append(seccomp.NoNewPrivileges())
     if filter_ is not None:
+        from mydocker.runtime.filtering import flags_of as filter_flags
         from mydocker.runtime.filtering import program_of
 
-        made = seccomp.Filter(program_of(filter_))
+        made = seccomp.Filter(program_of(filter_), filter_flags(filter_))
         late = [*late, made] if process.no_new_privileges else [made, *late]
     return first, tuple(late)
 
@@ -201,10 +206,3 @@ def refuse_what_is_not_here(spec: oci.Spec) -> None:
         raise Failure("apparmor profile is specified in config, but apparmor is not enabled")
     if linux.intel_rdt is not None:
         raise Failure("intelRdt is specified in config, but Intel RDT is not supported")
-    for name, told in (
-        ("process.scheduler", process.scheduler),
-        ("process.ioPriority", process.io_priority),
-        ("linux.personality", linux.personality),
-    ):
-        if told is not None:
-            raise Failure(f"{name} is not supported")

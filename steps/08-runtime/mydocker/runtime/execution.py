@@ -10,7 +10,7 @@ from mydocker.kernel import syscalls
 from mydocker.kernel.errors import Failure
 from mydocker.kernel.records import record, replace
 from mydocker.namespaces import joining
-from mydocker.runtime import assembly, life, reader, records
+from mydocker.runtime import assembly, attributes, life, reader, records
 from mydocker.runtime import specification as oci
 from mydocker.runtime.process import BundleProcess
 from mydocker.runtime.records import CREATED, RUNNING, Container, Store
@@ -57,7 +57,7 @@ def execute(store: Store, asked: ExecOptions) -> int:
         made.start()
     finally:
         target.close()
-    return _go_on(made, asked)
+    return _go_on(made, asked, process)
 
 
 def _check_status(store: Store, container: Container, ignore_paused: bool) -> None:
@@ -125,10 +125,12 @@ def _made(
 ) -> running.Container:
     # setns(2) with a PID namespace takes only children, so that one is joined before the fork.
     early = flags & syscalls.CLONE_NEWPID
-    first, late = assembly.confinement(process, spec.linux.seccomp)
+    linux = spec.linux
+    first, late = assembly.confinement(process, linux.seccomp, linux.personality)
     parts: list[Part] = [
         guard.Undumpable(),
         guard.StillUndumpable(),
+        *attributes.affinity_of(process.exec_cpu_affinity),
         *_groups(store, container),
         joining.Joined(target, early, flags & ~early),
         guard.Keyring(container.id),
@@ -150,12 +152,12 @@ def _groups(store: Store, container: Container) -> list[Part]:
     return [JoinGroup(part) for part in parts if isinstance(part, CgroupPart)]
 
 
-def _go_on(made: running.Container, asked: ExecOptions) -> int:
+def _go_on(made: running.Container, asked: ExecOptions, process: oci.Process) -> int:
     try:
         if asked.console_socket:
             from mydocker.runtime import console
 
-            console.hand_over(asked.console_socket, made.master)
+            console.hand_over(asked.console_socket, made.master, process.console_size)
         if asked.pid_file:
             life.write_pid(asked.pid_file, made.pid)
         if asked.detached:

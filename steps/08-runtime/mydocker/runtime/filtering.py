@@ -20,6 +20,21 @@ def program_of(asked: Seccomp) -> bytes:
     return bpf.compiled(told_profile(told, here(())), os.uname().machine)
 
 
+_FLAGS = {
+    "SECCOMP_FILTER_FLAG_TSYNC": 1,  # <linux/seccomp.h>
+    "SECCOMP_FILTER_FLAG_LOG": 2,
+    "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 4,
+}
+
+
+def flags_of(asked: Seccomp) -> int:
+    """The flags of seccomp(2). Raises Failure for one that has no meaning here."""
+    unknown = [name for name in asked.flags if name not in _FLAGS]
+    if unknown:
+        raise Failure(f"seccomp flag {unknown[0]!r} is not supported".replace("'", '"'))
+    return sum({_FLAGS[name] for name in asked.flags})
+
+
 def _rule(rule: SyscallRule) -> dict[str, object]:
     conditions = [
         {"index": one.index, "value": one.value, "valueTwo": one.value_two, "op": one.op}

@@ -90,7 +90,8 @@ def create(store: Store, asked: Creation, warn: Warn) -> Making:
             if asked.console_socket:
                 from mydocker.runtime import console
 
-                console.hand_over(asked.console_socket, making.master)
+                size = spec.process.console_size if spec.process else None
+                console.hand_over(asked.console_socket, making.master, size)
             if asked.pid_file:
                 write_pid(asked.pid_file, making.pid)
         except BaseException:

@@ -3,10 +3,10 @@
 import sys
 from typing import Any
 
-from mydocker.cgroups import settings
+from mydocker.cgroups import changing
 from mydocker.kernel import whole
 from mydocker.kernel.errors import Failure
-from mydocker.kernel.records import replace
+from mydocker.kernel.records import asdict
 from mydocker.runtime import records, resources
 from mydocker.runtime.groups import group_of
 from mydocker.runtime.reader import decoded
@@ -49,11 +49,27 @@ def from_options(numbers: dict[str, int], texts: dict[str, str]) -> Resources:
     return Resources(**{kind: _KINDS[kind](**fields) for kind, fields in values.items()})
 
 
+def _told(asked: Resources) -> dict[str, Any]:
+    """The limits that were said; None for what was said to be without limit."""
+    limits, memory = resources.limits_of(asked), asked.memory
+    told = {name: value for name, value in asdict(limits).items() if value not in (None, (), False)}
+    told.pop("devices", None)
+    if memory is not None and (memory.limit or 0) < 0:
+        told["memory"] = None
+    if memory is None or not memory.swap:
+        told.pop("memory_swap", None)
+    return told
+
+
 def update(store: Store, identifier: str, asked: Resources) -> None:
     """Give the container these limits; of what is not said it keeps what it has. Raises Failure."""
-    limits = replace(resources.limits_of(asked), devices=None)
+    limits = _told(asked)
     with store.changing(identifier) as container:
         if store.status(container) == STOPPED:
             raise Failure("container not running")
         group = group_of(container)
-        group.apply(settings.plan(limits, group.machine))
+        before = changing.held(group)
+        changing.change(group, before, before.changed(limits), group.path)
+        more = list(resources.settings_of(asked, group.machine))
+        group.create(frozenset(one.controller for one in more))
+        group.apply(more)
