@@ -258,16 +258,17 @@ def test_one_server_for_all_and_none_for_nobody(wires: Wires, blue: str, network
     wires.end(*one)
     assert len(processes("mydocker-dns")) == 1
     wires.end(*two)
-    assert processes("mydocker-dns") == processes("mydocker-names") == []
+    eventually(lambda: processes("mydocker-dns") == processes("mydocker-names") == [])
 
 
-def test_the_server_ends_though_nobody_tells_it(wires: Wires, blue: str) -> None:
+def test_the_server_ends_though_nobody_tells_it(wires: Wires, blue: str, sandbox: Sandbox) -> None:
     started, _ = wires.container("--net", "blue")
     assert processes("mydocker-dns")
     started.kill()  # the kernel kills the container with it, and no release happens
     started.wait()
     for name in ("mydocker-dns", "mydocker-names"):
         eventually(lambda name=name: not processes(name), what="the end of the server")  # type: ignore[misc]
+    assert not (sandbox.run / "network" / "dns").exists()
 
 
 def test_a_server_that_was_killed_is_started_again(wires: Wires, blue: str) -> None:

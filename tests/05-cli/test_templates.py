@@ -73,7 +73,7 @@ CASES: list[tuple[str, str, int, str]] = DOCKER["cases"]
 TYPES = {"Created": "Container"}  # a container that was never started
 
 
-def answer(kind: str, template: str) -> tuple[int, str]:
+def answer(kind: str, template: str) -> tuple[int | None, str]:
     value: Any = typed(DOCKER["values"][kind], TYPES.get(kind, kind))
     try:
         return 0, Template(template, failed=BAD_TEMPLATE).told(value)

@@ -19,6 +19,7 @@ layers, run, identifier, verb, *words = sys.argv[1:]
 sys.path[:0] = layers.split(":")
 from contextlib import ExitStack
 from mydocker.container import halves
+from mydocker.container.exit_codes import OURS, exit_code
 from mydocker.kernel import trace
 from mydocker.kernel.errors import Failure
 
@@ -60,7 +61,7 @@ with ExitStack() as stack:
             halves.delete(run, identifier, force=bool(words))
     except Failure as failure:
         print(f"{failure}", file=sys.stderr)
-        sys.exit(failure.exit_code)
+        sys.exit(exit_code(failure, OURS))
 """
 
 

@@ -10,7 +10,8 @@ It is started, by fork(2) from what is already loaded, for the first container t
 ends with the last: it holds a pidfd of each container's first process (pidfd_open(2)), and so
 learns of the end of one even if nobody lives to tell. Beside it is its keeper, a parent that does
 nothing but wait (wait(2)): if somebody kills the server, it has another one started, for names
-must be found though no command comes for days.
+must be found though no command comes for days; and of one that ended by itself it takes away the
+socket.
 
 The side that starts it and the side that serves are in ``dns_server``; here is what a run needs.
 """
@@ -97,10 +98,13 @@ def _keep(store: Store, ready: int) -> None:
         dns_server.serve(store, ready, keeper)
         return
     os.close(ready)
-    if os.WIFSIGNALED(signals.reap(pid)):
+    if not (ended := signals.reap(pid)):
+        return  # it was asked, and who asked sees to the rest
+    if os.WIFSIGNALED(ended):
         signals.pause(_PAUSE)
-        with store.lock():
-            look(store)  # which starts one with a keeper of its own, if it is needed
+    with store.lock():
+        # Starts one with a keeper of its own, if it is needed; else nothing is left of this one.
+        look(store)
 
 
 def _wait(pid: int) -> None:
