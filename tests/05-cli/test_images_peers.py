@@ -72,7 +72,10 @@ def dockerd(sandbox: Sandbox) -> Iterator[list[str]]:
     needs("dockerd", "docker")
     place = sandbox.directory / "dockerd"
     place.mkdir()
-    syscalls.mount("tmpfs", "/run", "tmpfs", 0, "mode=755")
+    # Where it writes whatever it is told: the rest of the disk is not to be written here.
+    places = [where for where in ("/run", "/etc/docker") if os.path.isdir(where)]
+    for where in places:
+        syscalls.mount("tmpfs", where, "tmpfs", 0, "mode=755")
     socket = f"unix://{place}/sock"
     words = ["--data-root", f"{place}/data", "--exec-root", f"{place}/exec", "--pidfile",
              f"{place}/pid", "--iptables=false", "--bridge=none"]  # fmt: skip
@@ -90,7 +93,8 @@ def dockerd(sandbox: Sandbox) -> Iterator[list[str]]:
     finally:
         daemon.terminate()
         daemon.wait(30)
-        syscalls.umount2("/run", syscalls.MNT_DETACH)
+        for where in places:
+            syscalls.umount2(where, syscalls.MNT_DETACH)
 
 
 def top_layer(archive: Path) -> dict[str, tuple[Any, ...]]:
