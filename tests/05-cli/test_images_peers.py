@@ -76,14 +76,16 @@ def dockerd(sandbox: Sandbox) -> Iterator[list[str]]:
     places = [where for where in ("/run", "/etc/docker") if os.path.isdir(where)]
     for where in places:
         syscalls.mount("tmpfs", where, "tmpfs", 0, "mode=755")
-    socket = f"unix://{place}/sock"
+    # Not one of the names of the suite, which each test looks for: it stays for all of this file.
+    socket, group = f"unix://{place}/sock", f"dockerd-of-a-test-{os.getpid()}"
     words = ["--data-root", f"{place}/data", "--exec-root", f"{place}/exec", "--pidfile",
-             f"{place}/pid", "--iptables=false", "--bridge=none"]  # fmt: skip
+             f"{place}/pid", "--iptables=false", "--bridge=none",
+             "--cgroup-parent", group]  # fmt: skip
     with (place / "log").open("wb") as log:
         daemon = subprocess.Popen(["dockerd", "-H", socket, *words], stdout=log, stderr=log)
     command = ["docker", "-H", socket]
     try:
-        for _ in range(150):
+        for _ in range(600):
             if subprocess.run([*command, "version"], capture_output=True).returncode == 0:
                 break
             if daemon.poll() is not None:
@@ -93,8 +95,17 @@ def dockerd(sandbox: Sandbox) -> Iterator[list[str]]:
     finally:
         daemon.terminate()
         daemon.wait(30)
+        remove_group(group)
         for where in places:
             syscalls.umount2(where, syscalls.MNT_DETACH)
+
+
+def remove_group(name: str) -> None:
+    """The group in which the daemon has made its containers' groups, in each hierarchy."""
+    tree = Path("/sys/fs/cgroup")
+    for top in (*tree.glob(f"*/{name}"), *tree.glob(name)):
+        for directory, _, _ in os.walk(top, topdown=False):
+            os.rmdir(directory)
 
 
 def top_layer(archive: Path) -> dict[str, tuple[Any, ...]]:
