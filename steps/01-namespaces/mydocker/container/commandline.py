@@ -17,7 +17,6 @@ import click
 
 from mydocker.container.exit_codes import OURS, Codes, exit_code
 from mydocker.container.flags import Command, JoinedOption, WrongUse
-from mydocker.container.running import Ended
 from mydocker.kernel import trace
 from mydocker.kernel.errors import CANNOT_RUN, MORE_OPEN, TOO_MANY_OPEN, Failure, one_line, place
 
