@@ -12,7 +12,7 @@ from mydocker.cgroups.part import CgroupPart, disposable_above
 from mydocker.container.order import in_order
 from mydocker.container.parts import Part
 from mydocker.kernel.errors import Failure
-from mydocker.kernel.records import record
+from mydocker.kernel.records import record, replace
 from mydocker.namespaces.kinds import LATER, flags_of
 from mydocker.namespaces.parts import CgroupView, Clocks, HostName, Loopback
 from mydocker.namespaces.users import Mapping, UserMaps
@@ -21,7 +21,7 @@ from mydocker.runtime import specification as oci
 from mydocker.runtime.hooks import RuntimeHooks
 from mydocker.runtime.joining import JoinedByPath
 from mydocker.runtime.privileges import Numbers, Powers, known
-from mydocker.runtime.process import BundleProcess, CommandIsThere
+from mydocker.runtime.process import BundleProcess, CommandIsThere, command_of
 from mydocker.runtime.reader import Kinds, kinds_of
 from mydocker.runtime.root import BundleRoot, HostsMounts, plan_of, propagation_of
 from mydocker.security import capabilities, guard, seccomp, sysctls
@@ -87,15 +87,10 @@ def assembled(spec: oci.Spec, asked: Asked, state: dict[str, Any]) -> Assembled:
         *([guard.Keyring(asked.identifier)] if asked.new_keyring else []),
         *first,
     ]
-    command = BundleProcess(
-        process.args,
-        dict(entry.split("=", 1) for entry in process.env),
-        process.cwd,
-        terminal=process.terminal,
-        late=late,
+    command = replace(
+        command_of(process, late, asked.preserved),
         hooks=hooks.start_container,
         state={**state, "status": "created"},
-        preserved=asked.preserved,
     )
     flags = flags_of({*kinds.new}) & ~LATER
     return Assembled(command, flags, in_order(parts), group)

@@ -12,7 +12,7 @@ from mydocker.kernel.records import record, replace
 from mydocker.namespaces import joining
 from mydocker.runtime import assembly, attributes, life, reader, records
 from mydocker.runtime import specification as oci
-from mydocker.runtime.process import BundleProcess
+from mydocker.runtime.process import command_of
 from mydocker.runtime.records import CREATED, RUNNING, Container, Store
 from mydocker.security import guard
 
@@ -136,14 +136,7 @@ def _made(
         guard.Keyring(container.id),
         *first,
     ]
-    command = BundleProcess(
-        process.args,
-        dict(entry.split("=", 1) for entry in process.env),
-        process.cwd,
-        terminal=process.terminal,
-        late=late,
-        preserved=asked.preserved,
-    )
+    command = command_of(process, late, asked.preserved)
     return running.Container(container.id, command, 0, in_order(parts), "")
 
 

@@ -10,6 +10,7 @@ from mydocker.container.process import Answer
 from mydocker.kernel import syscalls
 from mydocker.kernel.errors import NO_SUCH_COMMAND, NOT_EXECUTABLE, Failure
 from mydocker.kernel.records import field, record
+from mydocker.runtime import specification as oci
 from mydocker.runtime.hooks import State, run
 from mydocker.runtime.specification import Hook
 from mydocker.security import trampoline
@@ -42,6 +43,18 @@ class BundleProcess(Trampolined):
             os.set_inheritable(descriptor, True)
         where = 3 + self.preserved
         trampoline.become(path, self.arguments, environment, channel, answer, where)
+
+
+def command_of(asked: oci.Process, late: tuple[Part, ...], preserved: int) -> BundleProcess:
+    """The process that a bundle, or ``exec``, asks for."""
+    return BundleProcess(
+        asked.args,
+        dict(entry.split("=", 1) for entry in asked.env),
+        asked.cwd,
+        terminal=asked.terminal,
+        late=late,
+        preserved=preserved,
+    )
 
 
 @record
