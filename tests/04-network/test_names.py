@@ -321,18 +321,6 @@ def test_a_server_that_ended_unasked_leaves_no_socket(
     assert not socket_file.exists()
 
 
-def test_who_asks_a_stopped_server_and_gives_up_leaves_no_socket(
-    wires: Wires, blue: str, sandbox: Sandbox
-) -> None:
-    web = wires.container("--net", "blue", "--name", "web")
-    (server,) = processes("mydocker-dns")
-    os.kill(server, signal.SIGSTOP)
-    wires.end(*web)
-    os.kill(server, signal.SIGCONT)
-    eventually(lambda: processes("mydocker-dns") == processes("mydocker-names") == [])
-    assert not (sandbox.run / "network" / "dns").exists()
-
-
 def test_the_three_files(wires: Wires) -> None:
     _, inside = wires.container(
         *("--hostname", "box", "--add-host", "db:10.1.2.3", "--add-host", "gw:host-gateway"),

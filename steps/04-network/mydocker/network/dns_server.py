@@ -15,7 +15,7 @@ from mydocker.kernel.errors import Failure, by_errno
 from mydocker.network import addresses, dns_socket, host, names
 from mydocker.network.store import Endpoint, Network, Store
 
-UNASKED = 3  # the exit code when nobody who asked it to look knows that it ends
+UNASKED = 3  # the exit code when it saw the last one's end before anybody asked it to look
 _PORT = 53
 _UPSTREAM_PATIENCE = 2.0  # seconds for one name server, as resolv.conf(5) has 5
 _CLIENT_PATIENCE = 5.0  # seconds for a client that speaks TCP
@@ -120,7 +120,6 @@ class Server:
         except OSError:  # who asked is gone, or too many are here at once
             return
         self.fresh = False
-        ended = UNASKED  # nobody hears our last word, if who asked has given us up
         try:
             client.settimeout(_CLIENT_PATIENCE)
             client.recv(64)
@@ -130,13 +129,12 @@ class Server:
             except Exception as error:  # also what a damaged file makes of us: it is told
                 said = f"error {error}"
             client.send(said.encode())
-            ended = 0
         except OSError:
             pass
         finally:
             client.close()
         if not self.endpoints:
-            os._exit(ended)
+            os._exit(0)
 
     def _last(self) -> int:
         """With whose end all of us are gone."""
